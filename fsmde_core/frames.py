@@ -1,0 +1,71 @@
+"""What every data source yields: six images, the lidar sweep beside them, and where the vehicle was at each moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.geometry import Matrix
+from fsmde_core.rig import Rig
+
+
+@dataclass(frozen=True, eq=False)
+class CameraImage:
+    """One exposure. Holds either the compressed bytes of the recording or the pixels; `rgb()` gives pixels of both.
+
+    stamp_ns: exposure time, nanoseconds. pixels: (H, W, 3) uint8 RGB.
+    """
+
+    stamp_ns: int
+    encoded: bytes | None = None
+    pixels: NDArray[np.uint8] | None = None
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
+        if self.pixels is not None:
+            return self.pixels
+        data = np.frombuffer(self.encoded or b"", dtype=np.uint8)
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if bgr is None:
+            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns does not decode ({data.size} bytes)")
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class LidarSweep:
+    """One sweep in the base frame of its own time.
+
+    points: (N, 3) float32 metres, base frame at stamp_ns. T_world_base: (4, 4) vehicle pose at stamp_ns.
+    """
+
+    stamp_ns: int
+    points: NDArray[np.float32]
+    T_world_base: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One sample of a recording.
+
+    rig: calibration in force. images: per camera name, a subset of the rig when cameras are missing.
+    T_world_base: per camera name, the vehicle pose at that camera's exposure: cameras expose at different times, and
+    the metres in between matter when lidar is projected. lidar: None where the recording has none for this sample.
+    depth: exact (H, W) float32 metres per camera, NaN for sky; synthetic sources only.
+    """
+
+    index: int
+    rig: Rig
+    images: Mapping[str, CameraImage]
+    T_world_base: Mapping[str, Matrix]
+    lidar: LidarSweep | None = None
+    depth: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of the newest image, nanoseconds."""
+        return max(image.stamp_ns for image in self.images.values())

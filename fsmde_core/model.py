@@ -1,0 +1,95 @@
+"""The model contract: one ONNX file, its inputs and outputs, and the metadata that make its depth metric."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsmde_core.errors import FsmdeError
+
+DEFAULT_MODEL = "fsmde_student.onnx"
+INPUTS = {"images": ("uint8", 4), "focal": ("float32", 1)}
+OUTPUTS = {"depth": ("float32", 3), "sigma": ("float32", 3)}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the ONNX file says of itself. Sizes in pixels, focal length in pixels at that size, depths in metres."""
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    focal_canonical: float
+    min_depth: float
+    max_depth: float
+    training_data: str
+    git_revision: str
+    licence: str
+
+
+def read_model_info(path: str | Path) -> ModelInfo:
+    """Check an ONNX file against the contract and read its metadata; FsmdeError says what does not fit."""
+    import onnx
+
+    path = Path(path)
+    if not path.is_file():
+        raise FsmdeError(
+            f"model file {path} does not exist; give an ONNX file of the fsmde contract (parameter 'model')"
+        )
+    data = path.read_bytes()
+    try:
+        model = onnx.load_from_string(data)
+    except Exception as error:  # protobuf raises its own DecodeError
+        raise FsmdeError(f"model file {path} is not an ONNX file ({type(error).__name__})") from error
+    _check_tensors(path, "input", model.graph.input, INPUTS)
+    _check_tensors(path, "output", model.graph.output, OUTPUTS)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    try:
+        return ModelInfo(
+            path=path,
+            sha256=hashlib.sha256(data).hexdigest(),
+            width=int(metadata["width"]),
+            height=int(metadata["height"]),
+            focal_canonical=float(metadata["focal_canonical"]),
+            min_depth=float(metadata["min_depth"]),
+            max_depth=float(metadata["max_depth"]),
+            training_data=metadata["training_data"],
+            git_revision=metadata["git_revision"],
+            licence=metadata["licence"],
+        )
+    except (KeyError, ValueError) as error:
+        raise FsmdeError(
+            f"model file {path}: metadata entry {error} is missing or malformed; export it with 'fsmde export'"
+        ) from error
+
+
+def _check_tensors(path: Path, kind: str, tensors: Iterable[Any], expected: dict[str, tuple[str, int]]) -> None:
+    from onnx import TensorProto
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    dtypes = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+    found = {t.name: (t.type.tensor_type.elem_type, len(t.type.tensor_type.shape.dim)) for t in tensors}
+    wanted = {name: (dtypes[dtype], rank) for name, (dtype, rank) in expected.items()}
+    if found != wanted:
+        shown = ", ".join(
+            f"{name} {tensor_dtype_to_np_dtype(dtype)} rank {rank}" for name, (dtype, rank) in found.items()
+        )
+        want = ", ".join(f"{name} {dtype} rank {rank}" for name, (dtype, rank) in expected.items())
+        raise FsmdeError(
+            f"model file {path}: {kind}s are [{shown}], the contract wants [{want}]; export it with 'fsmde export'"
+        )
+
+
+def default_model_path() -> Path:
+    """The shipped student: beside the source tree, else in the package's installed share folder."""
+    name = Path("models") / DEFAULT_MODEL
+    source_tree = Path(__file__).resolve().parent.parent
+    candidates = [source_tree / name, *(parent / "share" / "fsmde_ros" / name for parent in source_tree.parents)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FsmdeError(f"the shipped model {DEFAULT_MODEL} was not found; give one with the parameter 'model'")

@@ -1,0 +1,183 @@
+"""Cameras and the ring they form. YAML, CameraInfo messages and data sets all build these objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.geometry import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
+
+DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One camera: intrinsics in pixels at `width` x `height`, and its pose in the vehicle.
+
+    K: (3, 3) float64 pixels. D: coefficients of `distortion_model` (names of sensor_msgs/CameraInfo).
+    T_base_camera: (4, 4) maps the optical frame (x right, y down, z forward, REP-103) to the base frame, metres.
+    frame_id: the optical frame's name on /tf; `<name>_optical` unless given.
+    """
+
+    name: str
+    width: int
+    height: int
+    K: NDArray[np.float64]
+    T_base_camera: Matrix = field(default_factory=lambda: np.eye(4))
+    distortion_model: str = "plumb_bob"
+    D: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    frame_id: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "K", np.asarray(self.K, dtype=np.float64).reshape(3, 3))
+        object.__setattr__(self, "D", np.asarray(self.D, dtype=np.float64).reshape(-1))
+        object.__setattr__(self, "T_base_camera", np.asarray(self.T_base_camera, dtype=np.float64).reshape(4, 4))
+        object.__setattr__(self, "frame_id", self.frame_id or f"{self.name}_optical")
+        self._validate()
+
+    def _validate(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise FsmdeError(f"camera '{self.name}': size {self.width}x{self.height} must be at least 1x1 pixels")
+        if not np.all(np.isfinite(self.K)) or self.fx <= 0 or self.K[1, 1] <= 0:
+            raise FsmdeError(f"camera '{self.name}': fx and fy must be positive, K is {self.K.ravel().tolist()}")
+        if self.distortion_model not in DISTORTION_SIZES:
+            raise FsmdeError(
+                f"camera '{self.name}': distortion model '{self.distortion_model}' is not in {list(DISTORTION_SIZES)}"
+            )
+        sizes = DISTORTION_SIZES[self.distortion_model]
+        if self.D.size not in sizes or not np.all(np.isfinite(self.D)):
+            raise FsmdeError(
+                f"camera '{self.name}': {self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
+            )
+        if not np.all(np.isfinite(self.T_base_camera)):
+            raise FsmdeError(f"camera '{self.name}': T_base_camera holds values that are not finite")
+
+    @property
+    def fx(self) -> float:
+        """Horizontal focal length in pixels."""
+        return float(self.K[0, 0])
+
+    @property
+    def is_distorted(self) -> bool:
+        return bool(np.any(self.D))
+
+    @property
+    def yaw(self) -> float:
+        """Heading of the optical axis in the base frame, radians, counter-clockwise from forward."""
+        axis = self.T_base_camera[:3, 2]
+        return float(np.arctan2(axis[1], axis[0]))
+
+    def rectified(self, width: int, height: int) -> Camera:
+        """The same view as a distortion-free pinhole at another size; pixel centres are at integer coordinates."""
+        sx, sy = width / self.width, height / self.height
+        K = self.K.copy()
+        K[0] *= sx
+        K[1] *= sy
+        K[0, 2] += 0.5 * sx - 0.5
+        K[1, 2] += 0.5 * sy - 0.5
+        return replace(self, width=width, height=height, K=K, D=np.zeros(0), distortion_model="plumb_bob")
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Cameras in ring order, clockwise seen from above (front, front_right, ... front_left), and their base frame."""
+
+    cameras: tuple[Camera, ...]
+    base_frame: str = "base_link"
+
+    def __post_init__(self) -> None:
+        if not self.cameras:
+            raise FsmdeError("a rig needs at least one camera")
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) != len(names):
+            raise FsmdeError(f"camera names in a rig must differ, found {names}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(camera.name for camera in self.cameras)
+
+    def __getitem__(self, name: str) -> Camera:
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise FsmdeError(f"the rig has no camera '{name}', only {list(self.names)}")
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """Neighbouring pairs of the ring, the last with the first; empty for one camera, one pair for two."""
+        names = self.names
+        if len(names) < 3:
+            return (names,) if len(names) == 2 else ()  # type: ignore[return-value]
+        return tuple(zip(names, names[1:] + names[:1], strict=True))
+
+
+def ring_order(cameras: Iterable[Camera]) -> tuple[Camera, ...]:
+    """Cameras clockwise seen from above, starting with the one that looks most nearly forward."""
+    cameras = list(cameras)
+    front = min(cameras, key=lambda camera: abs(camera.yaw))
+    return tuple(sorted(cameras, key=lambda camera: (front.yaw - camera.yaw) % (2 * np.pi)))
+
+
+def load_rig(path: str | Path) -> Rig:
+    """Read a rig file (see config/rigs/*.yaml); `ring: auto` orders the cameras by yaw."""
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise FsmdeError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        cameras = tuple(_camera_from_mapping(name, entry) for name, entry in document["cameras"].items())
+        ordered = ring_order(cameras) if document.get("ring") == "auto" else cameras
+        return Rig(ordered, document.get("base_frame", "base_link"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FsmdeError(f"rig file {path}: missing or malformed entry {error}") from error
+    except FsmdeError as error:
+        raise FsmdeError(f"rig file {path}: {error}") from error
+
+
+def save_rig(rig: Rig, path: str | Path) -> None:
+    """Write `rig` as YAML that `load_rig` reads back."""
+    cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
+    Path(path).write_text(
+        yaml.safe_dump({"base_frame": rig.base_frame, "cameras": cameras}, sort_keys=False, default_flow_style=None)
+    )
+
+
+def _camera_from_mapping(name: str, entry: Mapping[str, Any]) -> Camera:
+    width, height = entry["size"]
+    fx, fy, cx, cy = entry["intrinsics"]
+    pose = entry["T_base_camera"]
+    return Camera(
+        name=str(name),
+        width=int(width),
+        height=int(height),
+        K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float64),
+        T_base_camera=rigid(rotation_from_quaternion(*pose["rotation_wxyz"]), pose["translation"]),
+        distortion_model=entry.get("distortion_model", "plumb_bob"),
+        D=np.asarray(entry.get("D", []), dtype=np.float64),
+        frame_id=entry.get("frame_id", ""),
+    )
+
+
+def _camera_to_mapping(camera: Camera) -> dict[str, Any]:
+    K, T = camera.K, camera.T_base_camera
+    return {
+        "size": [camera.width, camera.height],
+        "intrinsics": [float(v) for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])],
+        "distortion_model": camera.distortion_model,
+        "D": camera.D.tolist(),
+        "frame_id": camera.frame_id,
+        "T_base_camera": {
+            "translation": T[:3, 3].tolist(),
+            "rotation_wxyz": list(quaternion_from_rotation(T[:3, :3])),
+        },
+    }

@@ -1,0 +1,41 @@
+"""The protocol of data sources: a length, a rig, and frames in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from fsmde_core.frames import Frame
+from fsmde_core.rig import Rig
+
+
+class Source(Protocol):
+    """A recording. `rig` is the calibration of its first frame; `name` is what tables and files call it."""
+
+    name: str
+    rig: Rig
+
+    def __len__(self) -> int: ...
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames `start` to `stop` (Python slice rules), one in memory at a time."""
+        ...
+
+
+class IndexedSource:
+    """Base of the sources with random access: subclasses give `frame(index)` and `__len__`."""
+
+    name: str
+    rig: Rig
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} has no length")
+
+    def frame(self, index: int) -> Frame:
+        """The frame at `index`, 0 <= index < len(self)."""
+        raise NotImplementedError(f"{type(self).__name__} has no frames")
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames `start` to `stop` (Python slice rules), one in memory at a time."""
+        for index in range(*slice(start, stop).indices(len(self))):
+            yield self.frame(index)

@@ -1,0 +1,74 @@
+"""ament_python and pip packaging; metadata lives here because ROS 2 Humble's setuptools reads it nowhere else."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "fsmde_ros"
+
+RUNTIME = [
+    "numpy>=1.21,<2.5",
+    "opencv-python-headless>=4.5,<6",
+    "onnx>=1.22,<1.24",
+    "onnxruntime>=1.30,<1.32",
+    "openvino>=2026.3,<2027",
+    "pyyaml",
+    "rosbags>=0.11",
+    "typer>=0.12",
+    "rich>=13",
+    "matplotlib>=3.7",
+]
+
+EXTRAS = {
+    # A ROS 2 distribution brings these itself; the wheels make `pip install` enough on any Linux.
+    "ros": [
+        "ros-kilted-rclpy==9.1.*",
+        "ros-kilted-rmw-fastrtps-cpp==9.3.*",
+        "ros-kilted-sensor-msgs==5.5.*",
+        "ros-kilted-diagnostic-msgs==5.5.*",
+        "ros-kilted-visualization-msgs==5.5.*",
+        "ros-kilted-std-srvs==5.5.*",
+    ],
+    "train": [
+        "torch==2.13.0",
+        "lightning>=2.6,<3",
+        "torchmetrics>=1.9,<2",
+        "transformers>=5.20,<6",
+        "onnxscript>=0.7,<0.8",
+        "jsonargparse[signatures]>=4.40",
+        "tensorboard>=2.18",
+    ],
+    "gpu": ["pycuda", "tensorrt>=10,<12"],
+    "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+}
+
+
+def files(folder: str, pattern: str) -> list[str]:
+    return [str(path) for path in sorted(Path(folder).glob(pattern))]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Real-time full-surround monocular metric depth for six synchronized cameras on ROS 2",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["fsmde_core*", "fsmde_ros*"]) + find_packages("training"),
+    package_dir={"fsmde_training": "training/fsmde_training"},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", files("launch", "*.launch.py")),
+        (f"share/{NAME}/config", files("config", "*.*")),
+        (f"share/{NAME}/config/rigs", files("config/rigs", "*.yaml")),
+        (f"share/{NAME}/models", files("models", "*")),
+    ],
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "surround_depth = fsmde_ros.node:main",
+            "fsmde = fsmde_ros.cli:main",
+        ]
+    },
+)
