@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make demo` and `make test` set themselves up in .venv.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# The interpreter may be given: make demo PYTHON=/usr/bin/python3.12
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# rclpy turns SIGTERM into an orderly shutdown, so a hung test run ends by SIGKILL only.
+TIMEOUT := timeout -s KILL
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(VENV)/.run
+	$(BIN)/fsmde demo $(ARGS)
+
+test: lint
+	$(TIMEOUT) 3000 $(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(TIMEOUT) 5000 $(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build install log out *.egg-info
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 was not found; install it or give one: make demo PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# Run time: node, engines, command line. No torch.
+$(VENV)/.run: setup.py constraints.txt | $(BIN)/python
+	@echo "Setting up the run time in $(VENV) (once)"
+	$(PIP_INSTALL) -e ".[ros]"
+	@touch $@
+
+# Tests and training as well. torch is named in the same command as everything that needs it: PyPI's default is a CUDA build.
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Adding training and test tools to $(VENV) (once)"
+	$(PIP_INSTALL) -e ".[ros,train,dev]"
+	@touch $@
