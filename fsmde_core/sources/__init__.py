@@ -1,0 +1,51 @@
+"""Every recording behind one door: `open_source(kind, root)`; a kind's reader is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.sources.base import Source
+from fsmde_core.sources.locate import find_recording
+
+# kind: module, class, and the sample recording that is looked for where no root is given
+READERS = {
+    "pandaset": ("pandaset", "PandaSetSource", "pandaset_002"),
+    "nuscenes": ("nuscenes", "NuScenesSource", "nuscenes_keyframe"),
+    "ddad": ("ddad", "DdadSource", "ddad_dgp"),
+    "rosbag": ("rosbag", "RosbagSource", None),
+    "synthetic": ("synthetic", "SyntheticStreet", None),
+}
+KINDS = tuple(READERS)
+
+
+def open_source(kind: str, root: str | Path | None = None, **options: Any) -> Source:
+    """The recording of `kind` (one of KINDS) at `root`, with the reader's own options.
+
+    Without a root the sample recording of that kind is taken, from $FSMDE_DATA or ../shared/data; the synthetic
+    street has none. FsmdeError when the kind is unknown, or when the root is missing or holds something else.
+    """
+    if kind not in READERS:
+        raise FsmdeError(f"source '{kind}' is unknown; use one of {list(KINDS)}")
+    module, name, sample = READERS[kind]
+    reader = getattr(import_module(f"fsmde_core.sources.{module}"), name)
+    if kind == "synthetic":
+        if root is not None:
+            raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
+        return reader(**options)  # type: ignore[no-any-return]
+    if root is None:
+        root = find_recording(sample) if sample else None
+        if root is None:
+            where = f"; {sample} is neither in $FSMDE_DATA nor in ../shared/data" if sample else ""
+            raise FsmdeError(f"source '{kind}' needs the place of a recording{where}; give it with --root")
+    if not Path(root).exists():
+        raise FsmdeError(f"the recording {root} does not exist; give an existing {kind} recording with --root")
+    return reader(root, **options)  # type: ignore[no-any-return]
+
+
+def default_recording() -> tuple[str, Path | None]:
+    """(kind, root) of what demo and bench play: the PandaSet sample where it is found, else the synthetic street."""
+    root = find_recording("pandaset_002")
+    return ("pandaset", root) if root else ("synthetic", None)
