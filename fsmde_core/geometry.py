@@ -59,3 +59,24 @@ def invert(T: Matrix) -> Matrix:
 def transform(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
     """`points` (N, 3) in metres moved by T, in the dtype of `points`."""
     return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
+
+
+def interpolate(T0: Matrix, T1: Matrix, fraction: float) -> Matrix:
+    """Pose `fraction` of the way from T0 (0) to T1 (1): straight in translation, slerp (shortest arc) in rotation."""
+    q0, q1 = (np.array(quaternion_from_rotation(T[:3, :3])) for T in (T0, T1))
+    if q0 @ q1 < 0:
+        q1 = -q1
+    angle = np.arctan2(np.linalg.norm(q1 - (q0 @ q1) * q0), q0 @ q1)  # exact for small angles, unlike arccos
+
+    def weight(f: float) -> np.floating:
+        return f * np.sinc(f * angle / np.pi)  # proportional to sin(f * angle), and fine at angle 0
+
+    q = weight(1 - fraction) * q0 + weight(fraction) * q1  # rotation_from_quaternion takes any length
+    return rigid(rotation_from_quaternion(*q), (1 - fraction) * T0[:3, 3] + fraction * T1[:3, 3])
+
+
+def mean_pose(poses: NDArray[np.floating]) -> Matrix:
+    """Robust centre of (N, 4, 4) poses of one rigid mount: median translation, chordal mean rotation (SVD)."""
+    u, _, vt = np.linalg.svd(np.mean(poses[:, :3, :3], axis=0))
+    flip = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
+    return rigid(u @ flip @ vt, np.median(poses[:, :3, 3], axis=0))
