@@ -1,0 +1,163 @@
+"""Camera images to the network's input: undistortion, resize and colour in one short pass per camera."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.encodings import RawImage, find_encoding, to_rgb
+from fsmde_core.errors import FsmdeError
+from fsmde_core.rig import Camera, Rig
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """The network's input. names and cameras follow the ring; cameras are rectified and at the network's size.
+
+    rgb: (N, H, W, 3) uint8, the preprocessor's own buffer: valid until its next `run`. focal: (N,) float32 pixels.
+    """
+
+    names: tuple[str, ...]
+    cameras: tuple[Camera, ...]
+    rgb: NDArray[np.uint8]
+    focal: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rectification:
+    """How one camera's pixels reach the target: `halvings` by 2x2 averages, one remap to `supersample` times the
+    target, and a last average. Averaging before and after the remap is what keeps a strong reduction free of aliasing;
+    against a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear remap alone 3 to 8.
+    """
+
+    halvings: int
+    supersample: int
+    map_xy: NDArray[np.int16]
+    map_fraction: NDArray[np.uint16]
+
+
+@lru_cache(maxsize=32)
+def _rectification(
+    model: str, K: bytes, D: bytes, size: tuple[int, int], target: tuple[int, int], target_K: bytes
+) -> Rectification:
+    (width, height), (target_width, target_height) = size, target
+    factor = min(width / target_width, height / target_height)
+    supersample = 2 if factor >= 2 else 1
+    halvings = 0
+    while factor >= 2 * 2 ** (halvings + 1):
+        halvings += 1
+    grid = (supersample * target_width, supersample * target_height)
+    grid_K = _scaled(np.frombuffer(target_K).reshape(3, 3), supersample)
+    intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
+    undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
+    coefficients = distortion if distortion.size else np.zeros(4)
+    x, y = undistort(intrinsics, coefficients, np.eye(3), grid_K, grid, cv2.CV_32FC1)
+    reduction = 2**halvings
+    x, y = ((axis + 0.5) / reduction - 0.5 for axis in (x, y))
+    return Rectification(halvings, supersample, *cv2.convertMaps(x, y, cv2.CV_16SC2))  # type: ignore[arg-type]
+
+
+def _scaled(K: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Intrinsics (3, 3) of the same view with `factor` times the pixels; pixel centres at integer coordinates."""
+    K = K.copy()
+    K[:2] *= factor
+    K[:2, 2] += 0.5 * factor - 0.5
+    return K
+
+
+def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """2x2 averages; an odd last row or column is left out."""
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    even = pixels[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _rectify(pixels: NDArray[np.uint8], camera: Camera, target: Camera) -> NDArray[np.uint8]:
+    """(H, W[, C]) uint8 pixels of `camera` as seen by the rectified camera `target`; the channels stay as they are."""
+    how = _rectification(
+        camera.distortion_model,
+        camera.K.tobytes(),
+        camera.D.tobytes(),
+        (camera.width, camera.height),
+        (target.width, target.height),
+        target.K.tobytes(),
+    )
+    for _ in range(how.halvings):
+        pixels = _halve(pixels)
+    pixels = cv2.remap(pixels, how.map_xy, how.map_fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return _halve(pixels) if how.supersample == 2 else pixels
+
+
+def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: int) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of `camera` as (height, width, 3) of `camera.rectified(width, height)`.
+
+    The same code as the node's `Preprocessor`, for training and evaluation. Raises FsmdeError on another image size.
+    """
+    return _rectify_image(RawImage.from_rgb(image), camera, camera.rectified(width, height))
+
+
+def _rectify_image(
+    image: RawImage, camera: Camera, target: Camera, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    if (image.width, image.height) != (camera.width, camera.height):
+        raise FsmdeError(
+            f"camera '{camera.name}': the image is {image.width}x{image.height}, "
+            f"its calibration is for {camera.width}x{camera.height}; they must agree"
+        )
+    pixels, encoding = image.pixels(), image.encoding
+    if find_encoding(encoding).subsampled:
+        pixels, encoding = to_rgb(pixels, encoding), "rgb8"
+    # Other encodings change to RGB at the small size, where it is cheap.
+    return to_rgb(_rectify(pixels, camera, target), encoding, out)
+
+
+class Preprocessor:
+    """Turns one set of camera images into the network's batch, cameras in parallel.
+
+    width, height: the network's input size in pixels. threads: 0 takes one per CPU core.
+    The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones.
+    """
+
+    def __init__(self, width: int, height: int, threads: int = 0) -> None:
+        if width < 1 or height < 1:
+            raise FsmdeError(f"network input of {width}x{height} must be at least 1x1 pixels")
+        self._size = (width, height)
+        self._rgb = np.zeros((0, height, width, 3), np.uint8)
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="preprocess")
+        self._targets: dict[str, tuple[Camera, Camera]] = {}
+
+    def run(self, images: Mapping[str, RawImage], rig: Rig) -> ImageBatch:
+        """One batch of the cameras of `rig` that are in `images`, in ring order.
+
+        Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.
+        """
+        unknown = sorted(set(images) - set(rig.names))
+        if unknown or not images:
+            raise FsmdeError(f"images of {unknown or 'no camera'} given, the rig has {list(rig.names)}")
+        cameras = [camera for camera in rig.cameras if camera.name in images]
+        targets = tuple(self._target(camera) for camera in cameras)
+        if len(cameras) > len(self._rgb):
+            self._rgb = np.empty((len(cameras), *self._rgb.shape[1:]), np.uint8)
+        rgb = self._rgb[: len(cameras)]
+        list(self._pool.map(_rectify_image, [images[c.name] for c in cameras], cameras, targets, rgb))
+        focal = np.array([target.fx for target in targets], np.float32)
+        return ImageBatch(tuple(c.name for c in cameras), targets, rgb, focal)
+
+    def _target(self, camera: Camera) -> Camera:
+        """The rectified camera; the same object as long as `camera` is the same object."""
+        source, target = self._targets.get(camera.name, (None, None))
+        if target is None or source is not camera:
+            target = camera.rectified(*self._size)
+            self._targets[camera.name] = (camera, target)
+        return target
+
+    def close(self) -> None:
+        """Stop the worker threads."""
+        self._pool.shutdown()
