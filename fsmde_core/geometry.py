@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.errors import FsmdeError
+
 Matrix = NDArray[np.float64]
 
 
@@ -18,12 +20,19 @@ def rigid(rotation: NDArray[np.floating], translation: Sequence[float] | NDArray
     return T
 
 
+def is_rigid(T: Matrix) -> bool:
+    """Whether a (4, 4) matrix is finite, a proper rotation (to 1e-3) and a translation."""
+    R = T[:3, :3]
+    orthonormal = bool(np.all(np.abs(R @ R.T - np.eye(3)) < 1e-3) and np.all(np.isfinite(T)))
+    return orthonormal and np.linalg.det(R) > 0 and np.array_equal(T[3], [0, 0, 0, 1])
+
+
 def rotation_from_quaternion(w: float, x: float, y: float, z: float) -> Matrix:
     """(3, 3) rotation of a quaternion of any non-zero length (scalar first)."""
     q = np.array([w, x, y, z], dtype=np.float64)
     norm = np.linalg.norm(q)
     if not np.isfinite(norm) or norm < 1e-9:
-        raise ValueError(f"a rotation quaternion must have a finite, non-zero length, not {q.tolist()}")
+        raise FsmdeError(f"a rotation quaternion must have a finite, non-zero length, not {q.tolist()}")
     w, x, y, z = q / norm
     return np.array(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.geometry import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
+from fsmde_core.geometry import Matrix, is_rigid, quaternion_from_rotation, rigid, rotation_from_quaternion
 
 DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
 
@@ -47,6 +48,8 @@ class Camera:
             raise FsmdeError(f"camera '{self.name}': size {self.width}x{self.height} must be at least 1x1 pixels")
         if not np.all(np.isfinite(self.K)) or self.fx <= 0 or self.K[1, 1] <= 0:
             raise FsmdeError(f"camera '{self.name}': fx and fy must be positive, K is {self.K.ravel().tolist()}")
+        if self.K[0, 1] or self.K[1, 0] or not np.array_equal(self.K[2], [0, 0, 1]):
+            raise FsmdeError(f"camera '{self.name}': K must be [fx 0 cx, 0 fy cy, 0 0 1], is {self.K.ravel().tolist()}")
         if self.distortion_model not in DISTORTION_SIZES:
             raise FsmdeError(
                 f"camera '{self.name}': distortion model '{self.distortion_model}' is not in {list(DISTORTION_SIZES)}"
@@ -56,8 +59,9 @@ class Camera:
             raise FsmdeError(
                 f"camera '{self.name}': {self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
             )
-        if not np.all(np.isfinite(self.T_base_camera)):
-            raise FsmdeError(f"camera '{self.name}': T_base_camera holds values that are not finite")
+        if not is_rigid(self.T_base_camera):
+            shown = self.T_base_camera.round(4).tolist()
+            raise FsmdeError(f"camera '{self.name}': T_base_camera must be a rotation and a translation, is {shown}")
 
     @property
     def fx(self) -> float:
@@ -126,20 +130,19 @@ def ring_order(cameras: Iterable[Camera]) -> tuple[Camera, ...]:
 
 
 def load_rig(path: str | Path) -> Rig:
-    """Read a rig file (see config/rigs/*.yaml); `ring: auto` orders the cameras by yaw."""
+    """Read a rig file (see config/rigs/*.yaml); `ring: auto` orders the cameras by yaw, else the file's order holds.
+
+    Raises FsmdeError naming the file, the camera and the entry that is missing, malformed or unknown.
+    """
     path = Path(path)
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FsmdeError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
     try:
-        cameras = tuple(_camera_from_mapping(name, entry) for name, entry in document["cameras"].items())
-        ordered = ring_order(cameras) if document.get("ring") == "auto" else cameras
-        return Rig(ordered, document.get("base_frame", "base_link"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FsmdeError(f"rig file {path}: missing or malformed entry {error}") from error
+        return _rig_from_mapping(document)
     except FsmdeError as error:
         raise FsmdeError(f"rig file {path}: {error}") from error
 
@@ -147,25 +150,64 @@ def load_rig(path: str | Path) -> Rig:
 def save_rig(rig: Rig, path: str | Path) -> None:
     """Write `rig` as YAML that `load_rig` reads back."""
     cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
-    Path(path).write_text(
-        yaml.safe_dump({"base_frame": rig.base_frame, "cameras": cameras}, sort_keys=False, default_flow_style=None)
-    )
+    document = {"base_frame": rig.base_frame, "cameras": cameras}
+    Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
 
 
-def _camera_from_mapping(name: str, entry: Mapping[str, Any]) -> Camera:
-    width, height = entry["size"]
-    fx, fy, cx, cy = entry["intrinsics"]
+def _rig_from_mapping(document: Any) -> Rig:
+    _check_keys("the file", document, required=("cameras",), optional=("base_frame", "ring"))
+    entries, ring = document["cameras"], document.get("ring")
+    if not isinstance(entries, dict):
+        raise FsmdeError(f"'cameras' must map camera names to their calibration, found {entries!r}")
+    if ring not in (None, "auto"):
+        raise FsmdeError(f"'ring' is {ring!r}; write 'auto' to order the cameras by yaw, or leave it out")
+    cameras = tuple(_camera_from_mapping(str(name), entry) for name, entry in entries.items())
+    return Rig(ring_order(cameras) if ring and cameras else cameras, str(document.get("base_frame", "base_link")))
+
+
+def _camera_from_mapping(name: str, entry: Any) -> Camera:
+    where = f"camera '{name}'"
+    required = ("size", "intrinsics", "T_base_camera")
+    _check_keys(where, entry, required, optional=("distortion_model", "D", "frame_id"))
     pose = entry["T_base_camera"]
+    _check_keys(f"{where}: T_base_camera", pose, required=("translation", "rotation_wxyz"))
+    width, height = _numbers(where, entry, "size", 2)
+    fx, fy, cx, cy = _numbers(where, entry, "intrinsics", 4)
+    quaternion = _numbers(where, pose, "rotation_wxyz", 4)
+    try:
+        rotation = rotation_from_quaternion(*quaternion)
+    except FsmdeError as error:
+        raise FsmdeError(f"{where}: {error}") from error
     return Camera(
-        name=str(name),
+        name=name,
         width=int(width),
         height=int(height),
         K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float64),
-        T_base_camera=rigid(rotation_from_quaternion(*pose["rotation_wxyz"]), pose["translation"]),
-        distortion_model=entry.get("distortion_model", "plumb_bob"),
-        D=np.asarray(entry.get("D", []), dtype=np.float64),
-        frame_id=entry.get("frame_id", ""),
+        T_base_camera=rigid(rotation, _numbers(where, pose, "translation", 3)),
+        distortion_model=str(entry.get("distortion_model", "plumb_bob")),
+        D=_numbers(where, {"D": [], **entry}, "D"),
+        frame_id=str(entry.get("frame_id") or ""),
     )
+
+
+def _check_keys(where: str, entry: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    if not isinstance(entry, dict):
+        raise FsmdeError(f"{where} must be a mapping with {list(required)}, found {entry!r}")
+    missing = [key for key in required if key not in entry]
+    unknown = [key for key in entry if key not in required + optional]
+    if missing or unknown:
+        fault = f"lacks {missing}" if missing else f"has unknown entries {unknown}"
+        raise FsmdeError(f"{where} {fault}; it takes {list(required + optional)}")
+
+
+def _numbers(where: str, entry: Mapping[str, Any], key: str, count: int | None = None) -> NDArray[np.float64]:
+    values = entry[key]
+    numeric = isinstance(values, list) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+    if not numeric or (count is not None and len(values) != count):
+        raise FsmdeError(
+            f"{where}: '{key}' must be a list of {count or ''} numbers, found {values!r}".replace("  ", " ")
+        )
+    return np.array(values, dtype=np.float64)
 
 
 def _camera_to_mapping(camera: Camera) -> dict[str, Any]:
