@@ -172,6 +172,8 @@ def _camera_from_mapping(name: str, entry: Any) -> Camera:
     pose = entry["T_base_camera"]
     _check_keys(f"{where}: T_base_camera", pose, required=("translation", "rotation_wxyz"))
     width, height = _numbers(where, entry, "size", 2)
+    if width % 1 or height % 1:
+        raise FsmdeError(f"{where}: 'size' must be whole pixels, found {entry['size']}")
     fx, fy, cx, cy = _numbers(where, entry, "intrinsics", 4)
     quaternion = _numbers(where, pose, "rotation_wxyz", 4)
     try:
