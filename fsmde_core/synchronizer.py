@@ -1,0 +1,298 @@
+"""Groups images of several cameras into sets by their stamps: one pass over the cameras per message, no clock, no lock.
+
+How sets form. Images wait in at most two open groups, ordered in time. An image joins the group in which it widens the
+spread of stamps least, if its camera is not in yet and the spread stays within `window_ms`. Otherwise it opens a group:
+the group before it is cut at its widest gap up to the image, and what lies behind the gap moves along, so that cameras
+that expose one after the other (a staggered rig) find the frame boundary wherever the stream was picked up. A group is
+emitted when every camera is in, which drops the older one (newest wins), or as a partial set when `deadline_ms` have
+passed since its first arrival (`poll`) or a third group opens. A complete group whose widest gap is more than twice the
+gap that separates it from the set before is two halves of neighbouring frames: the older half is dropped, once.
+
+Sensible windows: at least the rig's own spread of stamps plus their jitter, and less than the period minus the jitter.
+With a window below (period - spread - jitter) no fault of the stream can put neighbouring frames into one set.
+
+Clocks. An image further than `jump_ms` from the median of the cameras' latest stamps is another clock's and is not used
+until most cameras agree with it; a camera silent for `jump_ms` has no vote. When the median moves back by more than
+`jump_ms` (a bag loops) everything is forgotten and grouping starts anew, which costs at most the frame of the jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fsmde_core.errors import FsmdeError
+
+T = TypeVar("T")
+
+MAX_OPEN = 2
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """window_ms: most that stamps within a set may differ. deadline_ms: longest wait for missing cameras, counted in
+    arrival time from a set's first image. min_cameras: fewest cameras of a partial set. jump_ms: see the module."""
+
+    window_ms: float = 90.0
+    deadline_ms: float = 100.0
+    min_cameras: int = 1
+    jump_ms: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not self.window_ms >= 0:
+            raise FsmdeError(f"window_ms is {self.window_ms}, it must be 0 or more")
+        if not self.window_ms <= self.deadline_ms < float("inf"):
+            raise FsmdeError(
+                f"deadline_ms is {self.deadline_ms}, it must be finite and at least window_ms ({self.window_ms})"
+            )
+        if not self.deadline_ms < self.jump_ms < float("inf"):
+            raise FsmdeError(
+                f"jump_ms is {self.jump_ms}, it must be finite and more than deadline_ms ({self.deadline_ms})"
+            )
+        if self.min_cameras < 1:
+            raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
+
+
+@dataclass
+class CameraCounts:
+    """What became of one camera's images; received = emitted + late + duplicate + off_clock + dropped + pending.
+
+    late: no open set can take it any more. off_clock: its stamp contradicts most cameras'. dropped: waited in a set
+    that was given up. missing: sets emitted without this camera.
+    """
+
+    received: int = 0
+    emitted: int = 0
+    late: int = 0
+    duplicate: int = 0
+    off_clock: int = 0
+    dropped: int = 0
+    missing: int = 0
+
+
+@dataclass
+class SyncStats:
+    """Counts since construction. abandoned: sets given up without being emitted. resets: backward time jumps."""
+
+    cameras: dict[str, CameraCounts]
+    complete: int = 0
+    partial: int = 0
+    abandoned: int = 0
+    resets: int = 0
+
+
+@dataclass(frozen=True)
+class ImageSet(Generic[T]):
+    """One image per camera present. items, stamps_ns: keyed by camera, in the order given to the synchronizer."""
+
+    items: dict[str, T]
+    stamps_ns: dict[str, int]
+    complete: bool
+
+    @property
+    def stamp_ns(self) -> int:
+        """Newest stamp of the set."""
+        return max(self.stamps_ns.values())
+
+    @property
+    def skew_ns(self) -> int:
+        """Spread of the set's stamps."""
+        return max(self.stamps_ns.values()) - min(self.stamps_ns.values())
+
+
+class _Member(NamedTuple):
+    stamp_ns: int
+    arrived_ns: int
+    item: Any
+
+
+@dataclass(eq=False)
+class _Group:
+    members: dict[str, _Member]
+    oldest: int
+    newest: int
+    opened_ns: int
+
+    @classmethod
+    def of(cls, members: dict[str, _Member]) -> _Group:
+        """A group of one or more members."""
+        stamps = [member.stamp_ns for member in members.values()]
+        return cls(members, min(stamps), max(stamps), min(member.arrived_ns for member in members.values()))
+
+    def put(self, camera: str, member: _Member) -> None:
+        self.members[camera] = member
+        self.oldest = min(self.oldest, member.stamp_ns)
+        self.newest = max(self.newest, member.stamp_ns)
+
+    def growth(self, stamp_ns: int) -> int:
+        """How much wider the spread becomes with `stamp_ns`."""
+        return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
+
+    def cut(self, stamp_ns: int) -> tuple[dict[str, _Member], dict[str, _Member]]:
+        """The members before `stamp_ns`, and those of `stamp_ns` and later."""
+        before: dict[str, _Member] = {}
+        after: dict[str, _Member] = {}
+        for name, member in self.members.items():
+            (before if member.stamp_ns < stamp_ns else after)[name] = member
+        return before, after
+
+
+def _widest_gap(stamps: Iterable[int]) -> tuple[int, int]:
+    """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
+    return max((later - earlier, later) for earlier, later in pairwise(sorted(stamps)))
+
+
+class Synchronizer(Generic[T]):
+    """Not thread-safe and free of locks: one thread calls `add` for every image and `poll` on a timer.
+
+    Stamps may be any integers. `now_ns` is a monotonic arrival time given by the caller; nothing else is read from the
+    outside, so equal calls give equal results. Every set's `stamp_ns` is later than that of the set before, until a
+    reset; an image is emitted at most once.
+    """
+
+    def __init__(self, cameras: Iterable[str], settings: SyncSettings | None = None) -> None:
+        self.cameras = tuple(cameras)
+        self.settings = settings or SyncSettings()
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise FsmdeError(f"the synchronizer needs one or more different camera names, not {list(self.cameras)}")
+        if self.settings.min_cameras > len(self.cameras):
+            raise FsmdeError(
+                f"min_cameras is {self.settings.min_cameras}, but there are only {len(self.cameras)} cameras; lower it"
+            )
+        self.stats = SyncStats({name: CameraCounts() for name in self.cameras})
+        self._window = int(self.settings.window_ms * _NS_PER_MS)
+        self._deadline = int(self.settings.deadline_ms * _NS_PER_MS)
+        self._jump = int(self.settings.jump_ms * _NS_PER_MS)
+        self._latest: dict[str, tuple[int, int]] = {}  # every camera's last stamp and its arrival
+        self._median: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._open: list[_Group] = []
+        self._accepted: dict[str, int] = {}  # every camera's newest stamp that entered a group
+        self._emitted: int | None = None  # newest stamp of the last set
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """Images per camera that wait in open sets."""
+        return {name: sum(name in group.members for group in self._open) for name in self.cameras}
+
+    def add(self, camera: str, stamp_ns: int, now_ns: int, item: T) -> ImageSet[T] | None:
+        """Take one image of `camera` (one of `cameras`); returns the set that it completes or pushes out, if any."""
+        counts = self.stats.cameras[camera]
+        counts.received += 1
+        accepted = self._accepted.get(camera)
+        if accepted == stamp_ns:
+            counts.duplicate += 1
+            return None
+        if not self._agrees(camera, stamp_ns, now_ns):
+            counts.off_clock += 1
+            return None
+        # `_agrees` may have reset everything, so `accepted` is read again.
+        bounds = (self._accepted.get(camera), self._emitted)
+        late = any(bound is not None and stamp_ns <= bound for bound in bounds)
+        group = None if late else self._join(camera, _Member(stamp_ns, now_ns, item))
+        if group is None:
+            counts.late += 1
+            return None
+        self._accepted[camera] = stamp_ns
+        if len(group.members) == len(self.cameras):
+            return self._complete(group)
+        return self._close_oldest() if len(self._open) > MAX_OPEN else None
+
+    def poll(self, now_ns: int) -> ImageSet[T] | None:
+        """The oldest set whose deadline has passed, if any; call it every few milliseconds."""
+        while self._open and now_ns - self._open[0].opened_ns >= self._deadline:
+            closed = self._close_oldest()
+            if closed is not None:
+                return closed
+        return None
+
+    def _agrees(self, camera: str, stamp_ns: int, now_ns: int) -> bool:
+        """Whether the stamp is near the median of the cameras heard lately; resets when the median jumped back."""
+        self._latest[camera] = (stamp_ns, now_ns)
+        votes = sorted(stamp for stamp, heard in self._latest.values() if now_ns - heard <= self._jump)
+        median = votes[len(votes) // 2]  # the upper one of two: a clock that was never set reads 0
+        if self._median is not None and median < self._median - self._jump:
+            self.stats.resets += 1
+            for group in self._open:
+                self._abandon(group.members)
+            self._forget()
+        self._median = median
+        return abs(stamp_ns - median) <= self._jump
+
+    def _join(self, camera: str, member: _Member) -> _Group | None:
+        """Put the image into the open group that it suits best or into a new one; None when it is older than all."""
+        best, least = None, self._window + 1
+        for group in self._open:
+            growth = group.growth(member.stamp_ns)
+            fits = camera not in group.members and group.newest - group.oldest + growth <= self._window
+            if fits and growth < least:
+                best, least = group, growth
+        if best is None:
+            return self._open_group(camera, member)
+        best.put(camera, member)
+        return best
+
+    def _open_group(self, camera: str, member: _Member) -> _Group | None:
+        position = sum(group.oldest < member.stamp_ns for group in self._open)
+        if position == 0 and len(self._open) == MAX_OPEN:
+            return None
+        later: dict[str, _Member] = {}
+        if position > 0:
+            before = self._open[position - 1]
+            own = before.members.get(camera)
+            # Where the camera has an older image in that group, the cut lies between its two images.
+            first = before.oldest if own is None else own.stamp_ns
+            stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= member.stamp_ns]
+            _, start = _widest_gap([*stamps, member.stamp_ns])
+            if start <= before.newest:
+                earlier, later = before.cut(start)
+                self._open[position - 1] = _Group.of(earlier)
+        group = _Group.of({**later, camera: member})
+        self._open.insert(position, group)
+        return group
+
+    def _complete(self, group: _Group) -> ImageSet[T] | None:
+        """Emit a group that has every camera, unless it straddles two frames."""
+        if len(self.cameras) > 1 and self._emitted is not None:
+            width, start = _widest_gap(member.stamp_ns for member in group.members.values())
+            if width > 2 * max(group.oldest - self._emitted, 0):
+                older, newer = group.cut(start)
+                self._abandon(older)
+                self._open[self._open.index(group)] = _Group.of(newer)
+                return None
+        while self._open[0] is not group:
+            self._abandon(self._open.pop(0).members)
+        return self._close_oldest()
+
+    def _close_oldest(self) -> ImageSet[T] | None:
+        """Emit the oldest group, or give it up when it has too few cameras or a newer set went before it."""
+        group = self._open.pop(0)
+        members = group.members
+        overtaken = self._emitted is not None and group.newest <= self._emitted
+        if len(members) < self.settings.min_cameras or overtaken:
+            self._abandon(members)
+            return None
+        self._emitted = group.newest
+        items: dict[str, T] = {}
+        stamps_ns: dict[str, int] = {}
+        for name, counts in self.stats.cameras.items():
+            member = members.get(name)
+            if member is None:
+                counts.missing += 1
+            else:
+                counts.emitted += 1
+                items[name], stamps_ns[name] = member.item, member.stamp_ns
+        complete = len(items) == len(self.cameras)
+        self.stats.complete += complete
+        self.stats.partial += not complete
+        return ImageSet(items, stamps_ns, complete)
+
+    def _abandon(self, members: dict[str, _Member]) -> None:
+        self.stats.abandoned += 1
+        for name in members:
+            self.stats.cameras[name].dropped += 1
