@@ -207,11 +207,13 @@ class BagWriter:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._prefix = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
         self._connections: dict[str, Any] = {}
+        self.written = 0
 
     def write(self, message: Message) -> None:
         """Append one message at its stamp."""
         connection = self._connections.get(message.topic) or self._connect(message)
         self._writer.write(connection, message.stamp_ns, message.data)
+        self.written += 1
 
     def _connect(self, message: Message) -> Any:
         topic = message.topic if message.topic.startswith("/") else self._prefix + message.topic

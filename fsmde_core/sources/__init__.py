@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.base import Source
 from fsmde_core.sources.locate import find_recording
+
+if TYPE_CHECKING:
+    from fsmde_core.sources.base import Source
 
 # kind: module, class, and the sample recording that is looked for where no root is given
 READERS = {
@@ -30,19 +32,23 @@ def open_source(kind: str, root: str | Path | None = None, **options: Any) -> So
     if kind not in READERS:
         raise FsmdeError(f"source '{kind}' is unknown; use one of {list(KINDS)}")
     module, name, sample = READERS[kind]
+    if kind == "synthetic" and root is not None:
+        raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
+    where = () if kind == "synthetic" else (_find_root(kind, root, sample),)
     reader = getattr(import_module(f"fsmde_core.sources.{module}"), name)
-    if kind == "synthetic":
-        if root is not None:
-            raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
-        return reader(**options)  # type: ignore[no-any-return]
+    return reader(*where, **options)  # type: ignore[no-any-return]
+
+
+def _find_root(kind: str, root: str | Path | None, sample: str | None) -> Path:
     if root is None:
-        root = find_recording(sample) if sample else None
-        if root is None:
-            where = f"; {sample} is neither in $FSMDE_DATA nor in ../shared/data" if sample else ""
-            raise FsmdeError(f"source '{kind}' needs the place of a recording{where}; give it with --root")
+        found = find_recording(sample) if sample else None
+        if found is None:
+            hint = f"; {sample} is neither in $FSMDE_DATA nor in ../shared/data" if sample else ""
+            raise FsmdeError(f"source '{kind}' needs the place of a recording{hint}; give it with --root")
+        return found
     if not Path(root).exists():
         raise FsmdeError(f"the recording {root} does not exist; give an existing {kind} recording with --root")
-    return reader(root, **options)  # type: ignore[no-any-return]
+    return Path(root)
 
 
 def default_recording() -> tuple[str, Path | None]:
