@@ -5,8 +5,8 @@ spread of stamps least, if its camera is not in yet and the spread stays within 
 the group before it is cut at its widest gap up to the image, and what lies behind the gap moves along, so that cameras
 that expose one after the other (a staggered rig) find the frame boundary wherever the stream was picked up. A group is
 emitted when every camera is in, which drops the older one (newest wins), or as a partial set when `deadline_ms` have
-passed since its first arrival (`poll`) or a third group opens. A complete group whose widest gap is more than twice the
-gap that separates it from the set before is two halves of neighbouring frames: the older half is dropped, once.
+passed since its first arrival (`poll`) or a third group opens. A complete group whose widest gap is more than three
+times the gap that separates it from the set before is halves of two neighbouring frames: the older half is dropped.
 
 Sensible windows: at least the rig's own spread of stamps plus their jitter, and less than the period minus the jitter.
 With a window below (period - spread - jitter) no fault of the stream can put neighbouring frames into one set.
@@ -120,7 +120,7 @@ class _Group:
     def of(cls, members: dict[str, _Member]) -> _Group:
         """A group of one or more members."""
         stamps = [member.stamp_ns for member in members.values()]
-        return cls(members, min(stamps), max(stamps), min(member.arrived_ns for member in members.values()))
+        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
 
     def put(self, camera: str, member: _Member) -> None:
         self.members[camera] = member
@@ -260,7 +260,7 @@ class Synchronizer(Generic[T]):
         """Emit a group that has every camera, unless it straddles two frames."""
         if len(self.cameras) > 1 and self._emitted is not None:
             width, start = _widest_gap(member.stamp_ns for member in group.members.values())
-            if width > 2 * max(group.oldest - self._emitted, 0):
+            if width > 3 * max(group.oldest - self._emitted, 0):
                 older, newer = group.cut(start)
                 self._abandon(older)
                 self._open[self._open.index(group)] = _Group.of(newer)

@@ -1,0 +1,409 @@
+"""Synchronizer: invariants under any input, and what it promises for sensible streams with faults."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
+
+MS = 1_000_000
+RING = ("front", "front_right", "right", "back", "left", "front_left")
+# Exposure times of PandaSet's cameras within a frame: 81.3 ms of the 100 ms period.
+PANDASET_MS = {"front": 50.0, "front_right": 60.8, "right": 81.3, "back": 0.0, "left": 18.6, "front_left": 39.2}
+
+Message = tuple[str, int, int, Any]  # camera, stamp_ns, arrival_ns, item
+
+
+def check_accounting(sync: Synchronizer[Any]) -> None:
+    pending = sync.pending
+    for name, c in sync.stats.cameras.items():
+        assert c.received == c.emitted + c.late + c.duplicate + c.off_clock + c.dropped + pending[name], name
+    sets = sync.stats.complete + sync.stats.partial
+    assert all(c.emitted + c.missing == sets for c in sync.stats.cameras.values())
+
+
+def play(sync: Synchronizer[Any], messages: Iterable[Message], poll_ms: int = 5) -> list[ImageSet[Any]]:
+    """Feed messages in order of arrival with a poll timer beside them; checks what holds for every input."""
+    sets: list[ImageSet[Any]] = []
+    seen: set[int] = set()
+    newest: int | None = None
+    resets = 0
+    next_poll: int | None = None
+
+    def take(images: ImageSet[Any] | None) -> None:
+        nonlocal newest, resets
+        if sync.stats.resets > resets:
+            resets, newest = sync.stats.resets, None
+        check_accounting(sync)
+        if images is None:
+            return
+        assert images.skew_ns <= sync.settings.window_ms * MS
+        assert newest is None or images.stamp_ns > newest
+        assert sync.settings.min_cameras <= len(images.items) <= len(sync.cameras)
+        assert images.complete == (len(images.items) == len(sync.cameras))
+        assert list(images.items) == list(images.stamps_ns) == [c for c in sync.cameras if c in images.items]
+        for item in images.items.values():
+            assert id(item) not in seen
+            seen.add(id(item))
+        newest = images.stamp_ns
+        sets.append(images)
+
+    now = 0
+    for camera, stamp, now, item in messages:
+        next_poll = now if next_poll is None else next_poll
+        while next_poll <= now:
+            take(sync.poll(next_poll))
+            next_poll += poll_ms * MS
+        take(sync.add(camera, stamp, now, item))
+    for _ in range(3):
+        take(sync.poll(now + int(sync.settings.deadline_ms * MS)))
+    assert not any(sync.pending.values())
+    return sets
+
+
+def stream(
+    offsets_ms: dict[str, float],
+    frames: int,
+    period_ms: float = 100.0,
+    jitter_ms: float = 0.0,
+    latency_ms: float = 0.0,
+    lost: Iterable[tuple[str, int]] = (),
+    seed: int = 0,
+    start_ns: int = 1_700_000_000_000_000_000,
+) -> list[Message]:
+    """A rig's images in order of arrival; items are [camera, frame], stamps jitter by up to +-jitter_ms."""
+    rng = random.Random(seed)
+    missing = set(lost)
+    messages = []
+    for frame in range(frames):
+        for camera, offset in offsets_ms.items():
+            stamp_ms = frame * period_ms + offset + rng.uniform(-jitter_ms, jitter_ms)
+            arrival_ms = stamp_ms + jitter_ms + rng.uniform(0, latency_ms)
+            if (camera, frame) not in missing:
+                messages.append((camera, start_ns + int(stamp_ms * MS), int(arrival_ms * MS), [camera, frame]))
+    return sorted(messages, key=lambda message: message[2])
+
+
+def frames_of(images: ImageSet[Any]) -> set[int]:
+    return {frame for _, frame in images.items.values()}
+
+
+@st.composite
+def rigs(draw: st.DrawFn, widest: float = 0.8) -> dict[str, float]:
+    """Offsets in ms of 1-8 cameras within `widest` of a 100 ms period, the boundary of frames at the widest gap."""
+    count = draw(st.integers(1, 8))
+    offsets = sorted(draw(st.lists(st.floats(0, 100 * widest), min_size=count, max_size=count)))
+    gaps = [b - a for a, b in zip(offsets, [*offsets[1:], offsets[0] + 100], strict=True)]
+    first = (gaps.index(max(gaps)) + 1) % count
+    ring = offsets[first:] + [offset + 100 for offset in offsets[:first]]
+    return {f"camera_{i}": offset - ring[0] for i, offset in enumerate(ring)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(rigs(), st.floats(0, 0.99), st.integers(0, 2**32), st.randoms(use_true_random=False))
+def test_without_loss_every_frame_is_complete_with_its_own_images(
+    offsets: dict[str, float], fraction: float, seed: int, order: random.Random
+) -> None:
+    """Peak-to-peak jitter below half the gap between frames, however the cameras are spread over the period."""
+    spread = max(offsets.values())
+    gap = 100 - spread
+    jitter = fraction * gap / 4
+    window = spread + 2 * jitter + 0.01
+    names = list(offsets)
+    order.shuffle(names)
+    sync = Synchronizer[Any](names, SyncSettings(window_ms=window, deadline_ms=150))
+    sets = play(sync, stream(offsets, frames=12, jitter_ms=jitter, seed=seed))
+    assert [frames_of(images) for images in sets] == [{frame} for frame in range(12)]
+    assert all(images.complete for images in sets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rigs(widest=0.3),
+    st.floats(0, 5),
+    st.floats(0, 40),
+    st.integers(0, 2**32),
+    st.sets(st.tuples(st.integers(0, 7), st.integers(0, 14)), max_size=60),
+    st.integers(1, 3),
+)
+def test_no_fault_mixes_frames_when_the_window_is_below_the_gap(
+    offsets: dict[str, float],
+    jitter: float,
+    latency: float,
+    seed: int,
+    losses: set[tuple[int, int]],
+    min_cameras: int,
+) -> None:
+    spread = max(offsets.values())
+    window = min(spread + 2 * jitter + 1, 100 - spread - 2 * jitter - 1)
+    lost = [(f"camera_{camera}", frame) for camera, frame in losses]
+    sync = Synchronizer[Any](
+        tuple(offsets),
+        SyncSettings(window_ms=window, deadline_ms=window + 60, min_cameras=min(min_cameras, len(offsets))),
+    )
+    messages = stream(offsets, frames=15, jitter_ms=jitter, latency_ms=latency, lost=lost, seed=seed)
+    assert all(len(frames_of(images)) == 1 for images in play(sync, messages))
+    assert sync.stats.resets == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(rigs(widest=0.5), st.integers(0, 7), st.integers(0, 2**32))
+def test_a_dead_camera_leaves_the_others_delivered_at_the_deadline(
+    offsets: dict[str, float], dead: int, seed: int
+) -> None:
+    names = list(offsets)
+    dead_name = names[dead % len(names)]
+    alive = {name: offset for name, offset in offsets.items() if name != dead_name}
+    if not alive:
+        return
+    sync = Synchronizer[Any](names, SyncSettings(window_ms=60, deadline_ms=70))
+    sets = play(sync, stream(alive, frames=10, latency_ms=5, seed=seed))
+    assert [frames_of(images) for images in sets] == [{frame} for frame in range(10)]
+    assert all(set(images.items) == set(alive) for images in sets)
+    assert sync.stats.cameras[dead_name].missing == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.one_of(
+                st.integers(-3, 30).map(lambda v: v * 20 * MS),
+                st.integers(),
+                st.sampled_from([0, -1, 2**63, -(2**63), 10**30, 1_700_000_000 * 10**9]),
+            ),
+            st.integers(0, 60),
+        ),
+        max_size=120,
+    ),
+    st.integers(1, 4),
+)
+def test_any_stamps_in_any_order_keep_the_invariants(messages: list[tuple[int, int, int]], min_cameras: int) -> None:
+    sync = Synchronizer[Any]("abcd", SyncSettings(window_ms=35, deadline_ms=50, min_cameras=min_cameras, jump_ms=400))
+    now = 0
+    fed = []
+    for camera, stamp, wait_ms in messages:
+        now += wait_ms * MS
+        fed.append(("abcd"[camera], stamp, now, [camera]))
+    play(sync, fed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([-3600.0, -30.0, -3.0, 3.0, 3600.0, 1e9]), st.booleans())
+def test_after_any_fault_the_stream_is_complete_again_within_two_frames(
+    seed: int, jump_s: float, staggered: bool
+) -> None:
+    """Loss of half the images, duplicates, swaps and a clock jump in between: then complete sets of single frames."""
+    offsets = PANDASET_MS if staggered else dict.fromkeys(RING, 0.0)
+    rng = random.Random(seed)
+    faulty = [message for message in stream(offsets, 10, jitter_ms=2, latency_ms=30, seed=seed) if rng.random() < 0.5]
+    faulty += rng.sample(faulty, len(faulty) // 3)
+    faulty = [(c, stamp, max(0, now + rng.randrange(-50, 50) * MS), [*item]) for c, stamp, now, item in faulty]
+    faulty.sort(key=lambda message: message[2])
+    clean = stream(offsets, 20, jitter_ms=0.5, seed=seed)
+    base = 1100 * MS
+    shifted = [(c, stamp + base + int(jump_s * 1e9), now + base, item) for c, stamp, now, item in clean]
+    window = 83.0 if staggered else 30.0
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=window, deadline_ms=95, min_cameras=3))
+    sets = play(sync, faulty + shifted)
+    # A staggered stream may be regrouped around another camera after the jump: then its last images end incomplete.
+    assert all(images.complete for images in sets[-18:-1])
+    assert staggered or [frames_of(images) for images in sets[-18:]] == [{frame} for frame in range(2, 20)]
+
+
+def test_a_bag_loop_resets_and_costs_one_frame() -> None:
+    once = stream(dict.fromkeys(RING, 0.0), 30)
+    length = 3000 * MS
+    loops = [(c, stamp, now + k * length, [*item]) for k in range(4) for c, stamp, now, item in once]
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=2))
+    sets = play(sync, loops)
+    assert sync.stats.resets == 3
+    assert sync.stats.complete == 30 + 3 * 29
+    assert all(len(frames_of(images)) == 1 for images in sets)
+
+
+@pytest.mark.parametrize("ahead_s", [-1e9, -60.0, -0.3, 0.3, 60.0, 1e9])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_camera_with_a_wrong_clock_does_not_poison_the_others(ahead_s: float, first: bool) -> None:
+    messages = [
+        (c, stamp + int(ahead_s * 1e9) * (c == "back"), now + (MS if (c == "back") != first else 0), item)
+        for c, stamp, now, item in stream(dict.fromkeys(RING, 0.0), 40)
+    ]
+    messages.sort(key=lambda message: message[2])
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=2))
+    sets = play(sync, messages)
+    assert len(sets) >= 39
+    assert all("back" not in images.items and len(images.items) == 5 for images in sets[1:])
+    back = sync.stats.cameras["back"]
+    assert back.received == 40 == back.off_clock + back.late + back.dropped
+
+
+def test_clocks_that_were_never_set_leave_the_good_cameras_delivered() -> None:
+    messages = [
+        (c, 0 if c in ("left", "back") else stamp, now, item)
+        for c, stamp, now, item in stream(dict.fromkeys(RING, 0.0), 20)
+    ]
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=2))
+    assert len(play(sync, messages)) >= 19
+
+
+def test_pandaset_stagger_gives_every_frame_with_one_lost_image_costing_no_other() -> None:
+    settings_ = SyncSettings(window_ms=90, deadline_ms=95)
+    sync = Synchronizer[Any](RING, settings_)
+    sets = play(sync, stream(PANDASET_MS, 20))
+    assert [frames_of(images) for images in sets] == [{frame} for frame in range(20)]
+    assert {images.skew_ns for images in sets} == {int(81.3 * MS)}
+
+    sync = Synchronizer[Any](RING, settings_)
+    play(sync, stream(PANDASET_MS, 20, lost=[("right", 5)]))
+    assert sync.stats.complete >= 18
+    assert sum(c.dropped + c.late for c in sync.stats.cameras.values()) == 0
+
+
+def test_a_stream_picked_up_in_mid_frame_finds_the_frame_boundary() -> None:
+    """Exposures over 50 ms of 100, and a window wide enough (95 ms) for wrong groupings: one set is given up."""
+    offsets = {name: 10.0 * i for i, name in enumerate(RING)}
+    messages = stream(offsets, 20)[3:]
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=95, deadline_ms=110))
+    sets = play(sync, messages)
+    assert all(images.complete and len(frames_of(images)) == 1 for images in sets[2:])
+    assert {images.skew_ns for images in sets[2:]} == {50 * MS}
+    assert len(sets) >= 18
+
+
+def test_a_camera_that_arrives_a_period_later_still_joins_its_own_frame() -> None:
+    messages = [
+        (c, stamp, now + (45 * MS if c == "back" else 0), item)
+        for c, stamp, now, item in stream(dict.fromkeys(RING, 0.0), 30, period_ms=33.3)
+    ]
+    messages.sort(key=lambda message: message[2])
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=10, deadline_ms=80))
+    sets = play(sync, messages)
+    assert len(sets) == 30 and all(images.complete and len(frames_of(images)) == 1 for images in sets)
+
+
+def test_duplicates_and_late_images_are_counted() -> None:
+    sync = Synchronizer[str]("ab", SyncSettings(window_ms=10, deadline_ms=20))
+    assert sync.add("a", 0, 0, "a0") is None
+    assert sync.add("a", 0, 1, "again") is None
+    first = sync.add("b", 5 * MS, 2, "b0")
+    assert first is not None and first.items == {"a": "a0", "b": "b0"} and first.complete
+    assert (first.stamp_ns, first.skew_ns) == (5 * MS, 5 * MS)
+    assert sync.add("a", 4 * MS, 3, "older than the set") is None
+    assert sync.add("b", 100 * MS, 4, "b1") is None
+    assert sync.poll(4 + 20 * MS - 1) is None
+    partial = sync.poll(4 + 20 * MS)
+    assert partial is not None and partial.items == {"b": "b1"} and not partial.complete
+    assert sync.add("a", 99 * MS, 30 * MS, "missed its set") is None
+    a, b = sync.stats.cameras["a"], sync.stats.cameras["b"]
+    assert (a.received, a.emitted, a.duplicate, a.late, a.missing) == (4, 1, 1, 2, 1)
+    assert (b.received, b.emitted, b.missing) == (2, 2, 0)
+    assert (sync.stats.complete, sync.stats.partial, sync.stats.abandoned) == (1, 1, 0)
+
+
+def test_too_few_cameras_are_given_up_and_a_complete_set_supersedes_an_older_one() -> None:
+    sync = Synchronizer[str]("abc", SyncSettings(window_ms=10, deadline_ms=50, min_cameras=2))
+    sync.add("a", 0, 0, "a0")
+    assert sync.poll(50 * MS) is None and sync.stats.abandoned == 1
+    for camera in "ab":
+        assert sync.add(camera, 60 * MS, 60 * MS, "old") is None
+    for camera in "ab":
+        assert sync.add(camera, 90 * MS, 90 * MS, "new") is None
+    images = sync.add("c", 90 * MS, 91 * MS, "new")
+    assert images is not None and set(images.items.values()) == {"new"}
+    assert sync.stats.abandoned == 2 and sync.stats.cameras["a"].dropped == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"window_ms": -1.0}, "window_ms"),
+        ({"window_ms": float("nan")}, "window_ms"),
+        ({"window_ms": 100.0, "deadline_ms": 99.0}, "deadline_ms"),
+        ({"deadline_ms": float("inf")}, "deadline_ms"),
+        ({"jump_ms": 50.0}, "jump_ms"),
+        ({"min_cameras": 0}, "min_cameras"),
+    ],
+)
+def test_settings_say_what_is_wrong(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(FsmdeError, match=word):
+        SyncSettings(**values)
+
+
+def test_cameras_and_min_cameras_are_checked() -> None:
+    for cameras in ([], ["a", "a"]):
+        with pytest.raises(FsmdeError, match="camera names"):
+            Synchronizer[Any](cameras)
+    with pytest.raises(FsmdeError, match="min_cameras is 3"):
+        Synchronizer[Any]("ab", SyncSettings(min_cameras=3))
+
+
+def orderings(kind: str, count: int = 1200) -> Iterator[Message]:
+    """Twelve cameras in orders that are hard: each message opens a set, all images late, neighbours in no order."""
+    rng = random.Random(1)
+    for k in range(count):
+        camera, other = f"c{k % 12}", f"c{rng.randrange(12)}"
+        match kind:
+            case "in_order":
+                yield camera, k // 12 * 100 * MS, k // 12 * 100 * MS, None
+            case "staggered":
+                yield camera, k * 8 * MS, k * 8 * MS, None
+            case "each_opens_a_set":
+                yield camera, k * 95 * MS, k * 95 * MS, None
+            case "shuffled":
+                yield other, (k + rng.randrange(3000)) * MS, k * MS // 4, None
+            case "one_camera_missing":
+                yield f"c{k % 11}", k // 11 * 33 * MS + k % 11, k * 3 * MS, None
+            case "one_camera_late":
+                yield camera, (k // 12 * 33 - (400 if k % 12 == 11 else 0)) * MS, k * 3 * MS, None
+            case "double_rate":
+                yield ("c0" if k % 11 == 0 else f"c{1 + k % 10}"), k * 5 * MS, k * MS, None
+            case "time_runs_backward":
+                yield camera, -(k // 12) * 5000 * MS, k * MS, None
+
+
+KINDS = [
+    "in_order",
+    "staggered",
+    "each_opens_a_set",
+    "shuffled",
+    "one_camera_missing",
+    "one_camera_late",
+    "double_rate",
+    "time_runs_backward",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_costs_less_than_20_microseconds_at_12_cameras(kind: str) -> None:
+    """The best of several runs of the same messages takes other processes out; then even the slowest ones count."""
+    best = [10**9] * len(list(orderings(kind)))
+    for _ in range(40):
+        sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
+        for k, (camera, stamp, now, item) in enumerate(orderings(kind)):
+            start = time.perf_counter_ns()
+            sync.add(camera, stamp, now, item)
+            best[k] = min(best[k], time.perf_counter_ns() - start)
+        slowest = sorted(best)[int(len(best) * 0.999)]
+        if slowest <= 20_000:
+            break
+    assert slowest <= 20_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_backlog_grows_whatever_the_order(kind: str) -> None:
+    """Why the cost is bounded: a message looks at no more than two open sets, each with one image per camera."""
+    sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
+    for message in orderings(kind):
+        sync.add(*message)
+        assert sum(sync.pending.values()) <= 2 * 12
+        check_accounting(sync)
