@@ -22,8 +22,12 @@ def real_source(kind: str, request: pytest.FixtureRequest) -> IndexedSource:
 
 def lidar_frames(source: IndexedSource, count: int) -> list[Frame]:
     """Up to `count` frames with a sweep, spread over the recording; skips the test where there is none."""
-    frames = [frame for frame in source.frames() if frame.lidar is not None]
-    if not frames:
+    starts = np.linspace(0, len(source), count, endpoint=False).astype(int)
+    found: dict[int, Frame] = {}
+    for start in starts:
+        frame = next((frame for frame in source.frames(int(start)) if frame.lidar is not None), None)
+        if frame is not None:
+            found[frame.index] = frame
+    if not found:
         pytest.skip(f"{source.name}: no frame has lidar")
-    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
-    return [frames[index] for index in chosen]
+    return list(found.values())
