@@ -71,6 +71,15 @@ class MessageEncoder:
         self._compressed = compressed
         self._types = typestore().types
 
+    @property
+    def topics(self) -> dict[str, str]:
+        """Topic -> message type of everything that frames of this rig may become."""
+        topics = {TF_STATIC_TOPIC: TRANSFORMS, TF_TOPIC: TRANSFORMS, LIDAR_TOPIC: CLOUD}
+        for name in self._rig.names:
+            topics[self._image_topic(name)] = COMPRESSED if self._compressed else IMAGE
+            topics[f"{name}/camera_info"] = CAMERA_INFO
+        return topics
+
     def static_transforms(self, stamp_ns: int) -> Message:
         """Base -> optical frame of every camera, for /tf_static."""
         transforms = [
@@ -119,14 +128,15 @@ class MessageEncoder:
             ),
         )
 
+    def _image_topic(self, name: str) -> str:
+        return f"{name}/image_raw/compressed" if self._compressed else f"{name}/image_raw"
+
     def _image(self, camera: Camera, image: CameraImage) -> Message:
         header = self._header(image.stamp_ns, camera.frame_id)
-        topic = f"{camera.name}/image_raw"
+        topic = self._image_topic(camera.name)
         if self._compressed:
             data = np.frombuffer(image.encoded or encode_jpeg(image.rgb()), dtype=np.uint8)
-            return self._message(
-                f"{topic}/compressed", COMPRESSED, image.stamp_ns, header=header, format="jpeg", data=data
-            )
+            return self._message(topic, COMPRESSED, image.stamp_ns, header=header, format="jpeg", data=data)
         pixels = np.ascontiguousarray(image.rgb())
         height, width, channels = pixels.shape
         return self._message(

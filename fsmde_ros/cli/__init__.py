@@ -1,0 +1,31 @@
+"""`fsmde`: one command line for recordings, the node and the model. Command files import when they run."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fsmde_core.errors import FsmdeError
+from fsmde_ros.cli.bag import bag
+from fsmde_ros.cli.play import play
+
+app = typer.Typer(
+    name="fsmde",
+    help="Full-surround metric depth: six synchronized cameras in, metric depth images and point clouds out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (play, bag):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point: what a user can put right is one sentence and exit code 2; Ctrl-C is quiet, exit code 130."""
+    try:
+        app()
+    except FsmdeError as error:
+        print(f"fsmde: {error}", file=sys.stderr)
+        sys.exit(2)

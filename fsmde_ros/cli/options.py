@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.sources import KINDS
+
+SourceKind = Enum("SourceKind", {kind: kind for kind in KINDS}, type=str)  # type: ignore[misc]
+
+# Typer reads these annotations at run time, on Python 3.10 too.
+SourceOption = Annotated[
+    Optional[SourceKind],  # noqa: UP045
+    typer.Option("--source", help="Kind of recording. Default: the PandaSet sample if found, else a synthetic street."),
+]
+RootOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--root", help="Where the recording lies. Default: its sample under $FSMDE_DATA or ../shared/data."),
+]
+FramesOption = Annotated[
+    str, typer.Option("--frames", metavar="A:B", help="Frames A to B of the recording, counted as Python slices are.")
+]
+
+
+def parse_frames(text: str) -> tuple[int, int | None]:
+    """'A:B', 'A:', ':B' or ':' -> (start, stop); stop None means to the end."""
+    match = re.fullmatch(r"(-?\d*):(-?\d*)", text)
+    if not match or "-" in match.groups():
+        raise FsmdeError(f"frames '{text}' must look like 0:50, 10: or :20")
+    start, stop = match.groups()
+    return int(start or 0), int(stop) if stop else None
