@@ -1,0 +1,85 @@
+"""Choosing an engine: by name, or the best that works here; none serves unchecked."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from types import ModuleType
+
+from fsmde_core.engines.base import DepthBatch, Engine, EngineReport, first_line
+from fsmde_core.engines.check import TOLERANCE, deviation, reference
+from fsmde_core.errors import FsmdeError
+from fsmde_core.model import ModelInfo, read_model_info
+
+ENGINES = ("openvino", "onnxruntime", "torch")
+"""In the order in which `auto` tries them: the fastest first."""
+
+log = logging.getLogger(__name__)
+
+
+def load_engine(name: str, model: str | Path, threads: int = 0) -> Engine:
+    """Load the ONNX file `model` into engine `name` (or `auto`) and compare it with the reference.
+
+    threads: CPU threads, 0 for the engine's own choice. Raises FsmdeError for a model of another contract, an
+    unknown or absent engine, and an engine that disagrees with the reference; `auto` logs such an engine as an error
+    and takes the next.
+    """
+    if name not in ("auto", *ENGINES):
+        raise FsmdeError(f"engine '{name}' is unknown, expected one of auto, {', '.join(ENGINES)}")
+    if threads < 0:
+        raise FsmdeError(f"threads is {threads}, expected 0 (the engine's choice) or more")
+    info = read_model_info(model)
+    expected = reference(info)
+    if name != "auto":
+        return _load_checked(name, info, threads, expected)
+    reasons = []
+    for candidate in ENGINES:
+        try:
+            engine = _load_checked(candidate, info, threads, expected)
+        except FsmdeError as error:
+            log.error("engine %s is passed over: %s", candidate, error)
+            reasons.append(str(error))
+            continue
+        log.info(
+            "engine auto: %s on %s, %s, the first that works of %s", candidate, engine.device, engine.precision, ENGINES
+        )
+        return engine
+    raise FsmdeError(f"no engine works for {info.path}: {'; '.join(reasons)}")
+
+
+def _load_checked(name: str, info: ModelInfo, threads: int, expected: DepthBatch) -> Engine:
+    """The first variant of the engine that follows the reference within its precision's tolerance."""
+    findings = []
+    try:
+        for engine in _module(name).variants(info, threads):
+            found, limit = deviation(engine, expected), TOLERANCE[engine.precision]
+            if found.within(limit):
+                log.info("engine %s in %s follows the reference: %s", name, engine.precision, found)
+                return engine
+            findings.append(f"{engine.precision} deviates by {found} (allowed {limit})")
+            log.warning("engine %s in %s", name, findings[-1])
+            engine.close()
+    except FsmdeError:
+        raise
+    except Exception as error:  # whatever the library throws at a model it cannot run
+        raise FsmdeError(f"engine {name} fails on {info.path}: {first_line(error)}") from error
+    raise FsmdeError(f"engine {name} disagrees with the ONNX reference of {info.path}: {'; '.join(findings)}")
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"fsmde_core.engines.{name}")
+    except (ImportError, OSError) as error:  # OSError: a shared library that does not load
+        raise FsmdeError(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
+
+
+def describe_engines() -> list[EngineReport]:
+    """One row per engine, in the order of `auto`."""
+    rows = []
+    for name in ENGINES:
+        try:
+            rows.append(_module(name).describe())
+        except FsmdeError as error:
+            rows.append(EngineReport(name, reason=str(error)))
+    return rows
