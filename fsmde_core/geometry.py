@@ -22,9 +22,10 @@ def rigid(rotation: NDArray[np.floating], translation: Sequence[float] | NDArray
 
 def is_rigid(T: Matrix) -> bool:
     """Whether a (4, 4) matrix is finite, a proper rotation (to 1e-3) and a translation."""
+    if not np.all(np.isfinite(T)) or not np.array_equal(T[3], [0, 0, 0, 1]):
+        return False
     R = T[:3, :3]
-    orthonormal = bool(np.all(np.abs(R @ R.T - np.eye(3)) < 1e-3) and np.all(np.isfinite(T)))
-    return orthonormal and np.linalg.det(R) > 0 and np.array_equal(T[3], [0, 0, 0, 1])
+    return bool(np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0)
 
 
 def rotation_from_quaternion(w: float, x: float, y: float, z: float) -> Matrix:

@@ -47,10 +47,9 @@ def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camer
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
     P = camera.K @ T_camera_points[:3]
     x, y, z = P[:, :3] @ points.T.astype(np.float64) + P[:, 3:]
-    ahead = z > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         column, row = np.rint(x / z), np.rint(y / z)
-        seen = ahead & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+        seen = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
     point = np.flatnonzero(seen)
     return Projection(point, column[point].astype(np.int64), row[point].astype(np.int64), z[point].astype(np.float32))
 

@@ -162,6 +162,9 @@ def test_pandaset_serves_whatever_complete_frames_there_are(pandaset_root: Path,
     (tmp_path / "camera" / "left_camera" / "99.jpg").touch()
     source = PandaSetSource(tmp_path)
     assert source.numbers == (number,) and source.frame(0).lidar is None
+    (tmp_path / "lidar" / f"{number:02d}.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(FsmdeError, match=r"npz is not laid out as expected \(BadZipFile"):
+        source.frame(0)
     intrinsics = tmp_path / "camera" / "back_camera" / "intrinsics.json"
     intrinsics.write_text("{")
     with pytest.raises(FsmdeError, match=r"intrinsics.json is not JSON"):
@@ -198,8 +201,11 @@ def test_nuscenes_tells_which_file_or_version_is_missing(nuscenes_root: Path, tm
     with pytest.raises(FsmdeError, match="give one as version"):
         NuScenesSource(tmp_path)
     assert len(NuScenesSource(tmp_path, version=version.name)) == 1
-    (version / "ego_pose.json").unlink()
-    with pytest.raises(FsmdeError, match=r"ego_pose.json cannot be read"):
+    (version / "sample.json").write_text('[{"token": "a"}]')
+    with pytest.raises(FsmdeError, match=r"not laid out as expected \(KeyError"):
+        NuScenesSource(tmp_path, version=version.name)
+    (version / "sample.json").unlink()
+    with pytest.raises(FsmdeError, match=r"sample.json cannot be read"):
         NuScenesSource(tmp_path, version=version.name)
     next((tmp_path / "samples" / "CAM_BACK").iterdir()).unlink()
     with pytest.raises(FsmdeError, match="no keyframe has its six images"):

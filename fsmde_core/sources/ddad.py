@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, invert, rigid, rotation_from_quaternion, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
-from fsmde_core.sources.files import read_bytes, read_json
+from fsmde_core.sources.files import read_bytes, read_json, reading
 
 CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "camera_05")
 LIDAR = "lidar"
@@ -89,8 +88,9 @@ class DdadSource(IndexedSource):
         path = sample.calibration
         if path not in self._calibrations:
             document = read_json(path)
-            entries = zip(document["names"], document["intrinsics"], document["extrinsics"], strict=True)
-            self._calibrations[path] = {n.lower(): (_intrinsics(k), _pose(pose)) for n, k, pose in entries}
+            with reading(path):
+                entries = zip(document["names"], document["intrinsics"], document["extrinsics"], strict=True)
+                self._calibrations[path] = {n.lower(): (_intrinsics(k), _pose(pose)) for n, k, pose in entries}
         if name not in self._calibrations[path]:
             raise FsmdeError(f"calibration {path} lacks {name.upper()}, it has {sorted(self._calibrations[path])}")
         return self._calibrations[path][name]
@@ -99,22 +99,24 @@ class DdadSource(IndexedSource):
         datum = sample.datums.get(LIDAR)
         if datum is None or not datum.path.is_file():
             return None
-        with np.load(datum.path) as arrays:
+        with reading(datum.path), np.load(datum.path) as arrays:
             xyz = arrays["data"][:, :3]
         _, T_base_lidar = self._calibration(sample, LIDAR)
         points = transform(T_base_lidar, xyz).astype(np.float32)
         return LidarSweep(datum.stamp_ns, points, datum.T_world_sensor @ invert(T_base_lidar))
 
 
-def _read_samples(scene: Path) -> Iterator[Sample]:
+def _read_samples(scene: Path) -> list[Sample]:
     """Samples of a scene file whose six images are on disk, in the order of the file, which is that of time."""
-    document = read_json(scene)
-    entries = {entry["key"]: entry for entry in document["data"]}
-    for sample in document["samples"]:
-        wanted = [entries[key] for key in sample["datum_keys"] if key in entries]
-        datums = {e["id"]["name"].lower(): _datum(scene.parent, e) for e in wanted}
-        if all(name in datums and datums[name].path.is_file() for name in CAMERAS):
-            yield Sample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums)
+    document, samples = read_json(scene), []
+    with reading(scene):
+        entries = {entry["key"]: entry for entry in document["data"]}
+        for sample in document["samples"]:
+            wanted = [entries[key] for key in sample["datum_keys"] if key in entries]
+            datums = {e["id"]["name"].lower(): _datum(scene.parent, e) for e in wanted}
+            if all(name in datums and datums[name].path.is_file() for name in CAMERAS):
+                samples.append(Sample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
+    return samples
 
 
 def _datum(folder: Path, entry: dict[str, Any]) -> Datum:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +28,24 @@ def read_json(path: Path) -> Any:
         if isinstance(error, FsmdeError):
             raise
         raise FsmdeError(f"recording file {path} is not JSON: {error}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What goes wrong inside while `path` is taken apart becomes one FsmdeError that names it."""
+    try:
+        yield
+    except FsmdeError:
+        raise
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise FsmdeError(f"recording file {path} is not laid out as expected ({reason}); copy it again") from error

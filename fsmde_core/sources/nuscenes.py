@@ -13,7 +13,7 @@ from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, rigid, rotation_from_quaternion, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
-from fsmde_core.sources.files import read_bytes, read_json
+from fsmde_core.sources.files import read_bytes, read_json, reading
 
 CAMERAS = ("front", "front_right", "back_right", "back", "back_left", "front_left")
 CHANNELS = {**{f"CAM_{name.upper()}": name for name in CAMERAS}, "LIDAR_TOP": "lidar"}
@@ -34,14 +34,15 @@ class NuScenesSource(IndexedSource):
         """Read the tables of `root/version`; without `version` the only folder v1.0-* of `root` is taken."""
         self.root = Path(root)
         self._tables = self.root / (version or self._only_version())
-        sensors = {row["token"]: row["channel"] for row in self._table("sensor")}
-        self._calibrations = {row["token"]: row for row in self._table("calibrated_sensor")}
-        channels = {token: CHANNELS.get(sensors[row["sensor_token"]]) for token, row in self._calibrations.items()}
-        self._keyframes = tuple(self._read_keyframes(channels))
+        with reading(self._tables):
+            sensors = {row["token"]: row["channel"] for row in self._table("sensor")}
+            self._calibrations = {row["token"]: row for row in self._table("calibrated_sensor")}
+            channels = {token: CHANNELS.get(sensors[row["sensor_token"]]) for token, row in self._calibrations.items()}
+            self._keyframes = tuple(self._read_keyframes(channels))
+            wanted = {row["ego_pose_token"] for keyframe in self._keyframes for row in keyframe.values()}
+            self._poses = {row["token"]: _pose(row) for row in self._table("ego_pose") if row["token"] in wanted}
         if not self._keyframes:
             raise FsmdeError(f"{self._tables}: no keyframe has its six images under {self.root / 'samples'}")
-        wanted = {row["ego_pose_token"] for keyframe in self._keyframes for row in keyframe.values()}
-        self._poses = {row["token"]: _pose(row) for row in self._table("ego_pose") if row["token"] in wanted}
         self.rig = self._rig(self._keyframes[0])
 
     def __len__(self) -> int:

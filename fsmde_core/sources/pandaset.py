@@ -16,7 +16,7 @@ from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, interpolate, invert, mean_pose, rigid, rotation_from_quaternion, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
-from fsmde_core.sources.files import read_bytes, read_json
+from fsmde_core.sources.files import read_bytes, read_json, reading
 
 CAMERAS = ("front", "front_right", "right", "back", "left", "front_left")
 IMAGE_SIZE = (1920, 1080)
@@ -61,24 +61,6 @@ class PandaSetSource(IndexedSource):
             poses[name] = T_world_camera[number] @ invert(self.rig[name].T_base_camera)
         return Frame(index, self.rig, images, poses, self._sweep(number))
 
-    def _complete_frames(self) -> tuple[int, ...]:
-        found = [{int(p.stem) for p in f.glob("*.jpg") if p.stem.isdigit()} for f in self._camera_folders.values()]
-        numbers = tuple(sorted(set.intersection(*found)))
-        if not numbers:
-            raise FsmdeError(
-                f"{self.root} is no PandaSet sequence: no frame has all six images (camera/front_camera/00.jpg ...)"
-            )
-        return numbers
-
-    def _camera(self, name: str) -> Camera:
-        k = read_json(self._camera_folders[name] / "intrinsics.json")
-        return Camera(
-            name,
-            *IMAGE_SIZE,
-            K=np.array([[k["fx"], 0, k["cx"]], [0, k["fy"], k["cy"]], [0, 0, 1]]),
-            T_base_camera=mean_pose(self.mount_poses(name)),
-        )
-
     def mount_poses(self, name: str) -> NDArray[np.float64]:
         """(N, 4, 4) T_base_camera by every recorded camera pose against the vehicle's, interpolated to its stamp."""
         track, times = self._T_world_base, self._lidar_times
@@ -92,11 +74,27 @@ class PandaSetSource(IndexedSource):
             raise FsmdeError(f"{self.root}: no stamp of camera '{name}' lies within lidar/timestamps.json")
         return np.stack(poses)
 
+    def _complete_frames(self) -> tuple[int, ...]:
+        found = [{int(p.stem) for p in f.glob("*.jpg") if p.stem.isdigit()} for f in self._camera_folders.values()]
+        numbers = tuple(sorted(set.intersection(*found)))
+        if not numbers:
+            raise FsmdeError(
+                f"{self.root} is no PandaSet sequence: no frame has all six images (camera/front_camera/00.jpg ...)"
+            )
+        return numbers
+
+    def _camera(self, name: str) -> Camera:
+        path = self._camera_folders[name] / "intrinsics.json"
+        k = read_json(path)
+        with reading(path):
+            K = np.array([[k["fx"], 0, k["cx"]], [0, k["fy"], k["cy"]], [0, 0, 1]], dtype=np.float64)
+        return Camera(name, *IMAGE_SIZE, K=K, T_base_camera=mean_pose(self.mount_poses(name)))
+
     def _sweep(self, number: int) -> LidarSweep | None:
         path = self.root / "lidar" / f"{number:02d}.npz"
         if not path.is_file():
             return None
-        with np.load(path) as arrays:
+        with reading(path), np.load(path) as arrays:
             world = arrays["xyz_world_cm"].astype(np.float64) / 100
         T_world_base = self._T_world_base[number]
         points = transform(invert(T_world_base), world).astype(np.float32)
@@ -105,8 +103,10 @@ class PandaSetSource(IndexedSource):
 
 def _read_track(folder: Path, T_pose_frame: Matrix) -> tuple[NDArray[np.float64], list[Matrix]]:
     """Stamps in seconds and T_world_frame of every frame of a sensor folder."""
-    times = np.asarray(read_json(folder / "timestamps.json"), dtype=np.float64)
-    poses = [_pose(entry) @ T_pose_frame for entry in read_json(folder / "poses.json")]
+    stamps, entries = read_json(folder / "timestamps.json"), read_json(folder / "poses.json")
+    with reading(folder):
+        times = np.asarray(stamps, dtype=np.float64)
+        poses = [_pose(entry) @ T_pose_frame for entry in entries]
     if len(times) != len(poses):
         raise FsmdeError(f"{folder}: {len(times)} timestamps but {len(poses)} poses")
     return times, poses
