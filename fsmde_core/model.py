@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.share import find_shared
 
 DEFAULT_MODEL = "fsmde_student.onnx"
 INPUTS = {"images": ("uint8", 4), "focal": ("float32", 1)}
@@ -86,10 +87,7 @@ def _check_tensors(path: Path, kind: str, tensors: Iterable[Any], expected: dict
 
 def default_model_path() -> Path:
     """The shipped student: beside the source tree, else in the package's installed share folder."""
-    name = Path("models") / DEFAULT_MODEL
-    source_tree = Path(__file__).resolve().parent.parent
-    candidates = [source_tree / name, *(parent / "share" / "fsmde_ros" / name for parent in source_tree.parents)]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    found = find_shared(Path("models") / DEFAULT_MODEL)
+    if found is not None:
+        return found
     raise FsmdeError(f"the shipped model {DEFAULT_MODEL} was not found; give one with the parameter 'model'")
