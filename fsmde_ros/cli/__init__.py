@@ -8,6 +8,7 @@ import typer
 
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.bag import bag
+from fsmde_ros.cli.info import info
 from fsmde_ros.cli.play import play
 
 app = typer.Typer(
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (play, bag):
+for command in (play, bag, info):
     app.command()(command)
 
 
