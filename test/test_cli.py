@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from small_rig import SmallRig
 
 from fsmde_core.recording import BagWriter, MessageEncoder
 from fsmde_core.sources.rosbag import RosbagSource
+from small_rig import SmallRig
 
 COMMAND = [sys.executable, "-c", "from fsmde_ros.cli import main; main()"]
 

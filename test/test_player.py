@@ -17,13 +17,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from small_rig import SmallRig
 
 from fsmde_core.messages import cloud_xyz, raw_image, stamp_ns
 from fsmde_core.playback import Pace, Reel, cues
 from fsmde_core.recording import MessageEncoder
 from fsmde_ros.player import Player, PlayerSettings
 from fsmde_ros.session import ros_node
+from small_rig import SmallRig
 
 FILM = SmallRig(frames=4)
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from real_sources import KINDS, real_source
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid, rotation_from_quaternion
 from fsmde_core.rig import DISTORTION_SIZES, Camera, Rig, load_rig, ring_order, save_rig
+from real_sources import KINDS, real_source
 
 RIGS = Path(__file__).resolve().parent.parent / "config" / "rigs"
 OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # optical axes of a camera that looks forward

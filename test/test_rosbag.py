@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_rig import OPTICAL, SmallRig, yaw
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
@@ -23,6 +22,7 @@ from fsmde_core.sources import open_source
 from fsmde_core.sources.base import Source
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_core.sources.transforms import StaticTree, Trajectory
+from small_rig import OPTICAL, SmallRig, yaw
 
 
 def write_bag(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_alignment import alignment, rim_by_beam, rim_by_window
-from real_sources import KINDS, lidar_frames, real_source
 
+from edge_alignment import alignment, rim_by_beam, rim_by_window
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import invert, transform
@@ -21,6 +20,7 @@ from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.ddad import DdadSource
 from fsmde_core.sources.nuscenes import NuScenesSource
 from fsmde_core.sources.pandaset import PandaSetSource
+from real_sources import KINDS, lidar_frames, real_source
 
 pytestmark = pytest.mark.data
 
