@@ -63,6 +63,14 @@ def restamped(message: Message, stamp_ns: int) -> bytes:
     return b"".join((data[:offset], stamp, data[offset + 8 :]))
 
 
+def header_stamp_ns(data: bytes | memoryview) -> int:
+    """Stamp of a serialized message that begins with a header, such as an image; struct.error if too short."""
+    # The second byte of the encapsulation names the byte order.
+    (order,) = struct.unpack_from("B", data, 1)
+    sec, nanosec = struct.unpack_from("<iI" if order & 1 else ">iI", data, 4)
+    return int(sec) * 1_000_000_000 + int(nanosec)
+
+
 class MessageEncoder:
     """Frames of one rig -> messages. compressed: JPEG (the recording's own bytes where it has them), else rgb8."""
 

@@ -57,6 +57,12 @@ class Player:
             self._clock_type = Clock
             self._clock = node.create_publisher(Clock, "/clock", 10)
 
+    def subscribers(self) -> int:
+        """Fewest subscribers that any image topic has."""
+        return min(
+            publisher.get_subscription_count() for topic, publisher in self._publishers.items() if "/image_raw" in topic
+        )
+
     def publish(self, message: Message, stamp_ns: int) -> None:
         """Send one message with this stamp."""
         publisher = self._publishers.get(message.topic)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_ros.dds import use_shared_memory_profile
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -24,6 +25,7 @@ def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
         raise FsmdeError(
             f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
         ) from error
+    use_shared_memory_profile()
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     before = signal.signal(signal.SIGTERM, _terminate)

@@ -20,7 +20,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, rigid, rotation_from_quaternion, transform
 from fsmde_core.messages import camera_from_info, cloud_xyz, compressed_image, raw_image, stamp_ns
-from fsmde_core.recording import CLOUD, COMPRESSED, IMAGE, TF_STATIC_TOPIC, TF_TOPIC, typestore
+from fsmde_core.recording import CLOUD, COMPRESSED, IMAGE, TF_STATIC_TOPIC, TF_TOPIC, header_stamp_ns, typestore
 from fsmde_core.rig import Rig, ring_order
 from fsmde_core.sources.transforms import StaticTree, Trajectory
 from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
@@ -39,9 +39,7 @@ class _Raw:
 
     @property
     def stamp_ns(self) -> int:
-        """Stamp of the header, which every image and cloud begins with (after 4 bytes that name the byte order)."""
-        sec, nanosec = struct.unpack_from("<iI" if self.data[1] & 1 else ">iI", self.data, 4)
-        return int(sec) * 1_000_000_000 + int(nanosec)
+        return header_stamp_ns(self.data)
 
 
 class RosbagSource:

@@ -1,0 +1,39 @@
+"""`fsmde demo`: the whole path on this machine in under a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fsmde_ros.cli.options import RootOption, SourceOption
+
+
+def demo(
+    source: SourceOption = None,
+    root: RootOption = None,
+    seconds: Annotated[float, typer.Option(help="How long the recording is played.")] = 12.0,
+    rate: Annotated[float, typer.Option(help="Sets of images per second.")] = 10.0,
+    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
+    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
+    out: Annotated[Path, typer.Option(help="Folder for pictures, bag and summary.")] = Path("out/demo"),
+) -> None:
+    """Start the real node, play a recording into it over DDS, and leave pictures, a rosbag2 and summary.json."""
+    from rich.console import Console
+
+    from fsmde_ros.cli.recordings import open_recording
+    from fsmde_ros.demo import DemoSettings, run_demo
+
+    console = Console(highlight=False)
+    settings = DemoSettings(out, seconds, rate, engine, model)
+    summary = run_demo(open_recording(source, root), settings, console)
+    latency = summary["end_to_end_ms"]
+    console.print(
+        f"\n[bold]{summary['sets_per_s']:.1f} sets of {len(summary['cameras'])} images per second[/], "
+        f"last image to cloud p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, "
+        f"{summary['dropped_sets']} of {summary['played_sets']} dropped ({summary['engine']})"
+    )
+    for name, meaning in summary["files"].items():
+        console.print(f"  {out / name}  {meaning}", soft_wrap=True)
+    console.print(f"  {out / 'summary.json'}  these numbers and more", soft_wrap=True)

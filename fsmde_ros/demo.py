@@ -1,0 +1,179 @@
+"""The whole path on one machine: the real node over real DDS, a recording played into it, and what came out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.playback import Pace, Reel, cues
+from fsmde_core.recording import Message, MessageEncoder
+from fsmde_core.rig import Rig, save_rig
+from fsmde_core.sources.base import Source
+from fsmde_ros.demo_node import NodeProcess
+from fsmde_ros.demo_record import Collector, percentiles
+from fsmde_ros.demo_report import Sent, write_report
+from fsmde_ros.player import Player, PlayerSettings
+from fsmde_ros.session import ros_node
+from fsmde_ros.versions import package_versions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+START_SECONDS = 90
+KEEP_SECONDS = 2.0
+MAX_PRELOAD_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """seconds: how long the recording is played. rate: sets per second. model: None is the shipped student."""
+
+    out: Path
+    seconds: float = 12.0
+    rate: float = 10.0
+    engine: str = "auto"
+    model: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.seconds > 0 and self.rate > 0):
+            raise FsmdeError(f"seconds and rate must be greater than 0, not {self.seconds} and {self.rate}")
+
+
+class LoggingPlayer(Player):
+    """Notes which recorded message went out with which stamp."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.sent: list[Sent] = []
+
+    def publish(self, message: Message, stamp_ns: int) -> None:
+        super().publish(message, stamp_ns)
+        self.sent.append(Sent(message.topic, message.stamp_ns, stamp_ns))
+
+
+def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dict[str, Any]:
+    """Play `recording` into the node and leave pictures, a bag and summary.json in `settings.out`; the summary."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # apart from whatever else runs here
+    encoder = MessageEncoder(recording.rig, compressed=False)
+    frames = (0, _frames_that_fit(recording))
+    with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_demo") as ros:
+        parameters = _node_parameters(recording.rig, settings, Path(scratch))
+        player = LoggingPlayer(ros, encoder.topics, PlayerSettings(live_stamps=True))
+        collector = Collector(ros, recording.rig.names, KEEP_SECONDS)
+        try:
+            with (
+                NodeProcess(Path(scratch), parameters, settings.out / "node.log") as node,
+                Reel(recording, encoder, frames, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
+            ):
+                _wait_until_ready(console, reel, node, player, recording, frames[1])
+                player.publish(encoder.static_transforms(0), stamp_ns=0)
+                played = _play(console, reel, node, player, collector, settings)
+                time.sleep(0.5)  # the last set is still on its way
+        finally:
+            collector.close()
+    timings = collector.timings()
+    if not timings:
+        raise FsmdeError(f"the node processed no set of images; its log is {settings.out / 'node.log'}:\n{node.tail()}")
+    summary = _summary(recording, settings, played, timings, collector.diagnostics)
+    with console.status("Drawing pictures, writing the bag"):
+        summary["files"] = write_report(settings.out, recording, frames, player.sent, collector.outputs, summary)
+    (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _frames_that_fit(recording: Source) -> int:
+    """So many frames as uncompressed images fit into memory; decoding while playing would take the node's cores."""
+    size = sum(3 * camera.width * camera.height for camera in recording.rig.cameras)
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(len(recording), min(MAX_PRELOAD_BYTES, available // 3) // size))
+
+
+def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str, Any]:
+    save_rig(rig, folder / "rig.yaml")
+    return {
+        "rig": str(folder / "rig.yaml"),
+        "engine": settings.engine,
+        "model": str(settings.model.resolve()) if settings.model else "",
+        "depth.encoding": "16UC1",  # half the size in the bag
+    }
+
+
+def _wait_until_ready(
+    console: Console, reel: Reel, node: NodeProcess, player: Player, recording: Source, frames: int
+) -> None:
+    """The images are in memory and the node has subscribed to them."""
+    with console.status(f"Starting the node; reading {frames} frames of {recording.name}") as status:
+        reel.fill(lambda made: status.update(f"Starting the node; frame {made} of {frames} is in memory"))
+        status.update("Waiting for the node")
+        deadline = time.monotonic() + START_SECONDS
+        while player.subscribers() < 1:
+            node.check()
+            if time.monotonic() > deadline:
+                raise FsmdeError(f"the node was not ready after {START_SECONDS} s; the end of its log:\n{node.tail()}")
+            time.sleep(0.1)
+        time.sleep(0.5)  # every other topic finds its peer
+
+
+def _play(
+    console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, settings: DemoSettings
+) -> int:
+    """Play for so many seconds with a line per second; returns the number of sets played."""
+    names = ", ".join(f"{key}" for key in ("sets/s", "p50", "p99", "dropped"))
+    console.print(f"Playing at {settings.rate:g} sets per second: {names}")
+    sets = round(settings.seconds * settings.rate)
+    every = max(1, round(settings.rate))
+    report = _second_reporter(console, collector, settings.rate)
+
+    def on_frame(frame: int) -> bool:
+        if frame and frame % every == 0:
+            node.check()
+            report(frame)
+        return frame < sets
+
+    return player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
+
+
+def _second_reporter(console: Console, collector: Collector, rate: float) -> Callable[[int], None]:
+    told, before = 0, time.monotonic()
+
+    def report(frame: int) -> None:
+        nonlocal told, before
+        timings, now = collector.timings(told), time.monotonic()
+        told += len(timings)
+        p = percentiles(timings, "end_to_end_ms", (50, 99))
+        console.print(
+            f"{frame / rate:4.0f} s  {len(timings) / (now - before):5.1f} sets/s   p50 {p['p50']:5.0f} ms   "
+            f"p99 {p['p99']:5.0f} ms   dropped {max(frame - told - 1, 0)}",
+            highlight=False,
+        )
+        before = now
+
+    return report
+
+
+def _summary(
+    recording: Source, settings: DemoSettings, played: int, timings: list[dict[str, float]], diagnostics: dict[str, str]
+) -> dict[str, Any]:
+    span = timings[-1]["received_s"] - timings[0]["received_s"]
+    stages = [key for key in timings[0] if key.endswith("_ms") and key != "end_to_end_ms"]
+    return {
+        "recording": recording.name,
+        "cameras": list(recording.rig.names),
+        "image_size": [recording.rig.cameras[0].width, recording.rig.cameras[0].height],
+        "played_sets": played,
+        "processed_sets": len(timings),
+        "dropped_sets": played - len(timings),
+        "sets_per_s": round((len(timings) - 1) / span, 2) if span > 0 else 0.0,
+        "end_to_end_ms": percentiles(timings, "end_to_end_ms", (50, 95, 99)),
+        "stages_ms": {key.removesuffix("_ms"): percentiles(timings, key, (50,))["p50"] for key in stages},
+        "diagnostics": diagnostics,
+        "versions": package_versions(),
+    }

@@ -1,0 +1,64 @@
+"""The real node as a child process: started with a rig and parameters of its own, its log kept, ended in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fsmde_core.errors import FsmdeError
+
+NODE_NAME = "surround_depth"
+LOG_LINES = 8
+STOP_SECONDS = 10
+
+
+class NodeProcess:
+    """`surround_depth` with `parameters` (names as in config/surround_depth.yaml); its output goes to `log`."""
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any], log: Path) -> None:
+        self._log = log
+        self._parameters = folder / "parameters.yaml"
+        # JSON is YAML; so every type arrives as it is.
+        self._parameters.write_text(json.dumps({NODE_NAME: {"ros__parameters": dict(parameters)}}))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> NodeProcess:
+        command = [sys.executable, "-m", "fsmde_ros.node", "--ros-args", "--params-file", str(self._parameters)]
+        with self._log.open("wb") as log:
+            # A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends the node.
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=dict(os.environ)
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        assert process is not None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if process.poll() is not None:
+                return
+            process.send_signal(number)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def check(self) -> None:
+        """FsmdeError with the last lines of the log when the node has ended."""
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            raise FsmdeError(f"the node ended with exit code {code}; the end of its log {self._log}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The last lines of the node's log."""
+        return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:])

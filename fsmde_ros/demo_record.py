@@ -1,0 +1,86 @@
+"""What the demo's node says: its timings as they come, and the last seconds of its output for the bag and pictures."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from fsmde_core.recording import CAMERA_INFO, CLOUD, IMAGE, Message, header_stamp_ns
+from fsmde_ros.demo_node import NODE_NAME
+
+
+class Collector:
+    """Subscribes to all outputs on `node`, in a thread of its own; keeps the serialized ones of the last `keep_s`."""
+
+    def __init__(self, node: Any, cameras: Iterable[str], keep_s: float) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rclpy.executors import SingleThreadedExecutor
+        from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+        self._keep_ns = int(keep_s * 1e9)
+        self._lock = Lock()
+        self._outputs: deque[Message] = deque()
+        self._timings: list[dict[str, float]] = []
+        self.diagnostics: dict[str, str] = {}
+        self._subscriptions = [
+            node.create_subscription(DiagnosticArray, f"{NODE_NAME}/timing", self._on_timing, 50),
+            node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10),
+        ]
+        topics: list[tuple[str, str, Any]] = [("points", CLOUD, PointCloud2)]
+        for name in cameras:
+            topics += [(f"{name}/depth/image", IMAGE, Image), (f"{name}/depth/camera_info", CAMERA_INFO, CameraInfo)]
+        for topic, kind, message_class in topics:
+            keep = self._keep(topic, kind)
+            self._subscriptions.append(node.create_subscription(message_class, topic, keep, 5, raw=True))
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(node)
+        self._thread = Thread(target=self._executor.spin, name="collector", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._executor.shutdown()
+        self._thread.join()
+
+    @property
+    def outputs(self) -> list[Message]:
+        """The serialized outputs that are kept, in order of arrival."""
+        with self._lock:
+            return list(self._outputs)
+
+    def timings(self, since: int = 0) -> list[dict[str, float]]:
+        """What ~/timing told of each set, from number `since` on."""
+        with self._lock:
+            return self._timings[since:]
+
+    def _keep(self, topic: str, kind: str) -> Callable[[bytes], None]:
+        def keep(data: bytes) -> None:
+            message = Message(topic, kind, header_stamp_ns(data), data)
+            with self._lock:
+                self._outputs.append(message)
+                while self._outputs[0].stamp_ns < message.stamp_ns - self._keep_ns:
+                    self._outputs.popleft()
+
+        return keep
+
+    def _on_timing(self, message: Any) -> None:
+        with self._lock:
+            for status in message.status:
+                values = {entry.key: float(entry.value) for entry in status.values}
+                self._timings.append({**values, "received_s": time.monotonic()})
+
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            if NODE_NAME in status.name:
+                self.diagnostics.update({entry.key: entry.value for entry in status.values})
+
+
+def percentiles(timings: Iterable[dict[str, float]], key: str, shares: tuple[int, ...]) -> dict[str, float]:
+    """{'p50': ...} of one value of the timings, NaN without any."""
+    values = [timing[key] for timing in timings if key in timing]
+    return {f"p{share}": round(float(np.percentile(values, share)), 1) if values else float("nan") for share in shares}

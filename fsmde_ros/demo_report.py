@@ -1,0 +1,142 @@
+"""What the demo leaves behind: pictures of one set, and a rosbag2 of inputs and outputs of the last seconds."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage
+from fsmde_core.pictures import birds_eye, surround_sheet
+from fsmde_core.recording import CLOUD, IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
+from fsmde_core.sources.base import Source
+
+
+class Sent(NamedTuple):
+    """A message that was played: its topic, the recorded stamp and the one it went out with."""
+
+    topic: str
+    recorded_ns: int
+    live_ns: int
+
+
+def write_report(
+    out: Path,
+    recording: Source,
+    frames: tuple[int, int | None],
+    sent: Sequence[Sent],
+    outputs: Sequence[Message],
+    summary: dict[str, Any],
+) -> dict[str, str]:
+    """Write sheet.png, birds_eye.png and the bag `recording`; returns file -> what it is and how large.
+
+    outputs: serialized depth images, camera_info and clouds, in order of arrival. summary: what the titles say.
+    """
+    clouds = [message for message in outputs if message.type == CLOUD]
+    if not clouds:
+        raise FsmdeError(f"the node published no cloud; its log is {out / 'node.log'}")
+    middle = clouds[len(clouds) // 2]
+    depth = _depth_of_set(recording.rig.names, outputs, middle.stamp_ns)
+    images = _images_of_set(recording, frames, sent, {name: stamp for name, (stamp, _) in depth.items()})
+    what = f"{summary['recording']}, {summary['engine']}, model {summary['model']}"
+    surround_sheet(
+        out / "sheet.png",
+        {name: image.rgb() for name, image in images.items()},
+        {name: depth[name][1] for name in images},
+        f"Six views and their metric depth · {what}" if len(images) == 6 else f"Views and their metric depth · {what}",
+    )
+    points, colors = cloud_points(middle)
+    birds_eye(out / "birds_eye.png", points, colors, f"Fused point cloud from above, {len(points):,} points · {what}")
+    bag = out / "recording"
+    shutil.rmtree(bag, ignore_errors=True)
+    seconds = _write_bag(bag, recording, frames, sent, outputs)
+    return {
+        "sheet.png": "the views beside their depth",
+        "birds_eye.png": "the fused cloud from above",
+        "recording": f"rosbag2 (mcap) of the last {seconds:.1f} s, inputs and outputs, {_megabytes(bag):.0f} MB",
+        "node.log": "what the node said",
+    }
+
+
+def cloud_points(message: Message) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """(N, 3) float32 metres and (N, 3) uint8 RGB of a serialized cloud with float32 fields x y z rgb."""
+    cloud = typestore().deserialize_cdr(message.data, message.type)
+    offsets = {field.name: field.offset // 4 for field in cloud.fields}
+    records = cloud.data.view(np.float32).reshape(-1, cloud.point_step // 4)
+    points = records[:, [offsets[axis] for axis in "xyz"]]
+    bits = np.ascontiguousarray(records[:, offsets["rgb"]]).view(np.uint32)
+    colors = np.stack([bits >> 16, bits >> 8, bits], axis=-1).astype(np.uint8)
+    known = np.isfinite(points).all(axis=1)
+    return points[known], colors[known]
+
+
+def _depth_of_set(
+    names: Iterable[str], outputs: Sequence[Message], stamp_ns: int
+) -> dict[str, tuple[int, NDArray[np.float32]]]:
+    """Camera -> (stamp, depth in metres) of the depth images nearest to the set of `stamp_ns`."""
+    depth = {}
+    for name in names:
+        images = [m for m in outputs if m.type == IMAGE and m.topic == f"{name}/depth/image"]
+        if images:
+            nearest = min(images, key=lambda message: abs(message.stamp_ns - stamp_ns))
+            depth[name] = (nearest.stamp_ns, _metres(nearest))
+    return depth
+
+
+def _metres(message: Message) -> NDArray[np.float32]:
+    """A serialized 16UC1 depth image, millimetres with 0 for invalid (REP-118), as metres with NaN."""
+    image = typestore().deserialize_cdr(message.data, message.type)
+    millimetres = image.data.view(np.uint16).reshape(image.height, image.width)
+    return np.where(millimetres == 0, np.float32("nan"), millimetres * np.float32(1e-3))
+
+
+def _images_of_set(
+    recording: Source, frames: tuple[int, int | None], sent: Sequence[Sent], live_ns: dict[str, int]
+) -> dict[str, CameraImage]:
+    """The recorded images that went out with these stamps, in ring order."""
+    recorded = {
+        name: min(
+            (entry for entry in sent if entry.topic == f"{name}/image_raw"), key=lambda e: abs(e.live_ns - stamp)
+        ).recorded_ns
+        for name, stamp in live_ns.items()
+    }
+    found: dict[str, CameraImage] = {}
+    for frame in recording.frames(*frames):
+        for name, image in frame.images.items():
+            if image.stamp_ns == recorded.get(name):
+                found.setdefault(name, image)
+        if len(found) == len(recorded):
+            break
+    return {name: found[name] for name in recording.rig.names if name in found}
+
+
+def _write_bag(
+    path: Path, recording: Source, frames: tuple[int, int | None], sent: Sequence[Sent], outputs: Sequence[Message]
+) -> float:
+    """Inputs (as JPEG) and outputs of the time that `outputs` cover; returns its length in seconds."""
+    begin, end = min(m.stamp_ns for m in outputs), max(m.stamp_ns for m in outputs)
+    times: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for entry in sent:
+        if begin <= entry.live_ns <= end:
+            times[entry.topic, entry.recorded_ns].append(entry.live_ns)
+    encoder = MessageEncoder(recording.rig, compressed=True)
+    messages = list(outputs)
+    for frame in recording.frames(*frames):
+        for message in encoder.frame(frame):
+            for live_ns in times.get((message.topic.removesuffix("/compressed"), message.stamp_ns), ()):
+                messages.append(Message(message.topic, message.type, live_ns, restamped(message, live_ns)))
+    with BagWriter(path, compress=True) as bag:
+        bag.write(encoder.static_transforms(begin))
+        for message in sorted(messages, key=lambda message: message.stamp_ns):
+            bag.write(message)
+    return (end - begin) * 1e-9
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
