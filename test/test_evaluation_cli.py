@@ -1,0 +1,122 @@
+"""`fsmde evaluate` from its command line to its JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsmde_core.evaluation.metrics import MEASURES
+from fsmde_ros.cli import main
+
+MEASURED = {*MEASURES, "n"}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """Exit code of `fsmde evaluate` with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["fsmde", "evaluate", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "140")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def check_document(document: dict[str, Any], cameras: int) -> None:
+    keys = "protocol source samples cap_m scaling engine device model model_sha256 cameras mean latency_ms baselines"
+    assert set(document) == set(keys.split())
+    assert (document["protocol"], document["scaling"]) == ("surrounddepth", "none")
+    assert set(document["latency_ms"]) == {"p50", "p99"}
+    for scores in (document, *document["baselines"].values()):
+        assert len(scores["cameras"]) == cameras
+        assert all(set(measured) == MEASURED for measured in (*scores["cameras"].values(), scores["mean"]))
+        for name in MEASURES:
+            values = [measured[name] for measured in scores["cameras"].values()]
+            assert scores["mean"][name] == pytest.approx(sum(values) / len(values))
+    counts = {scores["mean"]["n"] for scores in (document, *document["baselines"].values())}
+    assert len(counts) == 1 and counts.pop() > 0
+
+
+def test_nuscenes_keyframe(
+    nuscenes_root: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "scores.json"
+    options = ["--source", "nuscenes", "--root", nuscenes_root, "--model", tiny_model, "--engine", "onnxruntime"]
+    assert run(monkeypatch, *options, "--json", out) == 0
+    document = json.loads(out.read_text())
+    check_document(document, cameras=6)
+    assert (document["samples"], document["cap_m"], document["engine"]) == (1, 80, "onnxruntime")
+    assert (document["model"], set(document["baselines"])) == ("tiny.onnx", {"constant", "ground_plane"})
+    shown = capsys.readouterr().out
+    for text in ("back_left", "ground_plane", "surrounddepth, 1 samples, cap 80 m, scaling none"):
+        assert text in shown
+    assert f"{document['mean']['abs_rel']:.3f}" in shown
+
+    assert run(monkeypatch, *options, "--json", out, "--no-baselines", "--cap", "20", "--threads", "1") == 0
+    nearer = json.loads(out.read_text())
+    assert nearer["baselines"] == {} and nearer["cap_m"] == 20
+    assert nearer["mean"]["n"] < document["mean"]["n"]
+
+
+def test_ddad_is_capped_at_200_m_and_pandaset_takes_the_frames_asked_for(
+    ddad_root: Path, pandaset_root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores.json"
+    common = ["--model", tiny_model, "--engine", "onnxruntime", "--json", out]
+    assert run(monkeypatch, "--source", "ddad", "--root", ddad_root, "--frames", ":1", *common) == 0
+    assert json.loads(out.read_text())["cap_m"] == 200
+    assert run(monkeypatch, "--source", "pandaset", "--root", pandaset_root, "--frames", "40:43", *common) == 0
+    document = json.loads(out.read_text())
+    check_document(document, cameras=6)
+    assert document["samples"] == 2  # every second frame has lidar
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--frames", "3"], "frames '3' must look like"),
+        (["--frames", "7:9"], "nothing to measure in frames 7:9"),
+        (["--source", "kitti"], "kitti"),
+        (["--root", "/nonexistent"], "/nonexistent does not exist"),
+        (["--protocol", "x"], "protocol 'x' is unknown"),
+        (["--engine", "x"], "'x'"),
+        (["--cap", "0"], "cap is 0"),
+        (["--model", "/nonexistent.onnx"], "/nonexistent.onnx does not exist"),
+        (["--json", "/nonexistent/x.json"], "--json /nonexistent/x.json must name a file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    options: list[str],
+    words: str,
+    nuscenes_root: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "scores.json"
+    given = {"--source": "nuscenes", "--root": str(nuscenes_root), "--model": str(tiny_model), "--json": str(out)}
+    given |= {"--engine": "onnxruntime"} | dict(zip(options[::2], options[1::2], strict=True))
+    assert run(monkeypatch, *(word for pair in given.items() for word in pair)) == 2
+    assert not out.exists()
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
+
+
+def test_frames_without_lidar_say_so(
+    pandaset_root: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "scores.json"
+    options = ["--source", "pandaset", "--root", pandaset_root, "--model", tiny_model, "--frames", "1:2"]
+    assert run(monkeypatch, *options, "--json", out) == 2
+    assert "1 read, 0 with lidar" in capsys.readouterr().err and not out.exists()
