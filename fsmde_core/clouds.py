@@ -36,10 +36,13 @@ class CloudSettings:
     color: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_range < self.max_range:
-            raise FsmdeError(f"cloud ranges must be 0 <= min_range < max_range, not {self.min_range}, {self.max_range}")
-        if not self.max_relative_sigma > 0:
-            raise FsmdeError(f"cloud max_relative_sigma is {self.max_relative_sigma}, expected a number above 0")
+        if not 0 <= self.min_range < self.max_range < math.inf:
+            raise FsmdeError(
+                f"cloud ranges are {self.min_range} and {self.max_range} m, "
+                "expected 0 <= min_range < max_range < infinity"
+            )
+        if not 0 < self.max_relative_sigma < math.inf:
+            raise FsmdeError(f"cloud max_relative_sigma is {self.max_relative_sigma}, expected a finite number above 0")
         if self.stride < 1:
             raise FsmdeError(f"cloud stride is {self.stride}, expected a whole number of pixels from 1")
         if not 0 <= self.voxel_size < math.inf:
@@ -134,7 +137,7 @@ class CloudPacker:
         limits = self.settings
         with np.errstate(invalid="ignore"):
             keep = (depth >= limits.min_range) & (depth <= limits.max_range)
-            return keep & (sigma <= np.float32(limits.max_relative_sigma) * depth)
+            return keep & (sigma >= 0) & (sigma <= np.float32(limits.max_relative_sigma) * depth)
 
     def _block(
         self,

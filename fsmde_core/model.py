@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def read_model_info(path: str | Path) -> ModelInfo:
     _check_tensors(path, "output", model.graph.output, OUTPUTS)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
-        return ModelInfo(
+        info = ModelInfo(
             path=path,
             sha256=hashlib.sha256(data).hexdigest(),
             width=int(metadata["width"]),
@@ -66,6 +67,27 @@ def read_model_info(path: str | Path) -> ModelInfo:
         raise FsmdeError(
             f"model file {path}: metadata entry {error} is missing or malformed; export it with 'fsmde export'"
         ) from error
+    _check_values(info, model.graph.input)
+    return info
+
+
+def _check_values(info: ModelInfo, inputs: Iterable[Any]) -> None:
+    """The metadata must make sense, and agree with the input's shape where the graph fixes it."""
+    if not (0 < info.focal_canonical < math.inf and 0 < info.min_depth < info.max_depth < math.inf):
+        raise FsmdeError(
+            f"model file {info.path}: expected focal_canonical > 0 and 0 < min_depth < max_depth in the metadata, "
+            f"found {info.focal_canonical}, {info.min_depth}, {info.max_depth}"
+        )
+    dims = next(t.type.tensor_type.shape.dim for t in inputs if t.name == "images")
+    shape = [dim.dim_param or dim.dim_value for dim in dims]
+    if not isinstance(shape[0], str) or any(
+        not isinstance(found, str) and found != expected
+        for found, expected in zip(shape[1:], (info.height, info.width, 3), strict=True)
+    ):
+        raise FsmdeError(
+            f"model file {info.path}: images are {shape}, the contract and the metadata want "
+            f"['N', {info.height}, {info.width}, 3]; export it with 'fsmde export'"
+        )
 
 
 def _check_tensors(path: Path, kind: str, tensors: Iterable[Any], expected: dict[str, tuple[str, int]]) -> None:

@@ -1,0 +1,229 @@
+"""Engines agree with each other, refuse what does not fit, and a lying engine does not get past the self-check."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from fsmde_core.engines import ENGINES, DepthBatch, describe_engines, load_engine, select
+from fsmde_core.engines.check import Deviation, check_input, deviation, reference
+from fsmde_core.errors import FsmdeError
+from fsmde_core.model import read_model_info
+from fsmde_core.share import find_shared
+from tiny_model import HEIGHT, WIDTH, write_tiny_model
+
+
+def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (count, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return images, generator.uniform(50, 200, count).astype(np.float32)
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    if request.param == "torch":
+        pytest.importorskip("torch")
+    return str(request.param)
+
+
+def test_tiny_model_is_computed_as_its_formula(engine_name: str, tiny_model: Path) -> None:
+    engine = load_engine(engine_name, tiny_model, threads=1)
+    assert engine.name == engine_name and engine.device and engine.info.width == WIDTH
+    tolerance = 1e-5 if engine.precision == "f32" else 1e-2
+    for count in (6, 1, 5, 6):
+        images, focal = batch(count, count)
+        result = engine.infer(images, focal)
+        expected = (1 + images.astype(np.float64).mean(-1)) * focal[:, None, None] / 100
+        assert result.depth.dtype == result.sigma.dtype == np.float32
+        np.testing.assert_allclose(result.depth, expected, rtol=tolerance)
+        np.testing.assert_allclose(result.sigma, expected / 10, rtol=tolerance)
+    engine.close()
+
+
+def test_views_do_not_change_each_other(engine_name: str, tiny_model: Path) -> None:
+    engine = load_engine(engine_name, tiny_model, threads=1)
+    images, focal = batch(4)
+    whole = engine.infer(images, focal).depth.copy()
+    for i in range(4):
+        np.testing.assert_allclose(engine.infer(images[i : i + 1], focal[i : i + 1]).depth[0], whole[i], rtol=1e-6)
+    engine.close()
+
+
+def test_student_in_every_engine(engine_name: str) -> None:
+    path = find_shared("models/fsmde_student.onnx")
+    if path is None:
+        pytest.skip("models/fsmde_student.onnx is not there yet")
+    engine = load_engine(engine_name, path)
+    expected = reference(engine.info)
+    found = engine.infer(*check_input(engine.info))
+    assert np.median(np.abs(found.depth / expected.depth - 1)) < (1e-4 if engine.precision == "f32" else 2e-2)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda images, focal: (images[:0], focal[:0]), r"images are \(0, 64, 112, 3\)"),
+        (lambda images, focal: (images[:, :32], focal), r"images are \(2, 32, 112, 3\)"),
+        (lambda images, focal: (images.astype(np.float32), focal), "float32, the model takes"),
+        (lambda images, focal: (images, focal[:1]), r"focal is \(1,\) float32"),
+        (lambda images, focal: (images, focal.astype(np.float64)), r"focal is \(2,\) float64"),
+    ],
+)
+def test_batches_that_do_not_fit(engine_name: str, tiny_model: Path, change: Any, words: str) -> None:
+    engine = load_engine(engine_name, tiny_model, threads=1)
+    with pytest.raises(FsmdeError, match=words):
+        engine.infer(*change(*batch(2)))
+    engine.close()
+
+
+def test_auto_takes_the_first_and_says_so(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        engine = load_engine("auto", tiny_model, threads=1)
+    assert engine.name == ENGINES[0]
+    assert f"engine auto: {ENGINES[0]}" in caplog.text and engine.device in caplog.text
+    engine.close()
+
+
+class Lying:
+    """An engine whose depth is off by `factor`."""
+
+    name = "openvino"
+    device = "CPU"
+    precision = "f32"
+
+    def __init__(self, info: Any, factor: float) -> None:
+        self.info = info
+        self.factor = factor
+        self.closed = False
+
+    def infer(self, images: np.ndarray, focal: np.ndarray) -> DepthBatch:
+        truth = reference(self.info)
+        return DepthBatch(truth.depth * np.float32(self.factor), truth.sigma)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def use_module(monkeypatch: pytest.MonkeyPatch, name: str, variants: Any) -> None:
+    """Put `variants` in place of those of engine `name`."""
+    module = ModuleType(name)
+    module.variants = variants  # type: ignore[attr-defined]
+    original = select._module
+    monkeypatch.setattr(select, "_module", lambda asked: module if asked == name else original(asked))
+
+
+@pytest.mark.parametrize("factor", [1.01, 0.5, float("nan")])
+def test_lying_engine_is_refused(
+    factor: float, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    liar = Lying(read_model_info(tiny_model), factor)
+    use_module(monkeypatch, "openvino", lambda info, threads: iter([liar]))
+    with pytest.raises(FsmdeError, match=r"openvino disagrees .* f32 deviates by median .* \(allowed median"):
+        load_engine("openvino", tiny_model)
+    assert liar.closed
+    engine = load_engine("auto", tiny_model)
+    assert engine.name == "onnxruntime"
+    assert any(r.levelno == logging.ERROR and "openvino is passed over" in r.message for r in caplog.records)
+    engine.close()
+
+
+def test_a_coarse_precision_gives_way_to_the_next(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = read_model_info(tiny_model)
+    coarse, exact = Lying(info, 1.2), Lying(info, 1.0)
+    coarse.precision = "bf16"
+    use_module(monkeypatch, "openvino", lambda info, threads: iter([coarse, exact]))
+    assert load_engine("openvino", tiny_model) is exact
+    assert coarse.closed and not exact.closed
+
+
+@pytest.mark.parametrize("failure", [ImportError("no module"), OSError("libopenvino.so: cannot open")])
+def test_absent_library_is_named(failure: Exception, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = select.importlib.import_module
+
+    def failing(name: str) -> ModuleType:
+        if name.endswith(".openvino"):
+            raise failure
+        return real_import(name)
+
+    monkeypatch.setattr(select.importlib, "import_module", failing)
+    with pytest.raises(FsmdeError, match="engine openvino cannot be used here"):
+        load_engine("openvino", tiny_model)
+    rows = {row.name: row for row in describe_engines()}
+    assert not rows["openvino"].available and str(failure) in rows["openvino"].reason
+    assert rows["onnxruntime"].available
+    engine = load_engine("auto", tiny_model)
+    assert engine.name == "onnxruntime"
+    engine.close()
+
+
+def test_failing_library_is_an_error_of_ours(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def variants(info: Any, threads: int) -> Any:
+        raise RuntimeError("no kernel\nlong trace")
+
+    use_module(monkeypatch, "torch", variants)
+    with pytest.raises(FsmdeError, match=r"engine torch fails on .*: no kernel$"):
+        load_engine("torch", tiny_model)
+
+
+def test_unknown_names_and_threads(tiny_model: Path) -> None:
+    with pytest.raises(FsmdeError, match="'tpu' is unknown, expected one of auto, openvino, onnxruntime, torch"):
+        load_engine("tpu", tiny_model)
+    with pytest.raises(FsmdeError, match="threads is -1"):
+        load_engine("auto", tiny_model, threads=-1)
+
+
+def test_model_of_another_contract(engine_name: str, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "other.onnx", outputs=("disparity", "sigma"))
+    with pytest.raises(FsmdeError, match="the contract wants"):
+        load_engine(engine_name, path)
+
+
+def test_model_that_gives_no_depth(tmp_path: Path, tiny_model: Path) -> None:
+    """A graph that fits the contract but divides by zero."""
+    model = onnx.load(tiny_model)
+    for tensor in model.graph.initializer:
+        if tensor.name == "hundred":
+            tensor.CopyFrom(numpy_helper.from_array(np.array(0, np.float32), "hundred"))
+    path = tmp_path / "broken.onnx"
+    onnx.save(model, path)
+    with pytest.raises(FsmdeError, match=r"depth must be .* finite"):
+        load_engine("onnxruntime", path)
+
+
+def test_describe_has_a_row_per_engine() -> None:
+    rows = describe_engines()
+    assert tuple(row.name for row in rows) == ENGINES
+    for row in rows:
+        assert (row.version and row.devices and row.available) or row.reason
+
+
+def test_check_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
+    info = read_model_info(tiny_model)
+    first, second = check_input(info), check_input(info)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[0].shape == (2, HEIGHT, WIDTH, 3) and first[0].std() > 20
+    assert not np.array_equal(first[0][0], first[0][1])
+
+
+def test_deviation_is_measured_against_depth(tiny_model: Path) -> None:
+    info = read_model_info(tiny_model)
+    found = deviation(Lying(info, 1.1), reference(info))
+    # Half of the values are depth, off by a tenth; the other half is sigma, exact.
+    assert found.p99 == pytest.approx(0.1, rel=1e-3) and found.median <= 0.1
+    assert not Deviation(float("nan"), 0.0).within(Deviation(1.0, 1.0))
+
+
+def test_models_away_from_home(engine_name: str, tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mit Umlauten äöü" / "m.onnx"
+    path.parent.mkdir()
+    shutil.copy(tiny_model, path)
+    load_engine(engine_name, path, threads=1).close()

@@ -1,0 +1,88 @@
+"""The pipeline on the tiny model, whose depth is known, up to the fused cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsmde_core.clouds import CloudPacker, CloudSettings
+from fsmde_core.encodings import RawImage
+from fsmde_core.engines import load_engine
+from fsmde_core.errors import FsmdeError
+from fsmde_core.geometry import rigid
+from fsmde_core.pipeline import Pipeline
+from fsmde_core.preprocess import Preprocessor, rectify_rgb
+from fsmde_core.rig import Camera, Rig
+from tiny_model import HEIGHT, WIDTH
+
+YAWS = {"front": 0.0, "left": np.pi / 2, "back": np.pi}
+
+
+def looking(name: str, yaw: float) -> Camera:
+    """A camera one metre ahead of the origin in its viewing direction, 1.5 m above the ground."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    rotation = np.array([[s, 0, c], [-c, 0, s], [0, -1, 0]])
+    K = np.array([[300, 0, 223.5], [0, 300, 127.5], [0, 0, 1]], float)
+    return Camera(name, 448, 256, K, rigid(rotation, [c, s, 1.5]))
+
+
+RIG = Rig(tuple(looking(name, yaw) for name, yaw in YAWS.items()))
+
+
+@pytest.fixture
+def pipeline(tiny_model: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(load_engine("onnxruntime", tiny_model, threads=1), Preprocessor(WIDTH, HEIGHT, threads=2))
+    yield pipeline
+    pipeline.close()
+
+
+def grey(level: int) -> RawImage:
+    return RawImage.from_rgb(np.full((256, 448, 3), level, np.uint8))
+
+
+def test_depth_is_the_models_of_the_rectified_images(pipeline: Pipeline) -> None:
+    generator = np.random.default_rng(0)
+    images = {name: generator.integers(0, 256, (256, 448, 3), dtype=np.uint8) for name in RIG.names}
+    result = pipeline.run({name: RawImage.from_rgb(image) for name, image in images.items()}, RIG)
+    assert result.names == RIG.names and result.depth.shape == (3, HEIGHT, WIDTH)
+    for i, camera in enumerate(RIG.cameras):
+        rgb = rectify_rgb(images[camera.name], camera, WIDTH, HEIGHT)
+        np.testing.assert_allclose(result.depth[i], (1 + rgb.mean(-1)) * 75 / 100, rtol=1e-5)
+    assert set(result.stage_ms) == {"preprocess", "infer"} and min(result.stage_ms.values()) > 0
+
+
+def test_missing_cameras_do_not_change_the_others(pipeline: Pipeline) -> None:
+    levels = {"front": 10, "left": 20, "back": 30}
+    for names in (("front", "left", "back"), ("back",), ("back", "front"), ("left",)):
+        result = pipeline.run({name: grey(levels[name]) for name in names}, RIG)
+        assert result.names == tuple(name for name in RIG.names if name in names)
+        for name, depth in zip(result.names, result.depth, strict=True):
+            np.testing.assert_allclose(depth, (1 + levels[name]) * 0.75, rtol=1e-5)
+
+
+def test_cloud_lies_where_the_cameras_look(pipeline: Pipeline) -> None:
+    """Walls at 7.5 m depth: 8.5 m ahead, to the left and behind the vehicle."""
+    result = pipeline.run({name: grey(9) for name in RIG.names}, RIG)
+    cloud = CloudPacker(CloudSettings()).pack(result.cameras, result.rgb, result.depth, result.sigma)
+    points = cloud.records()[:, :3].reshape(3, HEIGHT, WIDTH, 3)
+    for wall, axis, sign in ((points[0], 0, 1), (points[1], 1, 1), (points[2], 0, -1)):
+        np.testing.assert_allclose(wall[..., axis], sign * 8.5, atol=1e-4)
+    assert points[0, 0, :, 2].min() > 1.5 > points[0, -1, :, 2].max()  # z up: the image's first row is above the camera
+    assert points[0, :, 0, 1].min() > 0 > points[0, :, -1, 1].max()  # y left: its first column is to the left
+
+
+def test_warm_up_and_wrong_sizes(pipeline: Pipeline) -> None:
+    pipeline.warm_up(3)
+    mismatched = Pipeline(pipeline.engine, Preprocessor(WIDTH, HEIGHT + 1, threads=1))
+    with pytest.raises(FsmdeError, match=r"images are \(1, 65, 112, 3\) uint8, the model takes"):
+        mismatched.run({"front": grey(1)}, RIG)
+    mismatched.preprocessor.close()
+
+
+def test_bad_images_leave_the_pipeline_usable(pipeline: Pipeline) -> None:
+    with pytest.raises(FsmdeError, match="calibration is for 448x256"):
+        pipeline.run({"front": RawImage.from_rgb(np.zeros((10, 10, 3), np.uint8)), "left": grey(3)}, RIG)
+    assert pipeline.run({"front": grey(3)}, RIG).depth[0, 0, 0] == pytest.approx(3.0)
