@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from fsmde_core.evaluation.metrics import MEASURES
+from fsmde_core.recording import BagWriter, MessageEncoder
+from fsmde_core.sources.nuscenes import NuScenesSource
 from fsmde_ros.cli import main
 
 MEASURED = {*MEASURES, "n"}
@@ -75,6 +77,37 @@ def test_ddad_is_capped_at_200_m_and_pandaset_takes_the_frames_asked_for(
     document = json.loads(out.read_text())
     check_document(document, cameras=6)
     assert document["samples"] == 2  # every second frame has lidar
+
+
+def test_a_bag_of_a_recording_scores_as_the_recording(
+    nuscenes_root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = NuScenesSource(nuscenes_root)
+    encoder = MessageEncoder(source.rig)
+    with BagWriter(tmp_path / "bag") as writer:
+        for frame in source.frames():
+            messages = encoder.frame(frame)
+            for message in (encoder.static_transforms(messages[0].stamp_ns), *messages):
+                writer.write(message)
+    scores = []
+    for kind, root in (("nuscenes", nuscenes_root), ("rosbag", tmp_path / "bag")):
+        out = tmp_path / f"{kind}.json"
+        common = ["--model", tiny_model, "--engine", "onnxruntime", "--json", out]
+        assert run(monkeypatch, "--source", kind, "--root", root, *common) == 0
+        scores.append(json.loads(out.read_text()))
+    for name, measured in scores[0]["cameras"].items():
+        assert scores[1]["cameras"][name] == pytest.approx(measured, rel=1e-3)
+
+
+def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsmde_core.sources.synthetic")
+    out = tmp_path / "scores.json"
+    options = ["--source", "synthetic", "--frames", ":1", "--model", tiny_model, "--engine", "onnxruntime"]
+    assert run(monkeypatch, *options, "--json", out) == 0
+    document = json.loads(out.read_text())
+    check_document(document, cameras=6)
+    # On its road the plane is exact: of all pixels a clear share is right within 25 %.
+    assert document["baselines"]["ground_plane"]["mean"]["a1"] > 0.25
 
 
 @pytest.mark.parametrize(
