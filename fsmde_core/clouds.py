@@ -100,7 +100,7 @@ class CloudPacker:
         """
         step = self.settings.stride
         depth, sigma, rgb = depth[:, ::step, ::step], sigma[:, ::step, ::step], rgb[:, ::step, ::step]
-        keep = self._keep(depth, sigma)
+        keep = self.keep(depth, sigma)
         self._resize_fused(int(np.count_nonzero(keep)))
         records = np.frombuffer(self._fused, np.float32).reshape(-1, len(self._fields))
         whole = _as_items(records)
@@ -128,12 +128,12 @@ class CloudPacker:
         step = self.settings.stride
         depth, sigma, rgb = depth[::step, ::step], sigma[::step, ::step], rgb[::step, ::step]
         block = self._block(camera, rgb, depth, sigma, optical=True)
-        block[~self._keep(depth, sigma).ravel(), :3] = np.nan
+        block[~self.keep(depth, sigma).ravel(), :3] = np.nan
         height, width = depth.shape
         return PackedCloud(array("B", block.tobytes()), height, width, self._fields, is_dense=False)
 
-    def _keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Where all gates hold; every comparison with NaN fails."""
+    def keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where all gates hold, for depth and sigma of any equal shape; every comparison with NaN fails."""
         limits = self.settings
         with np.errstate(invalid="ignore"):
             keep = (depth >= limits.min_range) & (depth <= limits.max_range)

@@ -80,6 +80,6 @@ def describe_engines() -> list[EngineReport]:
     for name in ENGINES:
         try:
             rows.append(_module(name).describe())
-        except FsmdeError as error:
-            rows.append(EngineReport(name, reason=str(error)))
+        except Exception as error:  # a broken driver must not hide the other engines
+            rows.append(EngineReport(name, reason=first_line(error)))
     return rows
