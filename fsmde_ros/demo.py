@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.playback import Pace, Reel, cues
-from fsmde_core.recording import Message, MessageEncoder
+from fsmde_core.recording import TRANSFORMS, Message, MessageEncoder
 from fsmde_core.rig import Rig, save_rig
 from fsmde_core.sources.base import Source
 from fsmde_ros.demo_node import NodeProcess
@@ -63,18 +63,18 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
     settings.out.mkdir(parents=True, exist_ok=True)
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # apart from whatever else runs here
     encoder = MessageEncoder(recording.rig, compressed=False)
+    live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
     frames = (0, _frames_that_fit(recording))
     with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_demo") as ros:
         parameters = _node_parameters(recording.rig, settings, Path(scratch))
-        player = LoggingPlayer(ros, encoder.topics, PlayerSettings(live_stamps=True))
+        player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
         collector = Collector(ros, recording.rig.names, KEEP_SECONDS)
         try:
             with (
                 NodeProcess(Path(scratch), parameters, settings.out / "node.log") as node,
                 Reel(recording, encoder, frames, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
-                _wait_until_ready(console, reel, node, player, recording, frames[1])
-                player.publish(encoder.static_transforms(0), stamp_ns=0)
+                _wait_until_ready(console, reel, node, player, collector, recording)
                 played = _play(console, reel, node, player, collector, settings)
                 time.sleep(0.5)  # the last set is still on its way
         finally:
@@ -82,7 +82,7 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
     timings = collector.timings()
     if not timings:
         raise FsmdeError(f"the node processed no set of images; its log is {settings.out / 'node.log'}:\n{node.tail()}")
-    summary = _summary(recording, settings, played, timings, collector.diagnostics)
+    summary = _summary(recording, played, timings, collector)
     with console.status("Drawing pictures, writing the bag"):
         summary["files"] = write_report(settings.out, recording, frames, player.sent, collector.outputs, summary)
     (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -107,15 +107,18 @@ def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str
 
 
 def _wait_until_ready(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, recording: Source, frames: int
+    console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, recording: Source
 ) -> None:
     """The images are in memory and the node has subscribed to them."""
-    with console.status(f"Starting the node; reading {frames} frames of {recording.name}") as status:
-        reel.fill(lambda made: status.update(f"Starting the node; frame {made} of {frames} is in memory"))
+    with console.status(f"Starting the node, reading {recording.name}") as status:
+        reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
         status.update("Waiting for the node")
         deadline = time.monotonic() + START_SECONDS
         while player.subscribers() < 1:
             node.check()
+            state = collector.statuses.get("node")
+            if state is not None and state.is_error:
+                raise FsmdeError(f"the node does not start: {state.message}")
             if time.monotonic() > deadline:
                 raise FsmdeError(f"the node was not ready after {START_SECONDS} s; the end of its log:\n{node.tail()}")
             time.sleep(0.1)
@@ -126,8 +129,7 @@ def _play(
     console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, settings: DemoSettings
 ) -> int:
     """Play for so many seconds with a line per second; returns the number of sets played."""
-    names = ", ".join(f"{key}" for key in ("sets/s", "p50", "p99", "dropped"))
-    console.print(f"Playing at {settings.rate:g} sets per second: {names}")
+    console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
     sets = round(settings.seconds * settings.rate)
     every = max(1, round(settings.rate))
     report = _second_reporter(console, collector, settings.rate)
@@ -148,32 +150,36 @@ def _second_reporter(console: Console, collector: Collector, rate: float) -> Cal
         nonlocal told, before
         timings, now = collector.timings(told), time.monotonic()
         told += len(timings)
-        p = percentiles(timings, "end_to_end_ms", (50, 99))
+        p50, p99 = percentiles(timings, "end_to_end_ms", (50, 99)).values()
+        figures = f"p50 {p50:5.0f} ms   p99 {p99:5.0f} ms   " if timings else " " * 30
         console.print(
-            f"{frame / rate:4.0f} s  {len(timings) / (now - before):5.1f} sets/s   p50 {p['p50']:5.0f} ms   "
-            f"p99 {p['p99']:5.0f} ms   dropped {max(frame - told - 1, 0)}",
-            highlight=False,
+            f"{frame / rate:4.0f} s  {len(timings) / (now - before):5.1f} sets/s   "
+            f"{figures}dropped {collector.dropped_sets()}"
         )
         before = now
 
     return report
 
 
-def _summary(
-    recording: Source, settings: DemoSettings, played: int, timings: list[dict[str, float]], diagnostics: dict[str, str]
-) -> dict[str, Any]:
+def _summary(recording: Source, played: int, timings: list[dict[str, float]], collector: Collector) -> dict[str, Any]:
     span = timings[-1]["received_s"] - timings[0]["received_s"]
-    stages = [key for key in timings[0] if key.endswith("_ms") and key != "end_to_end_ms"]
+    stages = [key for key in timings[0] if key.endswith("_ms") and key not in ("end_to_end_ms", "skew_ms")]
+    node = collector.statuses["node"].values
+    first = recording.rig.cameras[0]
     return {
         "recording": recording.name,
+        "input": f"{len(recording.rig.cameras)} x {first.width}x{first.height} rgb8",
         "cameras": list(recording.rig.names),
-        "image_size": [recording.rig.cameras[0].width, recording.rig.cameras[0].height],
+        "engine": node["engine"],
+        "device": node["device"],
+        "model": Path(node["model"]).name,
+        "model_input": node["model_input"],
         "played_sets": played,
         "processed_sets": len(timings),
         "dropped_sets": played - len(timings),
         "sets_per_s": round((len(timings) - 1) / span, 2) if span > 0 else 0.0,
         "end_to_end_ms": percentiles(timings, "end_to_end_ms", (50, 95, 99)),
         "stages_ms": {key.removesuffix("_ms"): percentiles(timings, key, (50,))["p50"] for key in stages},
-        "diagnostics": diagnostics,
+        "output": collector.statuses["output"].values,
         "versions": package_versions(),
     }

@@ -52,10 +52,14 @@ class NodeProcess:
             except subprocess.TimeoutExpired:
                 continue
 
+    @property
+    def returncode(self) -> int | None:
+        """Exit code of the node, None while it runs."""
+        return self._process.poll() if self._process else None
+
     def check(self) -> None:
         """FsmdeError with the last lines of the log when the node has ended."""
-        assert self._process is not None
-        code = self._process.poll()
+        code = self.returncode
         if code is not None:
             raise FsmdeError(f"the node ended with exit code {code}; the end of its log {self._log}:\n{self.tail()}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Any
 
@@ -12,6 +13,17 @@ import numpy as np
 
 from fsmde_core.recording import CAMERA_INFO, CLOUD, IMAGE, Message, header_stamp_ns
 from fsmde_ros.demo_node import NODE_NAME
+
+DIAGNOSTIC_ERROR = b"\x02"  # diagnostic_msgs/DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True)
+class Status:
+    """One part of the node's diagnostics, as last heard."""
+
+    is_error: bool
+    message: str
+    values: dict[str, str]
 
 
 class Collector:
@@ -26,7 +38,7 @@ class Collector:
         self._lock = Lock()
         self._outputs: deque[Message] = deque()
         self._timings: list[dict[str, float]] = []
-        self.diagnostics: dict[str, str] = {}
+        self.statuses: dict[str, Status] = {}
         self._subscriptions = [
             node.create_subscription(DiagnosticArray, f"{NODE_NAME}/timing", self._on_timing, 50),
             node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10),
@@ -46,6 +58,11 @@ class Collector:
         """Stop listening."""
         self._executor.shutdown()
         self._thread.join()
+
+    def dropped_sets(self) -> int:
+        """Sets of images that the node gave up, as its diagnostics tell."""
+        output = self.statuses.get("output", Status(False, "", {})).values
+        return sum(int(n) for key, n in output.items() if key.startswith("lost_") or key == "sets_abandoned")
 
     @property
     def outputs(self) -> list[Message]:
@@ -69,15 +86,17 @@ class Collector:
         return keep
 
     def _on_timing(self, message: Any) -> None:
+        values = {entry.key: entry.value for status in message.status for entry in status.values}
+        timing = {key: float(value) for key, value in values.items() if key.endswith(("_ms", "_ns"))}
         with self._lock:
-            for status in message.status:
-                values = {entry.key: float(entry.value) for entry in status.values}
-                self._timings.append({**values, "received_s": time.monotonic()})
+            self._timings.append({**timing, "received_s": time.monotonic()})
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
-            if NODE_NAME in status.name:
-                self.diagnostics.update({entry.key: entry.value for entry in status.values})
+            node, _, part = status.name.partition(": ")
+            if node.strip("/") == NODE_NAME:
+                values = {entry.key: entry.value for entry in status.values}
+                self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
 
 
 def percentiles(timings: Iterable[dict[str, float]], key: str, shares: tuple[int, ...]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
 from fsmde_core.pictures import birds_eye, surround_sheet
-from fsmde_core.recording import CLOUD, IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
+from fsmde_core.recording import CLOUD, BagWriter, Message, MessageEncoder, restamped, typestore
 from fsmde_core.sources.base import Source
 
 
@@ -79,13 +79,14 @@ def cloud_points(message: Message) -> tuple[NDArray[np.float32], NDArray[np.uint
 def _depth_of_set(
     names: Iterable[str], outputs: Sequence[Message], stamp_ns: int
 ) -> dict[str, tuple[int, NDArray[np.float32]]]:
-    """Camera -> (stamp, depth in metres) of the depth images nearest to the set of `stamp_ns`."""
+    """Camera -> (stamp, depth in metres) in the set whose newest stamp is `stamp_ns`."""
     depth = {}
     for name in names:
-        images = [m for m in outputs if m.type == IMAGE and m.topic == f"{name}/depth/image"]
+        topic = f"{name}/depth/image"
+        images = [message for message in outputs if message.topic == topic and message.stamp_ns <= stamp_ns]
         if images:
-            nearest = min(images, key=lambda message: abs(message.stamp_ns - stamp_ns))
-            depth[name] = (nearest.stamp_ns, _metres(nearest))
+            newest = max(images, key=lambda message: message.stamp_ns)
+            depth[name] = (newest.stamp_ns, _metres(newest))
     return depth
 
 
@@ -100,12 +101,8 @@ def _images_of_set(
     recording: Source, frames: tuple[int, int | None], sent: Sequence[Sent], live_ns: dict[str, int]
 ) -> dict[str, CameraImage]:
     """The recorded images that went out with these stamps, in ring order."""
-    recorded = {
-        name: min(
-            (entry for entry in sent if entry.topic == f"{name}/image_raw"), key=lambda e: abs(e.live_ns - stamp)
-        ).recorded_ns
-        for name, stamp in live_ns.items()
-    }
+    played = {(entry.topic, entry.live_ns): entry.recorded_ns for entry in sent}
+    recorded = {name: played[f"{name}/image_raw", stamp] for name, stamp in live_ns.items()}
     found: dict[str, CameraImage] = {}
     for frame in recording.frames(*frames):
         for name, image in frame.images.items():
