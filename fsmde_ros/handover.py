@@ -1,0 +1,38 @@
+"""The one-deep hand-over between receiving and inference: the newest item wins, overload raises drops, not latency."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Handover(Generic[T]):
+    """Holds at most one item; `put` never waits, `get` waits for an item."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._item: T | None = None
+        self._closed = False
+
+    def put(self, item: T) -> bool:
+        """Offer an item; True when it replaced one that nobody took."""
+        with self._condition:
+            replaced = self._item is not None
+            self._item = item
+            self._condition.notify()
+        return replaced
+
+    def get(self) -> T | None:
+        """Take the item, waiting for one; None once closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            return None if self._closed else item
+
+    def close(self) -> None:
+        """Wake the waiting thread for good."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()

@@ -1,0 +1,112 @@
+"""What the node knows of its own health, for diagnostics: faults per camera, times per stage. Thread-safe."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+STAGES = ("receive", "preprocess", "infer", "cloud", "publish")
+WINDOW = 300  # sets that percentiles are taken over
+RATE_WINDOW_S = 5.0
+WARN_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True)
+class SetTiming:
+    """One processed set. Milliseconds; end_to_end_ms runs from its last image's arrival to its last publication."""
+
+    stamp_ns: int
+    cameras: tuple[str, ...]
+    skew_ms: float
+    stage_ms: dict[str, float]
+    end_to_end_ms: float
+
+
+@dataclass
+class CameraHealth:
+    """One camera since activation. dropped: messages by kind of fault. arrivals: monotonic seconds of late images."""
+
+    received: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    last_fault: str = ""
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+
+class Health:
+    """Counts, and warns about each kind of fault of each camera at most every WARN_PERIOD_S."""
+
+    def __init__(self, cameras: tuple[str, ...], warn: Callable[[str], object]) -> None:
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._warned: dict[tuple[str, str], float] = {}
+        self._timings: deque[tuple[float, SetTiming]] = deque(maxlen=WINDOW)
+        self.cameras = {name: CameraHealth() for name in cameras}
+        self.lost_sets: Counter[str] = Counter()
+        self.last_fault = ""
+        self.processed = 0
+
+    def arrived(self, camera: str) -> None:
+        self.cameras[camera].received += 1
+        self.cameras[camera].arrivals.append(time.monotonic())
+
+    def fault(self, camera: str, kind: str, reason: str) -> None:
+        """An image or camera_info that cannot be used."""
+        with self._lock:
+            self.cameras[camera].dropped[kind] += 1
+            self.cameras[camera].last_fault = reason
+        self._warn_sometimes(camera, kind, f"dropped a message of camera '{camera}': {reason}")
+
+    def lost(self, kind: str, reason: str = "") -> None:
+        """A set that is not processed. An empty reason stands for what is in order, such as overload."""
+        with self._lock:
+            self.lost_sets[kind] += 1
+            self.last_fault = reason or self.last_fault
+        if reason:
+            self._warn_sometimes("", kind, f"dropped a set of images: {reason}")
+
+    def finished(self, timing: SetTiming) -> None:
+        with self._lock:
+            self.processed += 1
+            self._timings.append((time.monotonic(), timing))
+
+    def timings(self) -> list[SetTiming]:
+        """The latest sets, oldest first."""
+        with self._lock:
+            return [timing for _, timing in self._timings]
+
+    def output_rate(self) -> float:
+        """Sets per second of late."""
+        with self._lock:
+            return _rate([moment for moment, _ in self._timings])
+
+    def input_rate(self, camera: str) -> float:
+        """Images per second of late."""
+        return _rate(list(self.cameras[camera].arrivals))
+
+    def silence_s(self, camera: str) -> float:
+        """Seconds since the last image; infinite before the first."""
+        arrivals = self.cameras[camera].arrivals
+        return time.monotonic() - arrivals[-1] if arrivals else float("inf")
+
+    def _warn_sometimes(self, camera: str, kind: str, text: str) -> None:
+        now = time.monotonic()
+        if now - self._warned.get((camera, kind), -WARN_PERIOD_S) >= WARN_PERIOD_S:
+            self._warned[camera, kind] = now
+            self._warn(text)
+
+
+def percentiles(values: list[float]) -> tuple[float, float, float]:
+    """50th, 95th and 99th percentile; `values` must not be empty."""
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return float(p50), float(p95), float(p99)
+
+
+def _rate(moments: list[float]) -> float:
+    now = time.monotonic()
+    recent = sum(moment >= now - RATE_WINDOW_S for moment in moments)
+    return recent / min(RATE_WINDOW_S, max(now - moments[0], 1.0)) if moments else 0.0

@@ -1,0 +1,139 @@
+"""Camera images and camera_info in, sets of images out, as a message filter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fsmde_core.encodings import RawImage
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages import compressed_image, raw_image, stamp_ns
+from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
+from fsmde_ros import qos
+from fsmde_ros.calibration import Calibration
+from fsmde_ros.compat import SimpleFilter
+from fsmde_ros.health import Health
+
+# From Iron on a callback may ask for the time at which the middleware received the message.
+_GIVES_INFO = hasattr(Subscription, "CallbackType")
+
+
+@dataclass(frozen=True, eq=False)
+class Received:
+    """One image. read: gives the pixels, and decodes only then. arrived_ns: monotonic, when the middleware had it."""
+
+    read: Callable[[], RawImage]
+    arrived_ns: int
+
+
+class SurroundSubscriber(SimpleFilter):
+    """Subscribes to the cameras of a rig; registered callbacks get each `ImageSet[Received]`.
+
+    Works like message_filters.ApproximateTimeSynchronizer on the executor's thread; nothing in here raises, whatever
+    the cameras send. Unusable messages are counted in `health`, intrinsics go into `calibration` as they come.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        calibration: Calibration,
+        health: Health,
+        settings: SyncSettings,
+        compressed: bool,
+        use_camera_info: bool,
+    ) -> None:
+        super().__init__()
+        self._node = node
+        self._calibration = calibration
+        self._health = health
+        self._read = _read_compressed if compressed else _read_raw
+        names = calibration.rig.names
+        self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
+        kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
+        self.topics = {name: node.resolve_topic_name(f"{name}/image_raw{suffix}") for name in names}
+        self._subscriptions: list[Any] = []
+        for name in names:
+            self._subscribe(kind, self.topics[name], partial(self._on_image, name), name, "image")
+            if use_camera_info:
+                self._subscribe(
+                    CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), name, "camera_info"
+                )
+        # Steady, so that deadlines also hold when a simulated clock stands still.
+        period_s = min(max(settings.deadline_ms / 10, 5), 20) / 1e3
+        self._timer = node.create_timer(period_s, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    @property
+    def stats(self) -> SyncStats:
+        return self._synchronizer.stats
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._node.destroy_timer(self._timer)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _subscribe(self, kind: Any, topic: str, handle: Callable[[Any, int], None], name: str, what: str) -> None:
+        """Call `handle(message, nanoseconds it waited)`; an exception there is a counted fault of that camera."""
+
+        def guarded(message: Any, received_ns: int) -> None:
+            try:
+                handle(message, _waited_ns(received_ns))
+            except FsmdeError as error:
+                self._health.fault(name, what, str(error))
+            except Exception as error:  # the executor, and with it the node, must survive whatever a message holds
+                self._health.fault(name, "internal", f"{type(error).__name__}: {error}")
+
+        def with_info(message: Any, info: Any) -> None:
+            guarded(message, info["received_timestamp"])
+
+        def without_info(message: Any) -> None:
+            guarded(message, 0)
+
+        callback = with_info if _GIVES_INFO else without_info
+        subscription = self._node.create_subscription(
+            kind, topic, callback, qos.sensor(), qos_overriding_options=qos.overridable()
+        )
+        self._subscriptions.append(subscription)
+
+    def _on_image(self, name: str, message: Any, waited_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        self._health.arrived(name)
+        stamp = stamp_ns(message.header.stamp)
+        if stamp <= 0:
+            raise FsmdeError(f"the image's stamp is {stamp} ns, expected its time of exposure; set it in the driver")
+        received = Received(self._read(message), now_ns - waited_ns)
+        self._pass_on(self._synchronizer.add(name, stamp, now_ns, received))
+
+    def _on_camera_info(self, name: str, message: CameraInfo, waited_ns: int) -> None:
+        if self._calibration.update(name, message):
+            self._node.get_logger().info(f"camera '{name}': intrinsics taken from camera_info")
+
+    def _on_timer(self) -> None:
+        self._pass_on(self._synchronizer.poll(time.monotonic_ns()))
+
+    def _pass_on(self, images: ImageSet[Received] | None) -> None:
+        if images is not None:
+            self.signalMessage(images)
+
+
+def _read_raw(message: Image) -> Callable[[], RawImage]:
+    image = raw_image(message)  # checked here, so that a broken image does not take a place in a set
+    return lambda: image
+
+
+def _read_compressed(message: CompressedImage) -> Callable[[], RawImage]:
+    return partial(compressed_image, message)
+
+
+def _waited_ns(received_ns: int) -> int:
+    """How long a message lay in the middleware; 0 where that is not known."""
+    waited = time.time_ns() - received_ns
+    return waited if received_ns and 0 < waited < 1_000_000_000 else 0

@@ -1,0 +1,94 @@
+"""The node's parameters as typed, checked values: what one configuration is built from, and what may change live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fsmde_core.clouds import CloudSettings
+from fsmde_core.errors import FsmdeError
+from fsmde_core.model import default_model_path
+from fsmde_core.rig import Rig, load_rig
+from fsmde_core.share import find_shared
+from fsmde_core.synchronizer import SyncSettings
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What takes effect when the node configures. rig: the cameras in use, and the frame of the fused cloud."""
+
+    rig: Rig
+    model: Path
+    engine: str
+    threads: int
+    compressed: bool
+    use_camera_info: bool
+    use_tf: bool
+    sync: SyncSettings
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Setup:
+        """Raises FsmdeError for files that are not there or do not fit, and for settings that contradict each other."""
+        return cls(
+            rig=_select(load_rig(_rig_path(values["rig"])), values["cameras"], values["base_frame"]),
+            model=Path(values["model"]).expanduser() if values["model"] else default_model_path(),
+            engine=values["engine"],
+            threads=values["threads"],
+            compressed=values["image_transport"] == "compressed",
+            use_camera_info=values["intrinsics_source"] == "camera_info",
+            use_tf=values["extrinsics_source"] == "tf",
+            sync=SyncSettings(
+                window_ms=values["sync.window_ms"],
+                deadline_ms=values["sync.deadline_ms"],
+                min_cameras=values["sync.min_cameras"],
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Live:
+    """What counts from the next set of images on."""
+
+    depth: bool
+    cloud: bool
+    camera_clouds: bool
+    depth_encoding: str
+    depth_gated: bool
+    cloud_settings: CloudSettings
+    stale_after_s: float
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Live:
+        """Raises FsmdeError for settings that contradict each other."""
+        prefix = "cloud."
+        clouds = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
+        return cls(
+            depth=values["publish.depth"],
+            cloud=values["publish.cloud"],
+            camera_clouds=values["publish.camera_clouds"],
+            depth_encoding=values["depth.encoding"],
+            depth_gated=values["depth.gated"],
+            cloud_settings=CloudSettings(**clouds),
+            stale_after_s=values["stale_after_s"],
+        )
+
+
+def _rig_path(name: str) -> Path:
+    rigs = find_shared("config/rigs")
+    shipped = {path.stem: path for path in sorted(rigs.glob("*.yaml"))} if rigs else {}
+    if not name:
+        raise FsmdeError(
+            f"parameter 'rig' is empty; give the path of your rig file, or a shipped one of {list(shipped)}"
+        )
+    return shipped.get(name, Path(name).expanduser())
+
+
+def _select(rig: Rig, names: list[str], base_frame: str) -> Rig:
+    """The named cameras in the rig's order, all where none is named."""
+    wanted = [name for name in names if name]
+    for name in wanted:
+        rig[name]
+    cameras = tuple(camera for camera in rig.cameras if not wanted or camera.name in wanted)
+    return replace(rig, cameras=cameras, base_frame=base_frame or rig.base_frame)

@@ -1,0 +1,128 @@
+"""The thread between hand-over and publication: pixels, inference, clouds, messages. Nothing in it ends the thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fsmde_core.clouds import CloudPacker
+from fsmde_core.encodings import RawImage
+from fsmde_core.errors import FsmdeError
+from fsmde_core.pipeline import Pipeline
+from fsmde_core.rig import Rig
+from fsmde_core.synchronizer import ImageSet
+from fsmde_ros.calibration import Calibration
+from fsmde_ros.diagnostics import timing_message
+from fsmde_ros.handover import Handover
+from fsmde_ros.health import Health, SetTiming
+from fsmde_ros.inputs import Received
+from fsmde_ros.outputs import Outputs
+from fsmde_ros.settings import Live
+
+
+class Worker:
+    """Processes the newest set of images, one at a time.
+
+    live: gives the settings in force. missing: per camera without a known mount, the reason; its images are left out.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        calibration: Calibration,
+        outputs: Outputs,
+        health: Health,
+        live: Callable[[], Live],
+        missing: Callable[[], dict[str, str]],
+        min_cameras: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._calibration = calibration
+        self._outputs = outputs
+        self._health = health
+        self._live = live
+        self._missing = missing
+        self._min_cameras = min_cameras
+        self._packer = CloudPacker(live().cloud_settings)
+        self._handover: Handover[ImageSet[Received]] = Handover()
+        self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
+        self._thread = threading.Thread(target=self._run, name="surround_depth")
+        self._thread.start()
+
+    def offer(self, images: ImageSet[Received]) -> None:
+        """Hand over a set; it replaces one that still waits."""
+        if self._handover.put(images):
+            self._health.lost("overload")
+
+    def close(self) -> None:
+        """Finish the set at hand and stop."""
+        self._handover.close()
+        self._thread.join()
+        self._decoders.shutdown()
+
+    def _run(self) -> None:
+        while (images := self._handover.get()) is not None:
+            try:
+                self._process(images)
+            except FsmdeError as error:
+                self._health.lost("error", str(error))
+            except Exception:  # the thread must live on: the next set may be in order
+                self._health.lost("internal", traceback.format_exc())
+
+    def _process(self, images: ImageSet[Received]) -> None:
+        live = self._live()
+        wanted = self._outputs.wanted(live)
+        if not wanted:
+            self._health.lost("unheard")
+            return
+        rig = self._calibration.rig
+        pixels = self._pixels(images, rig)
+        if len(pixels) < self._min_cameras:
+            self._health.lost("too_few", f"{len(pixels)} usable images, sync.min_cameras is {self._min_cameras}")
+            return
+        started_ns = time.monotonic_ns()
+        result = self._pipeline.run(pixels, rig)
+        if self._packer.settings != live.cloud_settings:
+            self._packer = CloudPacker(live.cloud_settings)
+        sent_ms = self._outputs.publish(result, images.stamps_ns, wanted, self._packer, live)
+        done_ns = time.monotonic_ns()
+        arrived_ns = max(received.arrived_ns for received in images.items.values())
+        timing = SetTiming(
+            stamp_ns=images.stamp_ns,
+            cameras=result.names,
+            skew_ms=images.skew_ns / 1e6,
+            stage_ms={"receive": (started_ns - arrived_ns) / 1e6, **result.stage_ms, **sent_ms},
+            end_to_end_ms=(done_ns - arrived_ns) / 1e6,
+        )
+        self._health.finished(timing)
+        if wanted.timing:
+            self._outputs.publish_timing(timing_message(timing))
+
+    def _pixels(self, images: ImageSet[Received], rig: Rig) -> dict[str, RawImage]:
+        """The images of the set that can be used, decoded side by side; the others are counted."""
+        missing = self._missing()
+
+        def load(name: str) -> RawImage | None:
+            try:
+                if name in missing:
+                    raise FsmdeError(missing[name])
+                return _checked(images.items[name].read(), rig, name)
+            except FsmdeError as error:
+                self._health.fault(name, "image", str(error))
+                return None
+
+        loaded = zip(images.items, self._decoders.map(load, images.items), strict=True)
+        return {name: image for name, image in loaded if image is not None}
+
+
+def _checked(image: RawImage, rig: Rig, name: str) -> RawImage:
+    camera = rig[name]
+    if (image.width, image.height) != (camera.width, camera.height):
+        raise FsmdeError(
+            f"the image is {image.width}x{image.height}, the camera's calibration is for "
+            f"{camera.width}x{camera.height}; correct camera_info or the rig file"
+        )
+    return image
