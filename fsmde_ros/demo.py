@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 START_SECONDS = 90
+WARM_UP_SECONDS = 1.0  # peers find each other, buffers are made; not measured
 KEEP_SECONDS = 2.0
 MAX_PRELOAD_BYTES = 2 << 30
 
@@ -75,14 +75,13 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
                 Reel(recording, encoder, frames, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
                 _wait_until_ready(console, reel, node, player, collector, recording)
-                played = _play(console, reel, node, player, collector, settings)
+                measured = _play(console, reel, node, player, collector, settings)
                 time.sleep(0.5)  # the last set is still on its way
         finally:
             collector.close()
-    timings = collector.timings()
-    if not timings:
-        raise FsmdeError(f"the node processed no set of images; its log is {settings.out / 'node.log'}:\n{node.tail()}")
-    summary = _summary(recording, played, timings, collector)
+    if not measured.timings:
+        raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.tail()}")
+    summary = _summary(recording, measured, collector)
     with console.status("Drawing pictures, writing the bag"):
         summary["files"] = write_report(settings.out, recording, frames, player.sent, collector.outputs, summary)
     (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -102,7 +101,6 @@ def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str
         "rig": str(folder / "rig.yaml"),
         "engine": settings.engine,
         "model": str(settings.model.resolve()) if settings.model else "",
-        "depth.encoding": "16UC1",  # half the size in the bag
     }
 
 
@@ -127,59 +125,74 @@ def _wait_until_ready(
 
 def _play(
     console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, settings: DemoSettings
-) -> int:
-    """Play for so many seconds with a line per second; returns the number of sets played."""
+) -> Measured:
+    """Play the warm-up, then for so many seconds with a line per second."""
     console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
-    sets = round(settings.seconds * settings.rate)
-    every = max(1, round(settings.rate))
-    report = _second_reporter(console, collector, settings.rate)
+    warm, sets, every = (max(1, round(s * settings.rate)) for s in (WARM_UP_SECONDS, settings.seconds, 1.0))
+    measured = Measured(collector, sets)
 
     def on_frame(frame: int) -> bool:
-        if frame and frame % every == 0:
+        if frame == warm:
+            measured.begin()
+        elif frame > warm and (frame - warm) % every == 0:
             node.check()
-            report(frame)
-        return frame < sets
+            console.print(measured.line((frame - warm) / settings.rate, frame - warm))
+        return frame < warm + sets
 
-    return player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
-
-
-def _second_reporter(console: Console, collector: Collector, rate: float) -> Callable[[int], None]:
-    told, before = 0, time.monotonic()
-
-    def report(frame: int) -> None:
-        nonlocal told, before
-        timings, now = collector.timings(told), time.monotonic()
-        told += len(timings)
-        p50, p99 = percentiles(timings, "end_to_end_ms", (50, 99)).values()
-        figures = f"p50 {p50:5.0f} ms   p99 {p99:5.0f} ms   " if timings else " " * 30
-        console.print(
-            f"{frame / rate:4.0f} s  {len(timings) / (now - before):5.1f} sets/s   "
-            f"{figures}dropped {collector.dropped_sets()}"
-        )
-        before = now
-
-    return report
+    player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
+    return measured
 
 
-def _summary(recording: Source, played: int, timings: list[dict[str, float]], collector: Collector) -> dict[str, Any]:
+class Measured:
+    """The figures of the sets played after the warm-up."""
+
+    def __init__(self, collector: Collector, played: int) -> None:
+        self._collector = collector
+        self._begin_ns = self._told = 0
+        self._before = 0.0
+        self.played = played
+
+    def begin(self) -> None:
+        """From now on sets count."""
+        self._begin_ns, self._before = time.time_ns(), time.monotonic()
+
+    @property
+    def timings(self) -> list[dict[str, float]]:
+        return [timing for timing in self._collector.timings() if timing["stamp_ns"] >= self._begin_ns]
+
+    def line(self, seconds: float, played: int) -> str:
+        """One line on what came since the last one."""
+        timings, now = self.timings, time.monotonic()
+        new = timings[self._told :]
+        rate = len(new) / (now - self._before)
+        self._told, self._before = len(timings), now
+        p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
+        latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
+        dropped = max(0, played - len(timings) - 1)  # the newest set is on its way
+        return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
+
+
+def _summary(recording: Source, measured: Measured, collector: Collector) -> dict[str, Any]:
+    timings, names = measured.timings, recording.rig.names
     span = timings[-1]["received_s"] - timings[0]["received_s"]
     stages = [key for key in timings[0] if key.endswith("_ms") and key not in ("end_to_end_ms", "skew_ms")]
     node = collector.statuses["node"].values
     first = recording.rig.cameras[0]
     return {
         "recording": recording.name,
-        "input": f"{len(recording.rig.cameras)} x {first.width}x{first.height} rgb8",
-        "cameras": list(recording.rig.names),
+        "input": f"{len(names)} x {first.width}x{first.height} rgb8",
+        "cameras": list(names),
         "engine": node["engine"],
         "device": node["device"],
         "model": Path(node["model"]).name,
         "model_input": node["model_input"],
-        "played_sets": played,
+        "played_sets": measured.played,
         "processed_sets": len(timings),
-        "dropped_sets": played - len(timings),
+        "partial_sets": sum(timing["cameras"] < len(names) for timing in timings),
+        "dropped_sets": measured.played - len(timings),
         "sets_per_s": round((len(timings) - 1) / span, 2) if span > 0 else 0.0,
         "end_to_end_ms": percentiles(timings, "end_to_end_ms", (50, 95, 99)),
         "stages_ms": {key.removesuffix("_ms"): percentiles(timings, key, (50,))["p50"] for key in stages},
-        "output": collector.statuses["output"].values,
+        "since_start": collector.statuses["output"].values,
         "versions": package_versions(),
     }

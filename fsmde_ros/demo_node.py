@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,14 +44,14 @@ class NodeProcess:
     ) -> None:
         process = self._process
         assert process is not None
+        impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the node behind
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if process.poll() is not None:
-                return
+                break
             process.send_signal(number)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
+        signal.signal(signal.SIGINT, impatient)
 
     @property
     def returncode(self) -> int | None:

@@ -59,21 +59,16 @@ class Collector:
         self._executor.shutdown()
         self._thread.join()
 
-    def dropped_sets(self) -> int:
-        """Sets of images that the node gave up, as its diagnostics tell."""
-        output = self.statuses.get("output", Status(False, "", {})).values
-        return sum(int(n) for key, n in output.items() if key.startswith("lost_") or key == "sets_abandoned")
-
     @property
     def outputs(self) -> list[Message]:
         """The serialized outputs that are kept, in order of arrival."""
         with self._lock:
             return list(self._outputs)
 
-    def timings(self, since: int = 0) -> list[dict[str, float]]:
-        """What ~/timing told of each set, from number `since` on."""
+    def timings(self) -> list[dict[str, float]]:
+        """What ~/timing told of each set, in order: its stamp_ns, milliseconds, number of cameras, and received_s."""
         with self._lock:
-            return self._timings[since:]
+            return list(self._timings)
 
     def _keep(self, topic: str, kind: str) -> Callable[[bytes], None]:
         def keep(data: bytes) -> None:
@@ -88,8 +83,9 @@ class Collector:
     def _on_timing(self, message: Any) -> None:
         values = {entry.key: entry.value for status in message.status for entry in status.values}
         timing = {key: float(value) for key, value in values.items() if key.endswith(("_ms", "_ns"))}
+        cameras = float(len(values["cameras"].split(",")))
         with self._lock:
-            self._timings.append({**timing, "received_s": time.monotonic()})
+            self._timings.append({**timing, "cameras": cameras, "received_s": time.monotonic()})
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:

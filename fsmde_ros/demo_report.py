@@ -91,10 +91,9 @@ def _depth_of_set(
 
 
 def _metres(message: Message) -> NDArray[np.float32]:
-    """A serialized 16UC1 depth image, millimetres with 0 for invalid (REP-118), as metres with NaN."""
+    """A serialized 32FC1 depth image as (H, W) float32 metres."""
     image = typestore().deserialize_cdr(message.data, message.type)
-    millimetres = image.data.view(np.uint16).reshape(image.height, image.width)
-    return np.where(millimetres == 0, np.float32("nan"), millimetres * np.float32(1e-3))
+    return image.data.view(np.float32).reshape(image.height, image.width)  # type: ignore[no-any-return]
 
 
 def _images_of_set(

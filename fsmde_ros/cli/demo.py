@@ -32,7 +32,8 @@ def demo(
     console.print(
         f"\n[bold]{summary['sets_per_s']:.1f} sets of {len(summary['cameras'])} images per second[/], "
         f"last image to cloud p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms, "
-        f"{summary['dropped_sets']} of {summary['played_sets']} dropped ({summary['engine']})"
+        f"{summary['dropped_sets']} of {summary['played_sets']} dropped ({summary['engine']})",
+        soft_wrap=True,
     )
     for name, meaning in summary["files"].items():
         console.print(f"  {out / name}  {meaning}", soft_wrap=True)

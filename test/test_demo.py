@@ -1,0 +1,100 @@
+"""The demo with the real node over real DDS, a tiny model and a tiny rig."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from rich.console import Console
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.recording import CLOUD, Message, typestore
+from fsmde_core.sources.rosbag import RosbagSource
+from fsmde_ros.demo import DemoSettings, run_demo
+from fsmde_ros.demo_node import NodeProcess
+from fsmde_ros.demo_report import cloud_points
+from small_rig import SmallRig
+
+
+def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) -> None:
+    text = io.StringIO()
+    settings = DemoSettings(tmp_path / "demo", seconds=2.5, model=tiny_model, engine="onnxruntime")
+    summary = run_demo(SmallRig(20), settings, Console(file=text, width=120))
+    assert summary["engine"] == "onnxruntime"
+    assert summary["played_sets"] == 25
+    assert summary["processed_sets"] + summary["dropped_sets"] == 25
+    assert summary["processed_sets"] >= 20
+    assert summary["sets_per_s"] == pytest.approx(10, abs=1)
+    assert 0 < summary["end_to_end_ms"]["p50"] < 100
+    assert len([line for line in text.getvalue().splitlines() if " sets/s " in line]) == 2
+    assert json.loads((settings.out / "summary.json").read_text()) == summary
+    for name in ("sheet.png", "birds_eye.png"):
+        picture = cv2.imread(str(settings.out / name))
+        assert min(picture.shape[:2]) > 500
+        assert picture.std() > 5
+    bag = RosbagSource(settings.out / "recording")
+    assert set(bag.rig.names) == set(SmallRig().rig.names)
+    assert 15 <= len(bag) <= 25  # two seconds
+
+
+def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model: Path) -> None:
+    settings = DemoSettings(tmp_path / "demo", seconds=1, model=tiny_model, engine="onnxruntime")
+    run_demo(SmallRig(4), settings, Console(file=io.StringIO()))
+    from rosbags.highlevel import AnyReader
+
+    stamps: dict[str, set[int]] = {}
+    with AnyReader([settings.out / "recording"]) as reader:
+        for connection, stamp, _ in reader.messages():
+            stamps.setdefault(connection.topic, set()).add(stamp)
+    for name in SmallRig().rig.names:
+        assert stamps[f"/{name}/depth/image"] == stamps[f"/{name}/depth/camera_info"]
+        assert len(stamps[f"/{name}/depth/image"] & stamps[f"/{name}/image_raw/compressed"]) >= 5
+    assert {"/points", "/tf", "/tf_static", "/lidar/points"} <= set(stamps)
+
+
+def test_node_that_dies_says_why(tmp_path: Path) -> None:
+    settings = DemoSettings(tmp_path / "demo", model=tmp_path / "none.onnx")
+    with pytest.raises(FsmdeError, match=r"none\.onnx"):
+        run_demo(SmallRig(4), settings, Console(file=io.StringIO()))
+
+
+def test_child_is_gone_after_an_error(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), NodeProcess(tmp_path, {"model": str(tiny_model)}, tmp_path / "log") as node:
+        raise KeyboardInterrupt
+    assert node.returncode is not None
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"rate": -1.0}])
+def test_settings_must_be_positive(tmp_path: Path, wrong: dict[str, float]) -> None:
+    with pytest.raises(FsmdeError, match="greater than 0"):
+        DemoSettings(tmp_path, **wrong)
+
+
+def test_cloud_points_reads_position_and_packed_colour() -> None:
+    types = typestore().types
+    time = types["builtin_interfaces/msg/Time"](sec=1, nanosec=0)
+    records = np.array([[1, 2, 3, 0, 0.5], [np.nan, 0, 0, 0, 0]], np.float32)
+    records[0, 3] = np.array(0x00102030, np.uint32).view(np.float32)
+    field = types["sensor_msgs/msg/PointField"]
+    names = ("x", "y", "z", "rgb", "sigma")
+    cloud = types[CLOUD](
+        header=types["std_msgs/msg/Header"](stamp=time, frame_id="base_link"),
+        height=1,
+        width=2,
+        fields=[field(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate(names)],
+        is_bigendian=False,
+        point_step=20,
+        row_step=40,
+        data=records.reshape(-1).view(np.uint8),
+        is_dense=False,
+    )
+    points, colors = cloud_points(Message("points", CLOUD, 0, typestore().serialize_cdr(cloud, CLOUD)))
+    assert points.tolist() == [[1, 2, 3]]
+    assert colors.tolist() == [[0x10, 0x20, 0x30]]
