@@ -227,10 +227,11 @@ class Synchronizer(Generic[T]):
     def _join(self, camera: str, member: _Member) -> _Group | None:
         """Put the image into the open group that it suits best or into a new one; None when it is older than all."""
         best, least = None, self._window + 1
-        for group in self._open:
+        for group in reversed(self._open):
+            if camera in group.members:
+                break  # the camera's older image is there: older groups are past
             growth = group.growth(member.stamp_ns)
-            fits = camera not in group.members and group.newest - group.oldest + growth <= self._window
-            if fits and growth < least:
+            if growth < least and group.newest - group.oldest + growth <= self._window:
                 best, least = group, growth
         if best is None:
             return self._open_group(camera, member)
@@ -270,11 +271,10 @@ class Synchronizer(Generic[T]):
         return self._close_oldest()
 
     def _close_oldest(self) -> ImageSet[T] | None:
-        """Emit the oldest group, or give it up when it has too few cameras or a newer set went before it."""
+        """Emit the oldest group, or give it up when it has too few cameras."""
         group = self._open.pop(0)
         members = group.members
-        overtaken = self._emitted is not None and group.newest <= self._emitted
-        if len(members) < self.settings.min_cameras or overtaken:
+        if len(members) < self.settings.min_cameras:
             self._abandon(members)
             return None
         self._emitted = group.newest

@@ -3,97 +3,14 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.errors import FsmdeError
-from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
-
-MS = 1_000_000
-RING = ("front", "front_right", "right", "back", "left", "front_left")
-# Exposure times of PandaSet's cameras within a frame: 81.3 ms of the 100 ms period.
-PANDASET_MS = {"front": 50.0, "front_right": 60.8, "right": 81.3, "back": 0.0, "left": 18.6, "front_left": 39.2}
-
-Message = tuple[str, int, int, Any]  # camera, stamp_ns, arrival_ns, item
-
-
-def check_accounting(sync: Synchronizer[Any]) -> None:
-    pending = sync.pending
-    for name, c in sync.stats.cameras.items():
-        assert c.received == c.emitted + c.late + c.duplicate + c.off_clock + c.dropped + pending[name], name
-    sets = sync.stats.complete + sync.stats.partial
-    assert all(c.emitted + c.missing == sets for c in sync.stats.cameras.values())
-
-
-def play(sync: Synchronizer[Any], messages: Iterable[Message], poll_ms: int = 5) -> list[ImageSet[Any]]:
-    """Feed messages in order of arrival with a poll timer beside them; checks what holds for every input."""
-    sets: list[ImageSet[Any]] = []
-    seen: set[int] = set()
-    newest: int | None = None
-    resets = 0
-    next_poll: int | None = None
-
-    def take(images: ImageSet[Any] | None) -> None:
-        nonlocal newest, resets
-        if sync.stats.resets > resets:
-            resets, newest = sync.stats.resets, None
-        check_accounting(sync)
-        if images is None:
-            return
-        assert images.skew_ns <= sync.settings.window_ms * MS
-        assert newest is None or images.stamp_ns > newest
-        assert sync.settings.min_cameras <= len(images.items) <= len(sync.cameras)
-        assert images.complete == (len(images.items) == len(sync.cameras))
-        assert list(images.items) == list(images.stamps_ns) == [c for c in sync.cameras if c in images.items]
-        for item in images.items.values():
-            assert id(item) not in seen
-            seen.add(id(item))
-        newest = images.stamp_ns
-        sets.append(images)
-
-    now = 0
-    for camera, stamp, now, item in messages:
-        next_poll = now if next_poll is None else next_poll
-        while next_poll <= now:
-            take(sync.poll(next_poll))
-            next_poll += poll_ms * MS
-        take(sync.add(camera, stamp, now, item))
-    for _ in range(3):
-        take(sync.poll(now + int(sync.settings.deadline_ms * MS)))
-    assert not any(sync.pending.values())
-    return sets
-
-
-def stream(
-    offsets_ms: dict[str, float],
-    frames: int,
-    period_ms: float = 100.0,
-    jitter_ms: float = 0.0,
-    latency_ms: float = 0.0,
-    lost: Iterable[tuple[str, int]] = (),
-    seed: int = 0,
-    start_ns: int = 1_700_000_000_000_000_000,
-) -> list[Message]:
-    """A rig's images in order of arrival; items are [camera, frame], stamps jitter by up to +-jitter_ms."""
-    rng = random.Random(seed)
-    missing = set(lost)
-    messages = []
-    for frame in range(frames):
-        for camera, offset in offsets_ms.items():
-            stamp_ms = frame * period_ms + offset + rng.uniform(-jitter_ms, jitter_ms)
-            arrival_ms = stamp_ms + jitter_ms + rng.uniform(0, latency_ms)
-            if (camera, frame) not in missing:
-                messages.append((camera, start_ns + int(stamp_ms * MS), int(arrival_ms * MS), [camera, frame]))
-    return sorted(messages, key=lambda message: message[2])
-
-
-def frames_of(images: ImageSet[Any]) -> set[int]:
-    return {frame for _, frame in images.items.values()}
+from fsmde_core.synchronizer import Synchronizer, SyncSettings
+from image_streams import MS, PANDASET_MS, RING, frames_of, play, stream
 
 
 @st.composite
@@ -171,13 +88,13 @@ def test_a_dead_camera_leaves_the_others_delivered_at_the_deadline(
     assert sync.stats.cameras[dead_name].missing == 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.tuples(
             st.integers(0, 3),
             st.one_of(
-                st.integers(-3, 30).map(lambda v: v * 20 * MS),
+                st.integers(-9, 200).map(lambda v: v * 3 * MS),
                 st.integers(),
                 st.sampled_from([0, -1, 2**63, -(2**63), 10**30, 1_700_000_000 * 10**9]),
             ),
@@ -231,20 +148,23 @@ def test_a_bag_loop_resets_and_costs_one_frame() -> None:
     assert all(len(frames_of(images)) == 1 for images in sets)
 
 
-@pytest.mark.parametrize("ahead_s", [-1e9, -60.0, -0.3, 0.3, 60.0, 1e9])
+@pytest.mark.parametrize(
+    ("ahead_s", "min_cameras"), [(-1e9, 1), (-60.0, 1), (-0.3, 1), (0.3, 2), (60.0, 1), (60.0, 2), (1e9, 1)]
+)
 @pytest.mark.parametrize("first", [True, False])
-def test_one_camera_with_a_wrong_clock_does_not_poison_the_others(ahead_s: float, first: bool) -> None:
+def test_one_camera_with_a_wrong_clock_does_not_poison_the_others(
+    ahead_s: float, min_cameras: int, first: bool
+) -> None:
     messages = [
         (c, stamp + int(ahead_s * 1e9) * (c == "back"), now + (MS if (c == "back") != first else 0), item)
         for c, stamp, now, item in stream(dict.fromkeys(RING, 0.0), 40)
     ]
     messages.sort(key=lambda message: message[2])
-    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=2))
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=min_cameras))
     sets = play(sync, messages)
-    assert len(sets) >= 39
-    assert all("back" not in images.items and len(images.items) == 5 for images in sets[1:])
-    back = sync.stats.cameras["back"]
-    assert back.received == 40 == back.off_clock + back.late + back.dropped
+    assert sum(set(images.items) == {*RING} - {"back"} for images in sets) >= 39
+    # Its very first image may come before anything contradicts it.
+    assert sum("back" in images.items for images in sets) <= (min_cameras == 1)
 
 
 def test_clocks_that_were_never_set_leave_the_good_cameras_delivered() -> None:
@@ -278,6 +198,51 @@ def test_a_stream_picked_up_in_mid_frame_finds_the_frame_boundary() -> None:
     assert all(images.complete and len(frames_of(images)) == 1 for images in sets[2:])
     assert {images.skew_ns for images in sets[2:]} == {50 * MS}
     assert len(sets) >= 18
+
+
+def test_a_mid_frame_start_ends_its_first_set_at_the_frame_boundary() -> None:
+    """The window (85 ms) takes five neighbouring images of two frames; the sixth shows where the widest gap is."""
+    offsets = {name: 10.0 * i for i, name in enumerate(RING)}
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=85, deadline_ms=110))
+    sets = play(sync, stream(offsets, 20)[3:])
+    assert [frames_of(images) for images in sets] == [{frame} for frame in range(20)]
+    assert list(sets[0].items) == list(RING[3:]) and all(images.complete for images in sets[1:])
+
+
+def test_the_last_camera_alive_goes_on_being_delivered() -> None:
+    lost = [(name, frame) for name in RING[1:] for frame in range(5, 60)]
+    sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60))
+    assert len(play(sync, stream(dict.fromkeys(RING, 0.0), 60, lost=lost))) == 60
+
+
+def test_an_image_goes_to_the_nearer_of_two_sets_that_could_take_it() -> None:
+    """The window is longer than the period, so the third camera's image fits both frames."""
+    sync = Synchronizer[str]("abc", SyncSettings(window_ms=40, deadline_ms=80))
+    for stamp in (0, 33 * MS):
+        for camera in "ab":
+            assert sync.add(camera, stamp, stamp, f"{camera}@{stamp}") is None
+    images = sync.add("c", 34 * MS, 34 * MS, "c")
+    assert images is not None and set(images.stamps_ns.values()) == {33 * MS, 34 * MS}
+
+
+def test_a_camera_faster_than_the_others_never_loses_an_image_uncounted() -> None:
+    """The gap before a@40 is the widest, yet the cut must part a@40 from a@45."""
+    sync = Synchronizer[str]("abc", SyncSettings(window_ms=50, deadline_ms=60))
+    for camera, stamp_ms in (("b", 0), ("a", 40), ("a", 45), ("b", 46)):
+        sync.add(camera, stamp_ms * MS, stamp_ms * MS, f"{camera}@{stamp_ms}")
+    first = sync.poll(60 * MS)
+    assert first is not None and set(first.items.values()) == {"b@0", "a@40"}
+    images = sync.add("c", 48 * MS, 61 * MS, "c@48")
+    assert images is not None and set(images.items.values()) == {"a@45", "b@46", "c@48"}
+
+
+def test_an_image_never_joins_a_set_older_than_that_of_its_cameras_last_image() -> None:
+    """b@50 would fit beside a@0, but b@40 waits in the set after it."""
+    sync = Synchronizer[str]("abc", SyncSettings(window_ms=50, deadline_ms=60))
+    for camera, stamp_ms in (("a", 0), ("a", 5), ("b", 40)):
+        assert sync.add(camera, stamp_ms * MS, stamp_ms * MS, f"{camera}@{stamp_ms}") is None
+    pushed_out = sync.add("b", 50 * MS, 50 * MS, "b@50")
+    assert pushed_out is not None and set(pushed_out.items.values()) == {"a@0"}
 
 
 def test_a_camera_that_arrives_a_period_later_still_joins_its_own_frame() -> None:
@@ -321,89 +286,3 @@ def test_too_few_cameras_are_given_up_and_a_complete_set_supersedes_an_older_one
     images = sync.add("c", 90 * MS, 91 * MS, "new")
     assert images is not None and set(images.items.values()) == {"new"}
     assert sync.stats.abandoned == 2 and sync.stats.cameras["a"].dropped == 2
-
-
-@pytest.mark.parametrize(
-    ("values", "word"),
-    [
-        ({"window_ms": -1.0}, "window_ms"),
-        ({"window_ms": float("nan")}, "window_ms"),
-        ({"window_ms": 100.0, "deadline_ms": 99.0}, "deadline_ms"),
-        ({"deadline_ms": float("inf")}, "deadline_ms"),
-        ({"jump_ms": 50.0}, "jump_ms"),
-        ({"min_cameras": 0}, "min_cameras"),
-    ],
-)
-def test_settings_say_what_is_wrong(values: dict[str, Any], word: str) -> None:
-    with pytest.raises(FsmdeError, match=word):
-        SyncSettings(**values)
-
-
-def test_cameras_and_min_cameras_are_checked() -> None:
-    for cameras in ([], ["a", "a"]):
-        with pytest.raises(FsmdeError, match="camera names"):
-            Synchronizer[Any](cameras)
-    with pytest.raises(FsmdeError, match="min_cameras is 3"):
-        Synchronizer[Any]("ab", SyncSettings(min_cameras=3))
-
-
-def orderings(kind: str, count: int = 1200) -> Iterator[Message]:
-    """Twelve cameras in orders that are hard: each message opens a set, all images late, neighbours in no order."""
-    rng = random.Random(1)
-    for k in range(count):
-        camera, other = f"c{k % 12}", f"c{rng.randrange(12)}"
-        match kind:
-            case "in_order":
-                yield camera, k // 12 * 100 * MS, k // 12 * 100 * MS, None
-            case "staggered":
-                yield camera, k * 8 * MS, k * 8 * MS, None
-            case "each_opens_a_set":
-                yield camera, k * 95 * MS, k * 95 * MS, None
-            case "shuffled":
-                yield other, (k + rng.randrange(3000)) * MS, k * MS // 4, None
-            case "one_camera_missing":
-                yield f"c{k % 11}", k // 11 * 33 * MS + k % 11, k * 3 * MS, None
-            case "one_camera_late":
-                yield camera, (k // 12 * 33 - (400 if k % 12 == 11 else 0)) * MS, k * 3 * MS, None
-            case "double_rate":
-                yield ("c0" if k % 11 == 0 else f"c{1 + k % 10}"), k * 5 * MS, k * MS, None
-            case "time_runs_backward":
-                yield camera, -(k // 12) * 5000 * MS, k * MS, None
-
-
-KINDS = [
-    "in_order",
-    "staggered",
-    "each_opens_a_set",
-    "shuffled",
-    "one_camera_missing",
-    "one_camera_late",
-    "double_rate",
-    "time_runs_backward",
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_message_costs_less_than_20_microseconds_at_12_cameras(kind: str) -> None:
-    """The best of several runs of the same messages takes other processes out; then even the slowest ones count."""
-    best = [10**9] * len(list(orderings(kind)))
-    for _ in range(40):
-        sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
-        for k, (camera, stamp, now, item) in enumerate(orderings(kind)):
-            start = time.perf_counter_ns()
-            sync.add(camera, stamp, now, item)
-            best[k] = min(best[k], time.perf_counter_ns() - start)
-        slowest = sorted(best)[int(len(best) * 0.999)]
-        if slowest <= 20_000:
-            break
-    assert slowest <= 20_000
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_backlog_grows_whatever_the_order(kind: str) -> None:
-    """Why the cost is bounded: a message looks at no more than two open sets, each with one image per camera."""
-    sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
-    for message in orderings(kind):
-        sync.add(*message)
-        assert sum(sync.pending.values()) <= 2 * 12
-        check_accounting(sync)
