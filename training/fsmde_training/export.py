@@ -1,0 +1,118 @@
+"""A trained student as one ONNX file of the model contract (fsmde_core.model), checked before it is trusted."""
+
+from __future__ import annotations
+
+import subprocess
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.model import ModelInfo, read_model_info
+from fsmde_training.student import Student
+
+TOLERANCE = 1e-3
+"""Largest relative difference allowed between PyTorch and ONNX Runtime, both in float32."""
+
+TRAINING_DATA = "PandaSet sequence 002, frames 00-39 (CC BY 4.0); synthetic street of this project"
+LICENCE = "Apache-2.0"
+
+
+def load_student(checkpoint: str | Path) -> Student:
+    """The student of a Lightning checkpoint (averaged weights where training averaged them), in evaluation mode."""
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise FsmdeError(f"checkpoint {path} does not exist; give a .ckpt file that fsmde_training.fit wrote")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = "student."
+    weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    student = Student(**content["hyper_parameters"]["architecture"])
+    student.load_state_dict(weights)
+    return student.eval()
+
+
+def export_onnx(student: Student | str | Path, path: str | Path, size: tuple[int, int] = (256, 448)) -> Path:
+    """Write `student` (or the checkpoint of one) for images of (height, width) = `size` and check the file.
+
+    Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
+    """
+    if any(n < 32 or n % 32 for n in size):
+        raise FsmdeError(f"input size {size[1]}x{size[0]} must be multiples of 32 pixels")
+    student = student.eval() if isinstance(student, Student) else load_student(student)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images, focal = _example(2, size)
+    cameras = torch.export.Dim("cameras", min=1, max=64)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            student,
+            (torch.from_numpy(images), torch.from_numpy(focal)),
+            input_names=["images", "focal"],
+            output_names=["depth", "sigma"],
+            dynamic_shapes={"images": {0: cameras}, "focal": {0: cameras}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # a path-less dynamo export returns the program
+    model = program.model_proto
+    onnx.helper.set_model_props(model, _metadata(student, size))
+    onnx.save(model, path)
+    check_export(student, path)
+    return path
+
+
+def check_export(student: Student, path: Path) -> float:
+    """Largest relative difference between PyTorch and ONNX Runtime over depth and sigma, for one camera and for six."""
+    info: ModelInfo = read_model_info(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for cameras in (1, 6):
+        images, focal = _example(cameras, (info.height, info.width))
+        with torch.no_grad():
+            expected = student(torch.from_numpy(images), torch.from_numpy(focal))
+        for name, ours, theirs in zip(
+            ("depth", "sigma"), session.run(None, {"images": images, "focal": focal}), expected, strict=True
+        ):
+            difference = float(np.max(np.abs(ours - theirs.numpy()) / theirs.numpy()))
+            worst = max(worst, difference)
+            if not difference <= TOLERANCE:
+                raise FsmdeError(
+                    f"{path}: {name} differs from PyTorch by {difference:.1e}, at most {TOLERANCE} expected"
+                )
+    return worst
+
+
+def _example(cameras: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth random images, (cameras, H, W, 3) uint8, and focal lengths (cameras,) float32."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.uniform(0, 255, (cameras, 3, size[0] // 32, size[1] // 32)))
+    smooth = torch.nn.functional.interpolate(coarse, scale_factor=32.0, mode="bilinear")
+    focal = rng.uniform(200, 500, cameras).astype(np.float32)
+    return smooth.permute(0, 2, 3, 1).contiguous().to(torch.uint8).numpy(), focal
+
+
+def _metadata(student: Student, size: tuple[int, int]) -> dict[str, str]:
+    height, width = size
+    return {
+        "width": str(width),
+        "height": str(height),
+        "focal_canonical": str(student.focal_canonical),
+        "min_depth": str(student.min_depth),
+        "max_depth": str(student.max_depth),
+        "training_data": TRAINING_DATA,
+        "git_revision": _git_revision(),
+        "licence": LICENCE,
+    }
+
+
+def _git_revision() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,19 @@
+"""Training from the command line: python -m fsmde_training.fit fit --config training/configs/student.yaml"""
+
+from __future__ import annotations
+
+from lightning.pytorch.cli import LightningCLI
+
+from fsmde_training.data import Views
+from fsmde_training.module import StudentModule
+
+
+def main(args: list[str] | None = None) -> LightningCLI:
+    """Run LightningCLI; `--ckpt_path last` goes on where the last run stopped."""
+    return LightningCLI(
+        StudentModule, Views, args=args, seed_everything_default=0, save_config_kwargs={"overwrite": True}
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The student: one image in, depth and its uncertainty out, metric through the focal length."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fsmde_training.bins import AdaptiveBins, BinDistribution
+from fsmde_training.decoder import Decoder, upsample
+from fsmde_training.mobilenet_v2 import MobileNetV2
+
+
+class Student(nn.Module):
+    """MobileNetV2 encoder, light decoder, adaptive depth bins; the model contract of fsmde_core.model.
+
+    focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins in metres at the canonical focal length.
+    """
+
+    def __init__(
+        self, focal_canonical: float = 300.0, min_depth: float = 0.5, max_depth: float = 250.0, bins: int = 64
+    ) -> None:
+        super().__init__()
+        self.architecture = dict(focal_canonical=focal_canonical, min_depth=min_depth, max_depth=max_depth, bins=bins)
+        """What rebuilds this network; stored in checkpoints."""
+        self.focal_canonical = focal_canonical
+        self.min_depth = min_depth
+        self.max_depth = max_depth
+        self.encoder = MobileNetV2()
+        self.decoder = Decoder(self.encoder.channels)
+        self.bins = AdaptiveBins(self.decoder.widths[0], self.decoder.widths[-1], bins, min_depth, max_depth)
+
+    def distribution(self, images: Tensor) -> BinDistribution:
+        """images: (B, H, W, 3) uint8 RGB, sizes multiples of 32 -> bins at (H/4, W/4), canonical metres."""
+        x = images.permute(0, 3, 1, 2).to(torch.float32) * (2 / 255) - 1
+        return self.bins(*self.decoder(self.encoder(x)))
+
+    def canonical_depth(self, distribution: BinDistribution) -> Tensor:
+        """(B, H, W) metres at the canonical focal length: what losses compare."""
+        return upsample(distribution.moments()[:, :1])[:, 0]
+
+    def forward(self, images: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+        """images: (B, H, W, 3) uint8; focal: (B,) float32 pixels -> depth, sigma: (B, H, W) float32 metres."""
+        moments = self.distribution(images).moments() * (focal / self.focal_canonical)[:, None, None, None]
+        depth, sigma = upsample(moments).unbind(1)
+        return depth, sigma
