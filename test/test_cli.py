@@ -36,7 +36,7 @@ def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     help_text = fsmde("--help").stdout
-    for command in ("bag", "play"):
+    for command in ("demo", "play", "bag", "evaluate", "export", "info"):
         assert command in help_text
     heavy = ["numpy", "cv2", "rclpy", "onnxruntime", "torch", "matplotlib", "rosbags"]
     script = f"import sys, fsmde_ros.cli; print([name for name in {heavy} if name in sys.modules])"
@@ -51,6 +51,9 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (["bag", "out", "--source", "nuscenes", "--root", "/nowhere"], "/nowhere does not exist"),
         (["bag", "out", "--source", "rosbag"], "needs the place of a recording"),
         (["bag", "out", "--source", "synthetic", "--root", "/tmp"], "reads no files"),
+        (["export", "/nowhere.ckpt"], "/nowhere.ckpt does not exist"),
+        (["export", "/nowhere.ckpt", "--size", "big"], "size 'big' must be"),
+        (["demo", "--seconds", "0"], "greater than 0"),
         (["play", "/nowhere"], "/nowhere does not exist"),
         (["play", "--rate", "0"], "greater than 0"),
     ],
@@ -77,6 +80,20 @@ def test_bag_of_a_bag(tmp_path: Path, small_bag: Path) -> None:
     assert copied == [frame.stamp_ns for frame in RosbagSource(small_bag).frames(1, 3)]
     again = fsmde("bag", tmp_path / "copy", "--root", small_bag)
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
+
+
+def test_info_tells_engines_model_and_recordings(tiny_model: Path) -> None:
+    result = fsmde("info", "--model", tiny_model, COLUMNS="160")
+    assert result.returncode == 0, result.stderr
+    for said in ("onnxruntime", "openvino", "112x64", "auto takes", "rclpy", "pandaset", "opencv"):
+        assert said in result.stdout, said
+
+
+def test_info_without_a_model_still_tells_the_rest(tmp_path: Path) -> None:
+    result = fsmde("info", "--model", tmp_path / "none.onnx", COLUMNS="160")
+    assert result.returncode == 0
+    assert "does not exist" in result.stdout
+    assert "onnxruntime" in result.stdout
 
 
 def domain() -> dict[str, str]:

@@ -10,6 +10,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.bag import bag
 from fsmde_ros.cli.demo import demo
 from fsmde_ros.cli.evaluate import evaluate
+from fsmde_ros.cli.export import export
 from fsmde_ros.cli.info import info
 from fsmde_ros.cli.play import play
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, play, bag, evaluate, info):
+for command in (demo, play, bag, evaluate, export, info):
     app.command()(command)
 
 
