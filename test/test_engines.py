@@ -214,11 +214,11 @@ def test_check_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
     assert not np.array_equal(first[0][0], first[0][1])
 
 
-def test_deviation_is_measured_against_depth(tiny_model: Path) -> None:
+def test_deviation_is_relative_to_depth_and_sigma(tiny_model: Path) -> None:
     info = read_model_info(tiny_model)
     found = deviation(Lying(info, 1.1), reference(info))
-    # Half of the values are depth, off by a tenth; the other half is sigma, exact.
-    assert found.p99 == pytest.approx(0.1, rel=1e-3) and found.median <= 0.1
+    # Half of the values are depth, off by a tenth of 1 / 1.1 of the scale; the other half is sigma, exact.
+    assert found.p99 == pytest.approx(0.1 / 1.1, rel=1e-3) and found.median <= 0.1
     assert not Deviation(float("nan"), 0.0).within(Deviation(1.0, 1.0))
 
 

@@ -20,7 +20,9 @@ CAMERAS = 2
 
 @dataclass(frozen=True)
 class Deviation:
-    """Of depth and sigma together, relative to the reference depth: the median and the 99th percentile of pixels."""
+    """Errors of depth and sigma over all pixels, relative to the reference's depth + sigma: the model itself claims to
+    know depth only to its sigma. The median, and the 99th percentile.
+    """
 
     median: float
     p99: float
@@ -34,22 +36,41 @@ class Deviation:
 
 TOLERANCE = {
     "f32": Deviation(median=1e-4, p99=1e-3),
-    "f16": Deviation(median=5e-3, p99=5e-2),
-    "bf16": Deviation(median=2e-2, p99=2e-1),
+    "f16": Deviation(median=3e-3, p99=3e-2),
+    "bf16": Deviation(median=2e-2, p99=1e-1),
 }
-"""By precision of the arithmetic. bfloat16 carries 8 bits: each layer rounds by up to 0.4 %."""
+"""By precision of the arithmetic. bfloat16 rounds every layer's output by up to 0.4 %."""
 
 
 def check_input(info: ModelInfo) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The fixed input: two seeded images with structure at every scale, as photographs have, and two focal lengths."""
+    """The fixed input: two seeded pictures with a sky, a ground, boxes on it and texture, and two focal lengths.
+
+    On plain noise a network is as unsure as it can be, and small precisions look worse than they are on a road.
+    """
     generator = np.random.default_rng(20250615)
-    images = np.full((CAMERAS, info.height, info.width, 3), 128.0, np.float32)
-    for cells in (2, 4, 8, 16, 32, 64):
-        for image in images:
-            grid = generator.normal(0, 60 / cells**0.5, (cells, 2 * cells, 3)).astype(np.float32)
-            image += cv2.resize(grid, (info.width, info.height), interpolation=cv2.INTER_LINEAR)
+    images = np.empty((CAMERAS, info.height, info.width, 3), np.float32)
+    for image in images:
+        _draw_street(image, generator)
     focal = info.focal_canonical * np.array([0.9, 1.2], np.float32)
     return np.clip(images, 0, 255).astype(np.uint8), focal
+
+
+def _draw_street(image: NDArray[np.float32], generator: np.random.Generator) -> None:
+    """Draw into (H, W, 3): boxes from far to near, their feet where flat ground would be."""
+    height, width = image.shape[:2]
+    horizon = int(0.45 * height)
+    image[:horizon] = np.linspace([120, 160, 210], [200, 210, 220], horizon)[:, None]
+    image[horizon:] = np.linspace([130, 130, 130], [80, 80, 85], height - horizon)[:, None]
+    for depth in np.sort(generator.uniform(5, 60, 16))[::-1]:
+        metre = width / depth  # in pixels
+        foot = horizon + 1.2 * metre
+        left, top = generator.uniform(-0.1, 1) * width, foot - generator.uniform(1, 4) * metre
+        right = left + generator.uniform(1, 5) * metre
+        x0, x1, y0, y1 = (max(int(edge), 0) for edge in (left, right, top, foot))
+        image[y0:y1, x0:x1] = generator.uniform(20, 220, 3)
+    for cells in (8, 32, 128):
+        grid = generator.normal(0, 8, (cells, 2 * cells, 3)).astype(np.float32)
+        image += cv2.resize(grid, (width, height))
 
 
 def reference(info: ModelInfo) -> DepthBatch:
@@ -71,6 +92,6 @@ def deviation(engine: Engine, expected: DepthBatch) -> Deviation:
     found = engine.infer(*check_input(engine.info))
     if found.depth.shape != expected.depth.shape or found.sigma.shape != expected.sigma.shape:
         return Deviation(float("nan"), float("nan"))
-    scale = np.maximum(expected.depth, 1e-3)
+    scale = np.maximum(expected.depth + expected.sigma, 1e-3)
     errors = np.stack([np.abs(found.depth - expected.depth), np.abs(found.sigma - expected.sigma)]) / scale
     return Deviation(float(np.median(errors)), float(np.quantile(errors, 0.99)))
