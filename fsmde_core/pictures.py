@@ -88,6 +88,9 @@ def birds_eye(
     axes.scatter(-seen[:, 1], seen[:, 0], s=1.6, c=tint, marker="s", linewidths=0)
     _rings(axes, radius_m)
     _vehicle(axes)
+    if not seen.size:
+        text = "no point of the cloud lies within this range"
+        axes.text(0, -0.3 * radius_m, text, color=INK, fontsize=14, ha="center", backgroundcolor=PAPER)
     axes.set_xlim(-radius_m, radius_m)
     axes.set_ylim(-radius_m, radius_m)
     axes.set_aspect("equal")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
 from fsmde_core.pictures import birds_eye, surround_sheet
-from fsmde_core.recording import CLOUD, BagWriter, Message, MessageEncoder, restamped, typestore
+from fsmde_core.recording import CLOUD, IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
 from fsmde_core.sources.base import Source
 
 
@@ -38,11 +39,7 @@ def write_report(
 
     outputs: serialized depth images, camera_info and clouds, in order of arrival. summary: what the titles say.
     """
-    clouds = [message for message in outputs if message.type == CLOUD]
-    if not clouds:
-        raise FsmdeError(f"the node published no cloud; its log is {out / 'node.log'}")
-    middle = clouds[len(clouds) // 2]
-    depth = _depth_of_set(recording.rig.names, outputs, middle.stamp_ns)
+    cloud, depth = _fullest_set(outputs)
     images = _images_of_set(recording, frames, sent, {name: stamp for name, (stamp, _) in depth.items()})
     what = f"{summary['recording']}, {summary['engine']}, model {summary['model']}"
     surround_sheet(
@@ -51,7 +48,7 @@ def write_report(
         {name: depth[name][1] for name in images},
         f"Six views and their metric depth · {what}" if len(images) == 6 else f"Views and their metric depth · {what}",
     )
-    points, colors = cloud_points(middle)
+    points, colors = cloud_points(cloud)
     birds_eye(out / "birds_eye.png", points, colors, f"Fused point cloud from above, {len(points):,} points · {what}")
     bag = out / "recording"
     shutil.rmtree(bag, ignore_errors=True)
@@ -76,18 +73,20 @@ def cloud_points(message: Message) -> tuple[NDArray[np.float32], NDArray[np.uint
     return points[known], colors[known]
 
 
-def _depth_of_set(
-    names: Iterable[str], outputs: Sequence[Message], stamp_ns: int
-) -> dict[str, tuple[int, NDArray[np.float32]]]:
-    """Camera -> (stamp, depth in metres) in the set whose newest stamp is `stamp_ns`."""
-    depth = {}
-    for name in names:
-        topic = f"{name}/depth/image"
-        images = [message for message in outputs if message.topic == topic and message.stamp_ns <= stamp_ns]
-        if images:
-            newest = max(images, key=lambda message: message.stamp_ns)
-            depth[name] = (newest.stamp_ns, _metres(newest))
-    return depth
+def _fullest_set(outputs: Sequence[Message]) -> tuple[Message, dict[str, tuple[int, NDArray[np.float32]]]]:
+    """The cloud of the latest set with the most cameras, and camera -> (stamp, depth in metres) beside it.
+
+    A cloud has its set's newest stamp, so that the depth images of a set lie between the cloud before and its own.
+    """
+    clouds = sorted((message for message in outputs if message.type == CLOUD), key=lambda message: message.stamp_ns)
+    if len(clouds) < 2:
+        raise FsmdeError(f"the node published {len(clouds)} clouds in the last seconds, the pictures need two")
+    sets = []
+    for before, cloud in pairwise(clouds):
+        within = [m for m in outputs if m.type == IMAGE and before.stamp_ns < m.stamp_ns <= cloud.stamp_ns]
+        sets.append((len(within), cloud.stamp_ns, cloud, within))
+    _, _, cloud, within = max(sets, key=lambda entry: entry[:2])
+    return cloud, {m.topic.removesuffix("/depth/image"): (m.stamp_ns, _metres(m)) for m in within}
 
 
 def _metres(message: Message) -> NDArray[np.float32]:
