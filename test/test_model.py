@@ -87,3 +87,11 @@ def test_shipped_model_is_found_beside_the_sources_or_installed(
         folder.mkdir(parents=True)
         (folder / model.DEFAULT_MODEL).write_bytes(tiny_model.read_bytes())
         assert model.default_model_path() == folder / model.DEFAULT_MODEL
+
+
+def test_shipped_model_carries_no_paths_of_the_machine_it_was_made_on() -> None:
+    path = share.find_shared(f"models/{model.DEFAULT_MODEL}")
+    if path is None:
+        pytest.skip(f"models/{model.DEFAULT_MODEL} is not there")
+    content = path.read_bytes()
+    assert b'File "' not in content and b"site-packages" not in content

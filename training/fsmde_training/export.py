@@ -60,6 +60,8 @@ def export_onnx(student: Student | str | Path, path: str | Path, size: tuple[int
         )
     assert program is not None  # a path-less dynamo export returns the program
     model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
     onnx.helper.set_model_props(model, _metadata(student, size))
     onnx.save(model, path)
     check_export(student, path)
