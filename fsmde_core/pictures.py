@@ -85,7 +85,7 @@ def birds_eye(
     near = (np.abs(points[:, :2]) < radius_m).all(axis=1)
     order = np.argsort(points[near, 2])  # what is high covers what is low, as seen from above
     seen, tint = points[near][order], (colors[near][order] / 255.0) ** BRIGHTEN
-    axes.scatter(-seen[:, 1], seen[:, 0], s=1.6, c=tint, marker="s", linewidths=0)
+    axes.scatter(-seen[:, 1], seen[:, 0], s=2.2, c=tint, marker="s", linewidths=0)
     _rings(axes, radius_m)
     _vehicle(axes)
     if not seen.size:
@@ -95,7 +95,9 @@ def birds_eye(
     axes.set_ylim(-radius_m, radius_m)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    figure.text(0.03, 0.975, title, color=INK, fontsize=14, va="top")
+    figure.text(0.03, 0.98, title, color=INK, fontsize=14, va="top")
+    caption = f"forward is up, colours are those of the images, rings every {RING_STEP_M} m"
+    figure.text(0.03, 0.955, caption, color=FAINT, fontsize=11, va="top")
     _save(figure, path)
 
 
@@ -140,7 +142,7 @@ def _depth_bar(figure: Figure, colors: Any, norm: Any) -> None:
         ticks=DEPTH_TICKS_M,
     )
     bar.minorticks_off()
-    bar.ax.set_xticklabels([f"{tick}" for tick in DEPTH_TICKS_M])
+    bar.ax.set_xticklabels([*map(str, DEPTH_TICKS_M[:-1]), f"{DEPTH_TICKS_M[-1]}+"])
     bar.ax.tick_params(colors=INK, labelsize=11)
     bar.outline.set_visible(False)  # type: ignore[operator]
     label = "depth along the optical axis, metres"
