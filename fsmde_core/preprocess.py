@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -146,7 +146,13 @@ class Preprocessor:
         if len(cameras) > len(self._rgb):
             self._rgb = np.empty((len(cameras), *self._rgb.shape[1:]), np.uint8)
         rgb = self._rgb[: len(cameras)]
-        list(self._pool.map(_rectify_image, [images[c.name] for c in cameras], cameras, targets, rgb))
+        jobs = [
+            self._pool.submit(_rectify_image, images[camera.name], camera, target, out)
+            for camera, target, out in zip(cameras, targets, rgb, strict=True)
+        ]
+        wait(jobs)  # all of them, also when one fails: none may still write when the next batch begins
+        for job in jobs:
+            job.result()
         focal = np.array([target.fx for target in targets], np.float32)
         return ImageBatch(tuple(c.name for c in cameras), targets, rgb, focal)
 
