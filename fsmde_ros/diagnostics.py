@@ -80,17 +80,17 @@ class Reporter:
         health, sync, timings = self._health, self._inputs.stats, self._health.timings()
         values: dict[str, Any] = {"rate_hz": f"{health.output_rate():.2f}", "processed": health.processed}
         values |= {"sets_complete": sync.complete, "sets_partial": sync.partial, "sets_abandoned": sync.abandoned}
-        values |= {"time_jumps": sync.resets}
+        values |= {"sets_unheard": health.unheard, "time_jumps": sync.resets}
         values |= {f"lost_{kind}": count for kind, count in sorted(health.lost_sets.items())}
         if timings:
             for stage in STAGES:
                 values[f"{stage}_ms"] = _quantiles([timing.stage_ms[stage] for timing in timings])
             values["end_to_end_ms"] = _quantiles([timing.end_to_end_ms for timing in timings])
             values["skew_ms"] = _quantiles([timing.skew_ms for timing in timings])
-        level, text = self._judge_output()
+        level, text = self._judge_output(stale_after_s)
         return status(f"{self._name}: output", level, text, values)
 
-    def _judge_output(self) -> tuple[bytes, str]:
+    def _judge_output(self, stale_after_s: float) -> tuple[bytes, str]:
         lost = self._health.lost_sets
         failed = self._new("failed", lost["error"] + lost["internal"] + lost["too_few"])
         overloaded = self._new("overload", lost["overload"])
@@ -98,8 +98,11 @@ class Reporter:
             return ERROR, f"{failed} sets failed: {self._health.last_fault}"
         if overloaded:
             return WARN, f"overload: {overloaded} sets replaced by newer ones before inference"
-        if self._new("unheard", lost["unheard"]):
+        if self._new("unheard", self._health.unheard):
             return OK, "nobody listens to any output, inference rests"
+        silence = self._health.output_silence_s()
+        if silence > stale_after_s:
+            return WARN, f"no set of images for {silence:.1f} s; the cameras' statuses and sync.* say why"
         return OK, f"{self._health.output_rate():.1f} sets per second"
 
     def _camera(self, name: str, stale_after_s: float) -> DiagnosticStatus:

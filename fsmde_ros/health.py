@@ -43,12 +43,14 @@ class Health:
     def __init__(self, cameras: tuple[str, ...], warn: Callable[[str], object]) -> None:
         self._warn = warn
         self._lock = threading.Lock()
+        self._began = time.monotonic()
         self._warned: dict[tuple[str, str], float] = {}
         self._timings: deque[tuple[float, SetTiming]] = deque(maxlen=WINDOW)
         self.cameras = {name: CameraHealth() for name in cameras}
         self.lost_sets: Counter[str] = Counter()
         self.last_fault = ""
         self.processed = 0
+        self.unheard = 0
 
     def arrived(self, camera: str) -> None:
         self.cameras[camera].received += 1
@@ -61,13 +63,17 @@ class Health:
             self.cameras[camera].last_fault = reason
         self._warn_sometimes(camera, kind, f"dropped a message of camera '{camera}': {reason}")
 
-    def lost(self, kind: str, reason: str = "") -> None:
-        """A set that is not processed. An empty reason stands for what is in order, such as overload."""
+    def rested(self) -> None:
+        """A set that is not processed because nobody listens."""
+        self.unheard += 1
+
+    def lost(self, kind: str, reason: str = "", detail: str = "") -> None:
+        """A set that is not processed; without a reason there is no fault, as in overload. detail: for the log only."""
         with self._lock:
             self.lost_sets[kind] += 1
             self.last_fault = reason or self.last_fault
         if reason:
-            self._warn_sometimes("", kind, f"dropped a set of images: {reason}")
+            self._warn_sometimes("", kind, f"dropped a set of images: {reason}\n{detail}".rstrip())
 
     def finished(self, timing: SetTiming) -> None:
         with self._lock:
@@ -87,6 +93,11 @@ class Health:
     def input_rate(self, camera: str) -> float:
         """Images per second of late."""
         return _rate(list(self.cameras[camera].arrivals))
+
+    def output_silence_s(self) -> float:
+        """Seconds since the last processed set; since the beginning where there was none."""
+        with self._lock:
+            return time.monotonic() - (self._timings[-1][0] if self._timings else self._began)
 
     def silence_s(self, camera: str) -> float:
         """Seconds since the last image; infinite before the first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterException, ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
@@ -33,6 +35,7 @@ from fsmde_ros.transforms import TransformMounts
 from fsmde_ros.worker import Worker
 
 PERIOD_S = 1.0  # of diagnostics
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class SurroundDepth(LifecycleNode):
@@ -46,7 +49,7 @@ class SurroundDepth(LifecycleNode):
         super().__init__("surround_depth", **node_options)
         self._reason = ""
         self._setup: Setup | None = None
-        self._pipeline: Pipeline | None = None
+        self.pipeline: Pipeline | None = None
         self._calibration: Calibration | None = None
         self._mounts: TransformMounts | None = None
         self._outputs: Outputs | None = None
@@ -112,8 +115,8 @@ class SurroundDepth(LifecycleNode):
         setup = Setup.read(parameters.values(self))
         engine = load_engine(setup.engine, setup.model, setup.threads)
         info = engine.info
-        self._pipeline = Pipeline(engine, Preprocessor(info.width, info.height, setup.threads))
-        self._pipeline.warm_up(len(setup.rig.cameras))
+        self.pipeline = Pipeline(engine, Preprocessor(info.width, info.height, setup.threads))
+        self.pipeline.warm_up(len(setup.rig.cameras))
         self._calibration = Calibration(setup.rig)
         self._outputs = Outputs(self, setup.rig)
         self._mounts = TransformMounts(self, self._calibration) if setup.use_tf else None
@@ -124,7 +127,7 @@ class SurroundDepth(LifecycleNode):
         )
 
     def _activate(self) -> None:
-        setup, calibration, pipeline, outputs = self._setup, self._calibration, self._pipeline, self._outputs
+        setup, calibration, pipeline, outputs = self._setup, self._calibration, self.pipeline, self._outputs
         if setup is None or calibration is None or pipeline is None or outputs is None:
             raise FsmdeError("the node is not configured")
         health = Health(setup.rig.names, self.get_logger().warning)
@@ -148,10 +151,10 @@ class SurroundDepth(LifecycleNode):
 
     def _release(self) -> None:
         self._stop()
-        for part in (self._mounts, self._outputs, self._pipeline):
+        for part in (self._mounts, self._outputs, self.pipeline):
             if part is not None:
                 part.close()
-        self._mounts = self._outputs = self._pipeline = self._calibration = self._setup = None
+        self._mounts = self._outputs = self.pipeline = self._calibration = self._setup = None
 
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in changed}
@@ -165,7 +168,7 @@ class SurroundDepth(LifecycleNode):
     def _on_timer(self) -> None:
         if self._mounts is not None:
             self._mounts.refresh()
-        engine = self._pipeline.engine if self._pipeline is not None else None
+        engine = self.pipeline.engine if self.pipeline is not None else None
         state = self._state_machine.current_state[1]
         statuses = [diagnostics.node_status(self.get_name(), state, self._reason, engine)]
         if self._reporter is not None:
@@ -176,7 +179,12 @@ class SurroundDepth(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its parameters cannot be read."""
     use_shared_memory_profile()
-    rclpy.init(args=args)
+    # rclpy's own handler would shut the context down under the executor, which then fails now and then; and a second
+    # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends the loop.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
     node = None
     try:
         node = SurroundDepth()
@@ -185,18 +193,17 @@ def main(args: list[str] | None = None) -> int:
         executor.add_node(node)
         if node.get_parameter("autostart").value:
             node.start()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not stop.is_set():
+            executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
     except (FsmdeError, ParameterException, InvalidParameterException) as error:
         print(f"surround_depth: {error}", file=sys.stderr)
         return 2
     finally:
-        # A second signal must not break off the clean-up: Fast DDS would leave its segments in /dev/shm.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        for number in _SIGNALS:  # Python gives back its handlers, but not these, before the process has ended
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 

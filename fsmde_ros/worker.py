@@ -69,14 +69,14 @@ class Worker:
                 self._process(images)
             except FsmdeError as error:
                 self._health.lost("error", str(error))
-            except Exception:  # the thread must live on: the next set may be in order
-                self._health.lost("internal", traceback.format_exc())
+            except Exception as error:  # the thread must live on: the next set may be in order
+                self._health.lost("internal", f"{type(error).__name__}: {error}", traceback.format_exc())
 
     def _process(self, images: ImageSet[Received]) -> None:
         live = self._live()
         wanted = self._outputs.wanted(live)
         if not wanted:
-            self._health.lost("unheard")
+            self._health.rested()
             return
         rig = self._calibration.rig
         pixels = self._pixels(images, rig)

@@ -76,12 +76,18 @@ class Client:
         self.listen(PointCloud2, "points")
 
     def publish(self, topic: str, message: Any) -> None:
-        """Send, once the node listens."""
+        """Send, once the node listens and its publishers have found this client."""
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, RELIABLE)
         publisher = self._publishers[topic]
         assert self._stage.spin_until(lambda: publisher.get_subscription_count() > 0), f"nobody listens to {topic}"
+        assert self._stage.spin_until(self._is_heard_from), "the node does not find its listener"
         publisher.publish(message)
+
+    def _is_heard_from(self) -> bool:
+        topics = {self.node.resolve_topic_name(topic) for topic in self.received}
+        publishers = [publisher for node in self._stage.nodes for publisher in node.publishers]
+        return all(p.get_subscription_count() > 0 for p in publishers if p.topic_name in topics)
 
     def send_set(self, values: dict[str, int], stamp_ns: int) -> None:
         """One rgb8 image of constant colour per camera, all of the same stamp."""
@@ -155,3 +161,8 @@ def open_stage(folder: Path, model: Path) -> Iterator[Stage]:
         yield stage
     finally:
         stage.close()
+
+
+def state_of(node: SurroundDepth) -> str:
+    """The lifecycle state's name, as rclpy's state machine holds it."""
+    return node._state_machine.current_state[1]

@@ -1,0 +1,80 @@
+"""Starts the node surround_depth, and on request RViz and a bag. `ros2 launch fsmde_ros surround_depth.launch.py -s`
+lists the arguments."""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+
+# An argument that is left empty leaves its parameter to the params file.
+ARGUMENTS = {
+    "params_file": (str(CONFIG / "surround_depth.yaml"), "YAML file of the node's parameters"),
+    "rig": ("", "rig file, or a shipped rig: ddad, nuscenes, pandaset (empty: the params file's)"),
+    "model": ("", "ONNX model (empty: the params file's)"),
+    "engine": ("", "auto, openvino, onnxruntime or torch (empty: the params file's)"),
+    "transport": ("", "raw or compressed (empty: the params file's)"),
+    "autostart": ("true", "configure and activate without being asked"),
+    "namespace": ("", "namespace of the node and of all camera topics"),
+    "use_sim_time": ("false", "take the time from /clock; set it when a bag is played"),
+    "rviz": ("false", "start RViz with the shipped view"),
+    "bag": ("", "rosbag2 to play, with /clock, in a loop"),
+}
+PARAMETER_OF = {"rig": "rig", "model": "model", "engine": "engine", "transport": "image_transport"}
+
+
+def nodes(context):
+    """The node with the parameters that were given, and the bag player where a bag was."""
+
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    overrides = {PARAMETER_OF[name]: given(name) for name in PARAMETER_OF if given(name)}
+    switches = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in ("autostart", "use_sim_time")
+    }
+    actions = [
+        LifecycleNode(
+            package="fsmde_ros",
+            executable="surround_depth",
+            name="surround_depth",
+            namespace=given("namespace"),
+            parameters=[given("params_file"), {**overrides, **switches}],
+            output="screen",
+            emulate_tty=True,
+        )
+    ]
+    if given("bag"):
+        actions.append(ExecuteProcess(cmd=["ros2", "bag", "play", given("bag"), "--clock", "--loop"], output="screen"))
+    return actions
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    # A profile that is set already stays.
+    profile = EnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", default_value=str(CONFIG / "fastdds_shm.xml"))
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", str(CONFIG / "surround_depth.rviz")],
+        parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription(
+        [
+            *arguments,
+            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
+            OpaqueFunction(function=nodes),
+            rviz,
+        ]
+    )
