@@ -100,7 +100,6 @@ def test_a_bag_of_a_recording_scores_as_the_recording(
 
 
 def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fsmde_core.sources.synthetic")
     out = tmp_path / "scores.json"
     options = ["--source", "synthetic", "--frames", ":1", "--model", tiny_model, "--engine", "onnxruntime"]
     assert run(monkeypatch, *options, "--json", out) == 0
