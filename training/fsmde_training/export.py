@@ -13,6 +13,7 @@ import torch
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
+from fsmde_training.checkpoint import load_student
 from fsmde_training.student import Student
 
 TOLERANCE = 1e-3
@@ -20,19 +21,6 @@ TOLERANCE = 1e-3
 
 TRAINING_DATA = "PandaSet sequence 002, frames 00-39 (CC BY 4.0); synthetic street of this project"
 LICENCE = "Apache-2.0"
-
-
-def load_student(checkpoint: str | Path) -> Student:
-    """The student of a Lightning checkpoint (averaged weights where training averaged them), in evaluation mode."""
-    path = Path(checkpoint)
-    if not path.is_file():
-        raise FsmdeError(f"checkpoint {path} does not exist; give a .ckpt file that fsmde_training.fit wrote")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    prefix = "student."
-    weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    student = Student(**content["hyper_parameters"]["architecture"])
-    student.load_state_dict(weights)
-    return student.eval()
 
 
 def export_onnx(student: Student | str | Path, path: str | Path, size: tuple[int, int] = (256, 448)) -> Path:

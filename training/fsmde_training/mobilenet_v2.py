@@ -1,4 +1,4 @@
-"""MobileNetV2-1.0 (Sandler et al., 2018) as an encoder: batch norm folded into the convolutions, torchvision's key names."""
+"""MobileNetV2-1.0 (Sandler et al., 2018) as an encoder: batch norm folded, torchvision's key names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution padded as TensorFlow 'SAME': for stride 2 and even sizes the extra row and column are right and below.
+    """Convolution padded as TensorFlow 'SAME': at stride 2 an even size gets its row and column right and below.
 
     The ImageNet weights were trained so; symmetric padding would shift every stride-2 layer by a pixel.
     """
@@ -96,6 +96,6 @@ class MobileNetV2(nn.Module):
                 for parameter, value in zip((layer.weight, layer.bias), values[2 * number :], strict=False):
                     if parameter is None or parameter.shape != value.shape:
                         raise FsmdeError(
-                            f"{path}: layer {number} has shape {tuple(value.shape)}, not MobileNetV2-1.0's"
+                            f"{path}: layer {number} has shape {tuple(value.shape)}, not of MobileNetV2-1.0"
                         )
                     parameter.copy_(value)

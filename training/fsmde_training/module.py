@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from fsmde_training.checkpoint import load_student
 from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, silog
 from fsmde_training.student import Student
 
@@ -19,15 +20,19 @@ VALIDATION_RANGE = (0.1, 80.0)
 class StudentModule(L.LightningModule):
     """SILog on the depth, likelihood of the truth under the bins, matching of depth edges.
 
-    Labels beyond the bins, sky among them, count as the farthest depth for the likelihood; sky is left out of SILog, where
-    one such pixel would outweigh hundreds of near ones.
-    learning_rate: of decoder and bins; the encoder's is `encoder_rate` times that. weights: likelihood, edges (SILog 1).
+    Labels beyond the bins, sky among them, count as the farthest depth for the likelihood; sky is left out of SILog,
+    where one such pixel would outweigh hundreds of near ones.
+    encoder_weights: ImageNet weights (.npz). start: a checkpoint whose weights to begin with; unlike --ckpt_path it
+    brings neither optimizer nor schedule.
+    learning_rate: of decoder and bins; the encoder's is `encoder_rate` times that.
+    weights: of likelihood and edges; SILog has 1.
     """
 
     def __init__(
         self,
         student: Student,
         encoder_weights: Path | None = None,
+        start: Path | None = None,
         learning_rate: float = 1e-3,
         encoder_rate: float = 0.2,
         weight_decay: float = 0.01,
@@ -40,6 +45,8 @@ class StudentModule(L.LightningModule):
         self.weights = weights
         if encoder_weights is not None:
             self.student.encoder.load_imagenet(encoder_weights)
+        if start is not None:
+            self.student.load_state_dict(load_student(start).state_dict())
         self.abs_rel = MeanMetric()
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

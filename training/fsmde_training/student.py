@@ -13,14 +13,19 @@ from fsmde_training.mobilenet_v2 import MobileNetV2
 class Student(nn.Module):
     """MobileNetV2 encoder, light decoder, adaptive depth bins; the model contract of fsmde_core.model.
 
-    focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins in metres at the canonical focal length.
+    focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins, metres at that focal length.
     """
 
     def __init__(
         self, focal_canonical: float = 300.0, min_depth: float = 0.5, max_depth: float = 250.0, bins: int = 64
     ) -> None:
         super().__init__()
-        self.architecture = dict(focal_canonical=focal_canonical, min_depth=min_depth, max_depth=max_depth, bins=bins)
+        self.architecture: dict[str, float] = {
+            "focal_canonical": focal_canonical,
+            "min_depth": min_depth,
+            "max_depth": max_depth,
+            "bins": bins,
+        }
         """What rebuilds this network; stored in checkpoints."""
         self.focal_canonical = focal_canonical
         self.min_depth = min_depth

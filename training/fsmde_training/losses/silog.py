@@ -9,7 +9,8 @@ from torch import Tensor
 def silog(depth: Tensor, target: Tensor, balance: float = 0.85, weight: float = 10.0) -> Tensor:
     """depth, target: (M,) positive depths in the same unit -> scalar.
 
-    weight * sqrt(E[g^2] - balance * E[g]^2), g the logarithm of their ratio. balance 1 ignores a common scale, 0 is the plain RMS of g. No pixels (M = 0) give 0.
+    weight * sqrt(E[g^2] - balance * E[g]^2), g the logarithm of their ratio. balance 1 ignores a common scale, 0 is the
+    plain RMS of g. No pixels (M = 0) give 0.
     """
     if target.numel() == 0:
         return depth.sum() * 0

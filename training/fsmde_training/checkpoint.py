@@ -1,0 +1,23 @@
+"""Students out of Lightning checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fsmde_core.errors import FsmdeError
+from fsmde_training.student import Student
+
+
+def load_student(checkpoint: str | Path) -> Student:
+    """The student of a Lightning checkpoint (averaged weights where training averaged them), in evaluation mode."""
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise FsmdeError(f"checkpoint {path} does not exist; give a .ckpt file that fsmde_training.fit wrote")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = "student."
+    weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    student = Student(**content["hyper_parameters"]["architecture"])
+    student.load_state_dict(weights)
+    return student.eval()
