@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ class LoggingPlayer(Player):
 def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dict[str, Any]:
     """Play `recording` into the node and leave pictures, a bag and summary.json in `settings.out`; the summary."""
     settings.out.mkdir(parents=True, exist_ok=True)
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # apart from whatever else runs here
+    # Apart from whatever else runs here and in the network.
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     encoder = MessageEncoder(recording.rig, compressed=False)
     live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
     frames = (0, _frames_that_fit(recording))
@@ -69,13 +72,14 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
         parameters = _node_parameters(recording.rig, settings, Path(scratch))
         player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
         collector = Collector(ros, recording.rig.names, KEEP_SECONDS)
+        measured = Measured(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
         try:
             with (
                 NodeProcess(Path(scratch), parameters, settings.out / "node.log") as node,
                 Reel(recording, encoder, frames, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
                 _wait_until_ready(console, reel, node, player, collector, recording)
-                measured = _play(console, reel, node, player, collector, settings)
+                _play(console, reel, node, player, measured, settings)
                 time.sleep(0.5)  # the last set is still on its way
         finally:
             collector.close()
@@ -91,8 +95,9 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
 def _frames_that_fit(recording: Source) -> int:
     """So many frames as uncompressed images fit into memory; decoding while playing would take the node's cores."""
     size = sum(3 * camera.width * camera.height for camera in recording.rig.cameras)
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(len(recording), min(MAX_PRELOAD_BYTES, available // 3) // size))
+    free_kib = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    limit = min(MAX_PRELOAD_BYTES, int(free_kib[1]) * 1024 // 3) if free_kib else MAX_PRELOAD_BYTES
+    return max(1, min(len(recording), limit // size))
 
 
 def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str, Any]:
@@ -124,12 +129,11 @@ def _wait_until_ready(
 
 
 def _play(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, settings: DemoSettings
-) -> Measured:
-    """Play the warm-up, then for so many seconds with a line per second."""
+    console: Console, reel: Reel, node: NodeProcess, player: Player, measured: Measured, settings: DemoSettings
+) -> None:
+    """Play the warm-up, then the sets that are measured, with a line per second."""
     console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
-    warm, sets, every = (max(1, round(s * settings.rate)) for s in (WARM_UP_SECONDS, settings.seconds, 1.0))
-    measured = Measured(collector, sets)
+    warm, every = (max(1, round(seconds * settings.rate)) for seconds in (WARM_UP_SECONDS, 1.0))
 
     def on_frame(frame: int) -> bool:
         if frame == warm:
@@ -137,17 +141,17 @@ def _play(
         elif frame > warm and (frame - warm) % every == 0:
             node.check()
             console.print(measured.line((frame - warm) / settings.rate, frame - warm))
-        return frame < warm + sets
+        return frame < warm + measured.played
 
     player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
-    return measured
 
 
 class Measured:
-    """The figures of the sets played after the warm-up."""
+    """The figures of the sets played after the warm-up. A set that is not processed with every camera is dropped."""
 
-    def __init__(self, collector: Collector, played: int) -> None:
+    def __init__(self, collector: Collector, played: int, cameras: int) -> None:
         self._collector = collector
+        self._cameras = cameras
         self._begin_ns = self._told = 0
         self._before = 0.0
         self.played = played
@@ -155,6 +159,11 @@ class Measured:
     def begin(self) -> None:
         """From now on sets count."""
         self._begin_ns, self._before = time.time_ns(), time.monotonic()
+
+    @property
+    def complete(self) -> int:
+        """How many sets were processed with every camera."""
+        return sum(timing["cameras"] == self._cameras for timing in self.timings)
 
     @property
     def timings(self) -> list[dict[str, float]]:
@@ -168,7 +177,7 @@ class Measured:
         self._told, self._before = len(timings), now
         p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
         latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
-        dropped = max(0, played - len(timings) - 1)  # the newest set is on its way
+        dropped = max(0, played - self.complete - 1)  # the newest set is on its way
         return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
 
 
@@ -187,9 +196,9 @@ def _summary(recording: Source, measured: Measured, collector: Collector) -> dic
         "model": Path(node["model"]).name,
         "model_input": node["model_input"],
         "played_sets": measured.played,
-        "processed_sets": len(timings),
-        "partial_sets": sum(timing["cameras"] < len(names) for timing in timings),
-        "dropped_sets": measured.played - len(timings),
+        "complete_sets": measured.complete,
+        "partial_sets": len(timings) - measured.complete,
+        "dropped_sets": measured.played - measured.complete,
         "sets_per_s": round((len(timings) - 1) / span, 2) if span > 0 else 0.0,
         "end_to_end_ms": percentiles(timings, "end_to_end_ms", (50, 95, 99)),
         "stages_ms": {key.removesuffix("_ms"): percentiles(timings, key, (50,))["p50"] for key in stages},
