@@ -28,7 +28,9 @@ VARIANTS: dict[str, tuple[Callable[[Generator], Tile], ...]] = {
 """Name -> makers of its variants; the texture is then called name, or name0, name1, ... where there are several."""
 
 MAKERS = {
-    name if len(makers) == 1 else f"{name}{i}": maker for name, makers in VARIANTS.items() for i, maker in enumerate(makers)
+    name if len(makers) == 1 else f"{name}{i}": maker
+    for name, makers in VARIANTS.items()
+    for i, maker in enumerate(makers)
 }
 INDEX = {name: i for i, name in enumerate(MAKERS)}
 

@@ -1,0 +1,128 @@
+"""The synthetic street as a recording."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.geometry import Matrix, rigid
+from fsmde_core.rig import Camera, Rig
+from fsmde_core.sources.base import IndexedSource
+from fsmde_core.sources.synthetic.lidar import sweep
+from fsmde_core.sources.synthetic.light import Light
+from fsmde_core.sources.synthetic.plan import Plan
+from fsmde_core.sources.synthetic.raycast import PinholeRays
+from fsmde_core.sources.synthetic.render import Stage
+from fsmde_core.sources.synthetic.shadows import ShadowMap
+from fsmde_core.sources.synthetic.style import draw_style
+
+PERIOD_NS = 100_000_000
+START_NS = 1_600_000_000_000_000_000
+OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+"""Rotation of a camera that looks forward (REP-103)."""
+# name: yaw in degrees, horizontal field of view in degrees, place in the base frame in metres
+MOUNTS = {
+    "front": (0.0, 60.0, (1.7, 0.0, 1.55)),
+    "front_right": (-57.0, 90.0, (1.5, -0.5, 1.5)),
+    "back_right": (-118.0, 90.0, (1.0, -0.5, 1.55)),
+    "back": (180.0, 90.0, (0.0, 0.0, 1.6)),
+    "back_left": (118.0, 90.0, (1.0, 0.5, 1.55)),
+    "front_left": (57.0, 90.0, (1.5, 0.5, 1.5)),
+}
+
+
+def street_rig(width: int, height: int) -> Rig:
+    """Six cameras as on a real vehicle: a narrow one in front, wide ones around; free of distortion."""
+    cameras = []
+    for name, (degrees, view, place) in MOUNTS.items():
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        focal = width / (2 * np.tan(np.radians(view) / 2))
+        K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        pose = rigid(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ OPTICAL, place)
+        cameras.append(Camera(name, width, height, K, pose))
+    return Rig(tuple(cameras))
+
+
+class SyntheticStreet(IndexedSource):
+    """A drive of `frames` frames at 10 Hz along a street that `seed` draws: images, exact depth and lidar.
+
+    All cameras and the lidar expose at once. The same seed and index give the same frame in whatever order they are asked
+    for; `frames` belongs to the street: a longer drive is another one. rig: any rig of cameras free of distortion, in place
+    of the default one of `width` x `height` pixels.
+    """
+
+    def __init__(
+        self, seed: int = 0, frames: int = 50, width: int = 960, height: int = 540, rig: Rig | None = None
+    ) -> None:
+        if seed < 0:
+            raise FsmdeError(f"seed is {seed}; the synthetic street takes seeds from 0")
+        if frames < 1:
+            raise FsmdeError(f"frames is {frames}; a synthetic street has at least 1")
+        if min(width, height) < 1:
+            raise FsmdeError(f"size is {width}x{height}; images have at least 1x1 pixels")
+        self.rig = rig or street_rig(width, height)
+        for camera in self.rig.cameras:
+            if camera.is_distorted:
+                raise FsmdeError(
+                    f"camera '{camera.name}' is distorted; give the synthetic street camera.rectified(width, height)"
+                )
+        self.name = f"synthetic-{seed}"
+        self._seed, self._frames = seed, frames
+        rng = np.random.default_rng(seed)
+        duration = frames * PERIOD_NS * 1e-9
+        self._style = draw_style(rng, 14 * duration + 260)
+        self._light = Light.draw(rng)
+        self._sway = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.0, 0.01, 3)
+        self._plan = Plan(self._style, rng, duration)
+        self._stage = lru_cache(maxsize=2)(self._make_stage)
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def frame(self, index: int) -> Frame:
+        self._check(index)
+        pose, stamp = self.pose(index), START_NS + index * PERIOD_NS
+        views = {name: self.render(index, name) for name in self.rig.names}
+        points = sweep(self._stage(index).world, pose, np.random.default_rng((self._seed, index, 99)))
+        return Frame(
+            index=index,
+            rig=self.rig,
+            images={name: CameraImage(stamp, pixels=rgb) for name, (rgb, _) in views.items()},
+            T_world_base=dict.fromkeys(views, pose),
+            lidar=LidarSweep(stamp, points, pose),
+            depth={name: depth for name, (_, depth) in views.items()},
+        )
+
+    def render(self, index: int, camera: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """One camera of one frame: (H, W, 3) uint8 RGB and its exact (H, W) float32 depth in metres, NaN for sky."""
+        self._check(index)
+        number = self.rig.names.index(camera) if camera in self.rig.names else 0
+        view = self.rig[camera]
+        rays = PinholeRays.of(view, self.pose(index) @ view.T_base_camera)
+        return self._stage(index).photograph(rays, np.random.default_rng((self._seed, index, number)))
+
+    def pose(self, index: int) -> Matrix:
+        """(4, 4) T_world_base at a frame: in its lane, on the road, swaying a little."""
+        style, seconds = self._style, index * PERIOD_NS * 1e-9
+        phase, size = self._sway
+        T = style.course.poses(style.ego_speed * seconds, style.lane_centre(style.ego_lane), 0.0, 0.0, 2.8)[0]
+        yaw, pitch, roll = size * np.sin(np.array([0.7, 2.3, 1.6]) * seconds + phase)
+        sway = np.array([[1, -yaw, pitch], [yaw, 1, -roll], [-pitch, roll, 1]])
+        u, _, vt = np.linalg.svd(sway)
+        return T @ rigid(u @ vt, np.zeros(3))
+
+    def _make_stage(self, index: int) -> Stage:
+        plan, style = self._plan, self._style
+        world = plan.at(index * PERIOD_NS * 1e-9)
+        s = style.ego_speed * index * PERIOD_NS * 1e-9
+        ground = int(np.count_nonzero(world.owner == 0))
+        shadows = ShadowMap(world, style.course, self._light.sun, s, ground)
+        return Stage(world, style.course, plan.marking, self._light, shadows, int(world.first[ground]))
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self._frames:
+            raise FsmdeError(f"frame {index} is not in the synthetic street; it has frames 0 to {self._frames - 1}")
