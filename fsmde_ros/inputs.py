@@ -57,6 +57,7 @@ class SurroundSubscriber(SimpleFilter):
         self._read = _read_compressed if compressed else _read_raw
         names = calibration.rig.names
         self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
+        self._lag_ns = 0
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
         self.topics = {name: node.resolve_topic_name(f"{name}/image_raw{suffix}") for name in names}
         self._subscriptions: list[Any] = []
@@ -104,20 +105,23 @@ class SurroundSubscriber(SimpleFilter):
         self._subscriptions.append(subscription)
 
     def _on_image(self, name: str, message: Any, waited_ns: int) -> None:
-        now_ns = time.monotonic_ns()
+        arrived_ns = time.monotonic_ns() - waited_ns
+        self._lag_ns = waited_ns
         self._health.arrived(name)
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
             raise FsmdeError(f"the image's stamp is {stamp} ns, expected its time of exposure; set it in the driver")
-        received = Received(self._read(message), now_ns - waited_ns)
-        self._pass_on(self._synchronizer.add(name, stamp, now_ns, received))
+        received = Received(self._read(message), arrived_ns)
+        self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))
 
     def _on_camera_info(self, name: str, message: CameraInfo, waited_ns: int) -> None:
         if self._calibration.update(name, message):
             self._node.get_logger().info(f"camera '{name}': intrinsics taken from camera_info")
 
     def _on_timer(self) -> None:
-        self._pass_on(self._synchronizer.poll(time.monotonic_ns()))
+        # While this thread is behind, images of the set may wait in the middleware: they are in, not missing.
+        lag_ns, self._lag_ns = self._lag_ns, 0
+        self._pass_on(self._synchronizer.poll(time.monotonic_ns() - lag_ns))
 
     def _pass_on(self, images: ImageSet[Received] | None) -> None:
         if images is not None:
