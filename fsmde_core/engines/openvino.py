@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,19 @@ from fsmde_core.model import ModelInfo
 ov: Any = openvino  # its type stubs leave out most of its names
 
 
+def compile_request(path: Path, shapes: dict[str, list[int]], threads: int, precision: str | None) -> Any:
+    """An inference request of the ONNX file for fixed input shapes; threads 0, precision None: the plugin's choice."""
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    if precision:
+        config["INFERENCE_PRECISION_HINT"] = precision
+    core = ov.Core()
+    model = core.read_model(path)
+    model.reshape(shapes)
+    return core.compile_model(model, "CPU", config).create_infer_request()
+
+
 class OpenVinoEngine:
     """threads: 0 leaves the number to the plugin. precision: None is the plugin's choice, else `f32`.
 
@@ -26,15 +40,10 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, info: ModelInfo, threads: int = 0, precision: str | None = None) -> None:
-        self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            self._config["INFERENCE_NUM_THREADS"] = threads
-        if precision:
-            self._config["INFERENCE_PRECISION_HINT"] = precision
-        self._core = ov.Core()
+        self._threads, self._hint = threads, precision
         self._requests: dict[int, Any] = {}
         self.info = info
-        self.device = str(self._core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        self.device = str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
         try:
             compiled = self._request(1).get_compiled_model()
         except RuntimeError as error:
@@ -43,9 +52,8 @@ class OpenVinoEngine:
 
     def _request(self, count: int) -> Any:
         if count not in self._requests:
-            model = self._core.read_model(self.info.path)
-            model.reshape({"images": [count, self.info.height, self.info.width, 3], "focal": [count]})
-            self._requests[count] = self._core.compile_model(model, "CPU", self._config).create_infer_request()
+            shapes = {"images": [count, self.info.height, self.info.width, 3], "focal": [count]}
+            self._requests[count] = compile_request(self.info.path, shapes, self._threads, self._hint)
         return self._requests[count]
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
@@ -58,6 +66,12 @@ class OpenVinoEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self._requests.clear()
+
+
+def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
+    """A call that runs any ONNX file on fixed inputs exactly as the engine runs its own: for comparisons of speed."""
+    request = compile_request(path, {name: list(value.shape) for name, value in feeds.items()}, threads, precision)
+    return lambda: request.infer(dict(feeds), share_inputs=True, share_outputs=True)
 
 
 def variants(info: ModelInfo, threads: int) -> Iterator[OpenVinoEngine]:
