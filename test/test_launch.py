@@ -1,0 +1,121 @@
+"""The launch file: its text everywhere, its actions where launch_ros is importable."""
+
+from __future__ import annotations
+
+import ast
+import os
+import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+import yaml
+
+from fsmde_ros.dds import PROFILE_VARIABLE, use_shared_memory_profile
+from fsmde_ros.parameters import PARAMETERS
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH_FILE = ROOT / "launch" / "surround_depth.launch.py"
+WANTED = {
+    *("params_file", "model", "engine", "rig", "namespace", "transport", "rviz", "autostart", "use_sim_time", "bag"),
+}
+has_launch = pytest.mark.skipif(not find_spec("launch_ros"), reason="launch_ros comes with a ROS distribution only")
+
+
+def literal(name: str) -> Any:
+    """A dictionary of the launch file, names and calls in it replaced by None."""
+    for statement in ast.parse(LAUNCH_FILE.read_text()).body:
+        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == name:
+            assert isinstance(statement.value, ast.Dict)
+            return {key.value: value for key, value in zip(statement.value.keys, statement.value.values, strict=True)}  # type: ignore[union-attr]
+    raise AssertionError(f"the launch file has no {name}")
+
+
+def test_arguments_are_all_there() -> None:
+    assert set(literal("ARGUMENTS")) == WANTED
+
+
+def test_arguments_stand_for_parameters_that_exist() -> None:
+    names = {spec.name for spec in PARAMETERS}
+    assert {ast.literal_eval(value) for value in literal("PARAMETER_OF").values()} <= names
+
+
+@has_launch
+def test_the_description_and_the_node_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+
+    from launch import LaunchContext
+
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    entities = run_path(str(LAUNCH_FILE))["generate_launch_description"]().entities
+    context = LaunchContext()
+    context.launch_configurations.update(rig="pandaset", transport="compressed", bag="some_bag", namespace="car")
+    actions: list[Any] = []
+    for entity in entities:
+        if isinstance(entity, DeclareLaunchArgument | SetEnvironmentVariable):
+            entity.execute(context)
+        elif isinstance(entity, OpaqueFunction):
+            actions = entity.execute(context)
+    assert context.environment[PROFILE_VARIABLE] == str(ROOT / "config" / "fastdds_shm.xml")
+    assert [type(action).__name__ for action in actions] == ["LifecycleNode", "ExecuteProcess"]
+    # The parameters are written to a file when the node starts; its content is what counts.
+    node = actions[0]
+    node._perform_substitutions(context)
+    files = [Path(path) for path, is_file in node._Node__expanded_parameter_arguments if is_file]
+    written = yaml.safe_load(files[-1].read_text())
+    parameters = next(iter(written.values()))["ros__parameters"]
+    assert parameters == {
+        "rig": "pandaset",
+        "image_transport": "compressed",
+        "autostart": True,
+        "use_sim_time": False,
+    }
+    assert files[0] == ROOT / "config" / "surround_depth.yaml"
+
+
+def test_profile_has_a_segment_and_a_queue_for_a_set_of_images() -> None:
+    tree = ElementTree.parse(ROOT / "config" / "fastdds_shm.xml")
+    space = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
+    segment = tree.findtext(".//dds:segment_size", namespaces=space)
+    queue = tree.findtext(".//dds:port_queue_capacity", namespaces=space)
+    image = 1920 * 1080 * 3
+    assert segment is not None
+    assert queue is not None
+    assert 32 << 20 <= int(segment) <= 64 << 20
+    assert int(segment) >= 6 * image
+    assert int(queue) >= 6 * image / 64_000
+
+
+def test_profile_is_chosen_unless_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    use_shared_memory_profile()
+    assert Path(os.environ[PROFILE_VARIABLE]).name == "fastdds_shm.xml"
+    monkeypatch.setenv(PROFILE_VARIABLE, "/my/own.xml")
+    use_shared_memory_profile()
+    assert os.environ[PROFILE_VARIABLE] == "/my/own.xml"
+
+
+def test_rviz_view_shows_what_the_node_publishes() -> None:
+    document = yaml.safe_load((ROOT / "config" / "surround_depth.rviz").read_text())
+    displays = document["Visualization Manager"]["Displays"]
+    flat = [inner for display in displays for inner in display.get("Displays", [display])]
+    topics = {display["Topic"]["Value"] for display in flat if "Topic" in display}
+    assert "/points" in topics
+    assert len({topic for topic in topics if topic.endswith("/image_raw")}) == 6
+    assert len({topic for topic in topics if topic.endswith("/depth/image")}) == 6
+    classes = {display["Class"].split("/")[1] for display in flat}
+    assert classes == {"Grid", "TF", "PointCloud2", "Image"}
+
+
+def test_package_xml_names_its_dependencies() -> None:
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert package.get("format") == "3"
+    depends = {element.text for element in package if element.tag.endswith("depend")}
+    assert depends >= {
+        *("rclpy", "sensor_msgs", "sensor_msgs_py", "message_filters", "cv_bridge", "diagnostic_msgs", "tf2_ros"),
+        *("launch", "launch_ros", "python3-numpy", "python3-opencv"),
+    }
+    assert package.findtext("export/build_type") == "ament_python"
+    assert package.findtext("license") == "Apache-2.0"

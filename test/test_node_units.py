@@ -1,0 +1,215 @@
+"""The parts of the node that need no DDS."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image, PointCloud2
+
+from fsmde_core.clouds import CloudPacker, CloudSettings
+from fsmde_core.errors import FsmdeError
+from fsmde_core.geometry import rigid
+from fsmde_core.messages import camera_from_info
+from fsmde_ros import compat, conversions
+from fsmde_ros.calibration import Calibration
+from fsmde_ros.handover import Handover
+from fsmde_ros.health import Health
+from fsmde_ros.transforms import TransformMounts
+from ros_harness import NAMES, ring_rig
+
+HEAD = conversions.header(1_700_000_000_123_456_789, "front_optical")
+DEPTH = np.array([[0.0004, 1.2344, 65.535], [65.5360, np.nan, np.inf]], np.float32)
+
+
+def test_header() -> None:
+    assert (HEAD.stamp.sec, HEAD.stamp.nanosec, HEAD.frame_id) == (1_700_000_000, 123_456_789, "front_optical")
+
+
+def test_millimetres_by_hand() -> None:
+    assert conversions.millimetres(DEPTH).tolist() == [[0, 1234, 65535], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
+def test_depth_images_survive_the_wire(encoding: str) -> None:
+    message = conversions.depth_image(HEAD, DEPTH, encoding)
+    back = compat.CvBridge().imgmsg_to_cv2(deserialize_message(serialize_message(message), Image))
+    np.testing.assert_array_equal(back, conversions.millimetres(DEPTH) if encoding == "16UC1" else DEPTH)
+
+
+def test_camera_info_is_read_back_as_the_same_camera() -> None:
+    camera = ring_rig()["back"].rectified(112, 64)
+    back = camera_from_info(conversions.camera_info(HEAD, camera), "back", camera.T_base_camera)
+    np.testing.assert_array_equal(back.K, camera.K)
+    assert (back.width, back.height, back.is_distorted) == (112, 64, False)
+
+
+def example_cloud() -> PointCloud2:
+    camera = ring_rig()["front_left"].rectified(8, 6)
+    depth = np.linspace(1, 9, 48, dtype=np.float32).reshape(1, 6, 8)
+    rgb = np.arange(144, dtype=np.uint8).reshape(1, 6, 8, 3)
+    packed = CloudPacker(CloudSettings()).pack([camera], rgb, depth, depth / 10)
+    return conversions.point_cloud(HEAD, packed)
+
+
+def test_cloud_message() -> None:
+    cloud = example_cloud()
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "sigma"]
+    assert cloud.row_step == len(cloud.data) == 48 * cloud.point_step
+    np.testing.assert_allclose(compat.read_points(cloud)["sigma"], np.linspace(0.1, 0.9, 48), rtol=1e-5)
+
+
+@pytest.mark.skipif(not find_spec("sensor_msgs_py"), reason="sensor_msgs_py comes with a ROS distribution only")
+def test_stand_in_read_points_agrees_with_the_real_one() -> None:
+    from sensor_msgs_py.point_cloud2 import read_points
+
+    real = read_points(example_cloud())
+    stand_in = compat.stand_in_read_points(example_cloud())
+    assert real.dtype.names == stand_in.dtype.names
+    for name in real.dtype.names:
+        np.testing.assert_array_equal(real[name], stand_in[name])
+
+
+@pytest.mark.skipif(compat.CvBridge is compat.StandInCvBridge, reason="cv_bridge comes with a ROS distribution only")
+@pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
+def test_depth_images_and_stand_in_agree_with_the_real_cv_bridge(encoding: str) -> None:
+    real = compat.CvBridge()
+    ours = conversions.depth_image(HEAD, DEPTH, encoding)
+    pixels = real.imgmsg_to_cv2(ours)
+    np.testing.assert_array_equal(pixels, compat.StandInCvBridge().imgmsg_to_cv2(ours))
+    assert real.cv2_to_imgmsg(pixels, encoding, HEAD) == ours
+
+
+@pytest.mark.skipif(not find_spec("message_filters"), reason="message_filters comes with a ROS distribution only")
+def test_stand_in_filter_has_the_members_of_the_real_one() -> None:
+    from message_filters import SimpleFilter
+
+    public = {name for name in vars(SimpleFilter) if not name.startswith("_")}
+    assert public <= set(dir(compat.StandInSimpleFilter))
+
+
+def test_filter_passes_messages_and_arguments_on() -> None:
+    got: list[Any] = []
+    source = compat.SimpleFilter()
+    source.registerCallback(lambda *args: got.append(args))
+    source.registerCallback(lambda *args: got.append(args), "extra")
+    source.signalMessage("message")
+    assert got == [("message",), ("message", "extra")]
+
+
+def test_read_padded_images() -> None:
+    message = Image(height=2, width=2, encoding="16UC1", step=6, is_bigendian=1)
+    message.data = bytes([0, 1, 0, 2, 9, 9, 0, 3, 1, 0, 9, 9])
+    assert compat.StandInCvBridge().imgmsg_to_cv2(message).tolist() == [[1, 2], [3, 256]]
+
+
+def test_the_newest_item_wins() -> None:
+    handover: Handover[int] = Handover()
+    assert not handover.put(1)
+    assert handover.put(2)
+    assert handover.get() == 2
+    assert not handover.put(3)
+
+
+def test_closing_wakes_the_waiting_thread() -> None:
+    handover: Handover[int] = Handover()
+    got: list[object] = []
+    thread = threading.Thread(target=lambda: got.append(handover.get()))
+    thread.start()
+    time.sleep(0.05)
+    assert not got
+    handover.close()
+    thread.join(5)
+    assert got == [None]
+
+
+def test_warnings_are_throttled_per_camera_and_kind() -> None:
+    said: list[str] = []
+    health = Health(("front", "back"), said.append)
+    for _ in range(100):
+        health.fault("front", "image", "too dark")
+    health.fault("front", "camera_info", "empty")
+    health.fault("back", "image", "too bright")
+    assert len(said) == 3
+    assert "'front'" in said[0]
+    assert "too dark" in said[0]
+    assert health.cameras["front"].dropped == {"image": 100, "camera_info": 1}
+
+
+def test_rates() -> None:
+    health = Health(("front",), print)
+    assert health.input_rate("front") == 0
+    assert math.isinf(health.silence_s("front"))
+    now = time.monotonic()
+    health.cameras["front"].arrivals.extend(now - 4 + index / 10 for index in range(40))
+    assert health.input_rate("front") == pytest.approx(10, rel=0.05)
+    assert health.silence_s("front") == pytest.approx(0.1, abs=0.05)
+
+
+def test_calibration_replaces_only_what_changes() -> None:
+    calibration = Calibration(ring_rig())
+    before = calibration.rig
+    info = conversions.camera_info(HEAD, ring_rig()["front"])
+    info.k[0] = 99.0
+    assert calibration.update("front", info)
+    assert not calibration.update("front", info)
+    assert calibration.rig["front"].fx == 99
+    assert calibration.rig["front"].frame_id == "front_optical"
+    assert before["front"].fx == 80, "a snapshot changed"
+    assert all(calibration.rig[name] is before[name] for name in NAMES[1:])
+    with pytest.raises(FsmdeError, match="swirl"):
+        calibration.update("front", SimpleNamespace(**{**_fields(info), "distortion_model": "swirl"}))
+    assert calibration.rig["front"].fx == 99
+
+
+def _fields(info: Any) -> dict[str, Any]:
+    return {name: getattr(info, name) for name in info.get_fields_and_field_types()}
+
+
+class FakeBuffer:
+    """tf2_ros.Buffer with what a test puts into it."""
+
+    known: dict[str, Any]
+
+    def __init__(self) -> None:
+        FakeBuffer.known = {}
+
+    def lookup_transform(self, target: str, source: str, when: Any) -> Any:
+        if source not in self.known:
+            raise FakeTransformException(f'"{source}" passed to lookupTransform does not exist')
+        return SimpleNamespace(transform=self.known[source])
+
+
+class FakeTransformException(Exception):
+    """tf2_ros.TransformException."""
+
+
+def test_mounts_from_tf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in of tf2_ros: a mount is missing until /tf has it, then moves the camera."""
+    fake = ModuleType("tf2_ros")
+    listener = SimpleNamespace(unregister=lambda: None)
+    vars(fake).update(
+        Buffer=FakeBuffer, TransformListener=lambda *_: listener, TransformException=FakeTransformException
+    )
+    monkeypatch.setitem(sys.modules, "tf2_ros", fake)
+    calibration = Calibration(ring_rig())
+    mounts = TransformMounts(SimpleNamespace(), calibration)  # type: ignore[arg-type]
+    mounts.refresh()
+    assert set(mounts.missing) == set(NAMES)
+    assert "base_link <- front_optical" in mounts.missing["front"]
+    translation, rotation = SimpleNamespace(x=1.0, y=2.0, z=3.0), SimpleNamespace(w=1.0, x=0.0, y=0.0, z=0.0)
+    FakeBuffer.known["front_optical"] = SimpleNamespace(translation=translation, rotation=rotation)
+    mounts.refresh()
+    assert set(mounts.missing) == set(NAMES[1:])
+    np.testing.assert_array_equal(calibration.rig["front"].T_base_camera, rigid(np.eye(3), [1, 2, 3]))
+    FakeBuffer.known.clear()
+    mounts.refresh()
+    assert "front" not in mounts.missing, "a mount that was known once stays known"
