@@ -45,8 +45,8 @@ class Marking:
     def of(cls, style: Style, junctions: NDArray[np.float64], rng: Generator) -> Marking:
         land: list[tuple[str, Colour, float]] = [
             ("grass", style.foliage, 3.0),
-            ("grass", (0.2, 0.17, 0.08), 3.0),
-            ("soil", (0.27, 0.21, 0.15), 4.0),
+            ("grass", (0.28, 0.23, 0.11), 3.0),
+            ("soil", (0.3, 0.24, 0.17), 4.0),
             ("paving", (0.35, 0.34, 0.32), 3.0),
             ("asphalt1", (0.17, 0.17, 0.17), 4.0),
             ("plaster", (0.38, 0.37, 0.35), 6.0),
@@ -56,7 +56,7 @@ class Marking:
         right, left = (land[i] for i in rng.choice(len(land), 2, p=shares / shares.sum()))
         return cls(
             edges=(-style.edge(-1), style.edge(1)),
-            asphalt=("asphalt0", float(rng.uniform(0.07, 0.24))),
+            asphalt=("asphalt0", float(rng.uniform(0.1, 0.34))),
             sides=(right, left),
             lines=_lines(style, rng),
             junctions=junctions,

@@ -42,18 +42,18 @@ class Light:
 
     @classmethod
     def draw(cls, rng: Generator) -> Light:
-        kind = str(rng.choice(["clear", "fair", "overcast", "dusk"], p=[0.3, 0.3, 0.27, 0.13]))
+        kind = str(rng.choice(["clear", "fair", "overcast", "dusk"], p=[0.34, 0.3, 0.26, 0.1]))
         elevation = np.radians(rng.uniform(5, 16) if kind == "dusk" else rng.uniform(18, 70))
         azimuth = rng.uniform(0, 2 * np.pi)
         sun = _colour(np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation))
         warm = np.exp(-3 * np.sin(elevation)) * _colour(0.25, -0.05, -0.4)
-        strength = {"clear": 0.95, "fair": 0.8, "overcast": rng.choice([0.0, 0.1]), "dusk": 0.5}[kind]
+        strength = {"clear": 1.0, "fair": 0.85, "overcast": rng.choice([0.0, 0.1]), "dusk": 0.5}[kind]
         blue = _colour(0.2, 0.38, 0.75) * rng.uniform(0.7, 1.3)
         grey = np.full(3, rng.uniform(0.5, 1.4), np.float32) * _colour(0.97, 1.0, 1.03)
         zenith, horizon = (grey, grey * rng.uniform(0.9, 1.2)) if kind == "overcast" else (blue, blue * 0.4 + 0.55)
         if kind == "dusk":
             zenith, horizon = 0.5 * blue, 0.3 * blue + _colour(0.6, 0.4, 0.25)
-        fill = rng.uniform(0.18, 0.35) if strength > 0.2 else rng.uniform(0.5, 0.8)
+        fill = rng.uniform(0.15, 0.33) if strength > 0.2 else rng.uniform(0.5, 0.8)
         return cls(
             sun=sun,
             sun_colour=(strength * (1 + warm)).astype(np.float32),
@@ -69,12 +69,10 @@ class Light:
             haze=float(np.exp(rng.uniform(np.log(350), np.log(5000))))
             if rng.random() < 0.9
             else float(rng.uniform(80, 250)),
-            exposure=float(
-                (0.5 if kind == "dusk" else 1.0) / (strength + 1.2 * fill) * np.exp(rng.uniform(-0.35, 0.75))
-            ),
+            exposure=float((0.5 if kind == "dusk" else 1.0) / (strength + 1.2 * fill) * np.exp(rng.uniform(-0.2, 1.0))),
             gamma=float(rng.uniform(1.8, 2.5)),
             cast=(1 + rng.normal(0, 0.035, 3)).astype(np.float32),
-            noise=float(rng.uniform(0.5, 4.0)),
+            noise=float(np.exp(rng.uniform(np.log(0.4), np.log(5.0)))),
             vignette=float(rng.uniform(0, 0.3)),
         )
 

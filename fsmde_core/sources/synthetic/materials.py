@@ -104,10 +104,16 @@ def bark(rng: Generator) -> Tile:
 
 def leaves(rng: Generator, low: float, coverage: float) -> Tile:
     """Foliage with holes: clumps of `low` cycles per tile cover the given share of it."""
-    clumps, detail = fractal(rng, 1.7, low=low), fractal(rng, 0.5, low=20)
-    shape = clumps + 0.45 * detail
-    light = np.clip(0.55 + 0.2 * clumps + 0.16 * detail, 0.08, 1)
+    clumps, detail = fractal(rng, 2.4, low=low), fractal(rng, 0.6, low=24)
+    shape = clumps + 0.3 * detail
+    light = np.clip(0.6 + 0.17 * clumps + 0.2 * detail, 0.08, 1)
     return tile(light, _hues(fractal(rng, 1.5), 0.12), shape > np.quantile(shape, 1 - coverage))
+
+
+def twigs(rng: Generator) -> Tile:
+    """Bare branches: the contour lines of two noises."""
+    lines = (np.abs(fractal(rng, 3.0, low=2)) < 0.05) | (np.abs(fractal(rng, 3.2, low=2)) < 0.06)
+    return tile(0.7 + 0.15 * fractal(rng, 1.0), None, lines)
 
 
 def wheel(rng: Generator) -> Tile:
@@ -145,7 +151,7 @@ def bars(rng: Generator) -> Tile:
 
 
 def pickets(rng: Generator) -> Tile:
-    solid = (((X * 10) % 1 < 0.62) & (Y > 0.2 * np.abs((X * 10) % 1 - 0.31))) | (np.abs(Y - 0.3) < 0.05)
+    solid = (((X * 10) % 1 < 0.62) & (0.2 * np.abs((X * 10) % 1 - 0.31) < Y)) | (np.abs(Y - 0.3) < 0.05)
     return tile(0.8 + 0.08 * fractal(rng, 1.5, stretch=0.5), None, solid)
 
 

@@ -1,7 +1,7 @@
 """Exact visibility: every ray against every solid whose outline may hold it, nearest solid wins.
 
-Rays are o + t d. The buffer keeps w = 1/t, which for a plane n.x = c is linear in d: w = -(n.d) / (n.o - c). A polytope is
-entered at the smallest w of the faces that look at o and left at the largest w of the others.
+Rays are o + t d. The buffer keeps w = 1/t, which for a plane n.x = c is linear in d: w = -(n.d) / (n.o - c). A polytope
+is entered at the smallest w of the faces that look at o and left at the largest w of the others.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ 
 class Rays(Protocol):
     """A grid of rays. origin: (3,) metres. directions: (3, H, W) float32, world frame."""
 
-    origin: NDArray[np.float64]
-    directions: NDArray[np.float32]
+    @property
+    def origin(self) -> NDArray[np.float64]: ...
+
+    @property
+    def directions(self) -> NDArray[np.float32]: ...
 
     def windows(self, boxes: NDArray[np.float64]) -> NDArray[np.int64]:
         """(M, 5) rows solid, top, bottom, left, right: where solids in `boxes` (S, 8, 3) may be hit."""
@@ -42,16 +45,15 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PinholeRays:
-    """Rays of a camera, `per_pixel` to a pixel in each direction, so scaled that t is the depth along the optical axis.
+    """Rays of a camera, so scaled that t is the depth along the optical axis.
 
-    The grid has per_pixel * size + 1 rays a side where per_pixel is 2: odd ones are pixel centres, even ones lie between.
+    The grid has 2 size + 1 rays a side: odd ones go through pixel centres, even ones between pixels.
     """
 
     origin: NDArray[np.float64]
     directions: NDArray[np.float32]
     T_world_camera: Matrix
     K: NDArray[np.float64]
-    per_pixel: int = 2
 
     @classmethod
     def of(cls, camera: Camera, T_world_camera: Matrix) -> PinholeRays:
@@ -156,6 +158,4 @@ def _cut(
         return
     points = origin + (directions[:, rows, columns] / inverse[rows, columns]).T
     faces = np.broadcast_to(face, nearer.shape)[rows, columns]
-    uv = world.uv[faces]
-    u, v = (np.einsum("ni,ni->n", uv[:, k, :3], points) + uv[:, k, 3] for k in (0, 1))
-    nearer[rows, columns] = atlas().covers(int(world.texture[faces[0]]), u, v)
+    nearer[rows, columns] = atlas().covers(int(world.texture[faces[0]]), *world.tile_coordinates(faces, points))

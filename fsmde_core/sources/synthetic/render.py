@@ -38,7 +38,8 @@ class Stage:
         radiance = np.empty((hits.face.size, 3), np.float32)
         flat = hits.face.ravel()
         sky = np.flatnonzero(flat < 0)
-        radiance[sky] = self.light.sky(_unit(directions[sky]))
+        if sky.size:
+            radiance[sky] = self.light.sky(_unit(directions[sky]))
         solid = np.flatnonzero(flat >= 0)
         if solid.size:
             depth = 1 / hits.inverse.ravel()[solid]
@@ -55,8 +56,7 @@ class Stage:
         normal = self._normals(face, points)
         cosine = np.maximum(-np.einsum("ni,ni->n", normal, view), 0.05)
         pixel = depth * np.float32(1 / rays.K[0, 0])
-        uv = world.uv.astype(np.float32)[face]
-        u, v = (np.einsum("ni,ni->n", uv[:, k, :3], points) + uv[:, k, 3] for k in (0, 1))
+        u, v = world.tile_coordinates(face, points)
         texture, colour = world.texture[face], world.colour[face]
         footprint = pixel * world.texels[face] / np.sqrt(cosine)
         s, offset = self.course.locate(points[:, 0], points[:, 1])
@@ -87,9 +87,8 @@ class Stage:
         solid = world.solid[face]
         curved = np.flatnonzero(world.is_round[solid])
         if curved.size:
-            unit = world.unit.astype(np.float32)[solid[curved]]
-            on_sphere = np.einsum("nij,nj->ni", unit[:, :3, :3], points[curved]) + unit[:, :3, 3]
-            normal[curved] = _unit(np.einsum("nji,nj->ni", unit[:, :3, :3], on_sphere))
+            unit = world.unit.astype(np.float32)[solid[curved], :3, :3]
+            normal[curved] = _unit(np.einsum("nji,nj->ni", unit, world.on_sphere(face[curved], points[curved])))
         return normal
 
     def _ground_footprint(self, directions: Array, pixel: Array, cosine: Array, s: Array) -> Array:
@@ -135,7 +134,7 @@ def exact_depth(hits: Hits) -> Array:
 
 
 def _soften(doubled: Array) -> Array:
-    """A doubled grid to pixels: tent of 3 x 3 rays about each centre. Highlights are clipped, so that edges stay smooth."""
+    """A doubled grid to pixels by a tent of 3 x 3 rays; highlights are clipped first, so that edges stay smooth."""
     clipped = np.minimum(doubled, 4)
     rows = clipped[:-2:2] + 2 * clipped[1:-1:2] + clipped[2::2]
     return (rows[:, :-2:2] + 2 * rows[:, 1:-1:2] + rows[:, 2::2]) / 16

@@ -1,7 +1,6 @@
 """The two kinds of solid that the street is built of: convex polytopes and ellipsoids, with the look of their faces.
 
-Solids live in the frame of the object they belong to (x forward, y left, z up, metres). Texture coordinates are affine
-functions of the point, u to the right and v downwards seen from outside, in tiles.
+Solids live in the frame of the object they belong to: x forward, y left, z up, metres.
 """
 
 from __future__ import annotations
@@ -34,62 +33,38 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """A convex solid.
+    """A convex solid of k faces.
 
-    planes: (k, 4) outward unit normal n and offset c, inside is n.x <= c; an ellipsoid has one row of zeros.
-    uv: (k, 2, 4) texture coordinates, affine in (x, y, z, 1). looks: k of them. points: (m, 3) whose convex hull is the
-    solid, or nearly so for ellipsoids; the box around them holds the solid. unit: (4, 4) takes an ellipsoid to the unit
-    sphere; None for polytopes.
+    points: (m, 3) metres. Of a polytope the corners face by face, sizes[f] of them each, anticlockwise seen from
+    outside; of an ellipsoid points on its surface. looks: k of them. unit: (4, 4) takes an ellipsoid to the unit sphere;
+    None for polytopes.
     """
 
-    planes: Array
-    uv: Array
-    looks: tuple[Look, ...]
     points: Array
+    sizes: tuple[int, ...]
+    looks: tuple[Look, ...]
     unit: Array | None = None
 
-    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Solid:
-        """The solid turned by `yaw` radians about its z axis, then shifted."""
+    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0) -> Solid:
+        """The solid enlarged about the origin, turned by `yaw` radians about its z axis, then shifted."""
         c, s = np.cos(yaw), np.sin(yaw)
         R, t = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), np.array([x, y, z])
-        normals = self.planes[:, :3] @ R.T
-        planes = np.column_stack([normals, self.planes[:, 3] + normals @ t])
         inverse = np.eye(4)
-        inverse[:3, :3], inverse[:3, 3] = R.T, -R.T @ t
+        inverse[:3, :3], inverse[:3, 3] = R.T / scale, -R.T @ t / scale
         unit = None if self.unit is None else self.unit @ inverse
-        return replace(self, planes=planes, uv=self.uv @ inverse, points=self.points @ R.T + t, unit=unit)
+        return replace(self, points=scale * self.points @ R.T + t, unit=unit)
 
 
-def polytope(quads: list[Array], looks: list[Look] | Look) -> Solid:
-    """The convex solid of planar faces, each (>= 3, 3) corners, anticlockwise seen from outside, lower edge first."""
-    looks = looks if isinstance(looks, list) else [looks] * len(quads)
-    planes, uv = zip(*(_face(corners, look) for corners, look in zip(quads, looks, strict=True)), strict=True)
-    return Solid(np.array(planes), np.array(uv), tuple(looks), np.concatenate(quads))
-
-
-def _face(corners: Array, look: Look) -> tuple[Array, Array]:
-    diagonal, other = corners[2] - corners[0], corners[-1] - corners[1]
-    normal = np.cross(diagonal, other)
-    normal = normal / np.linalg.norm(normal)
-    right = np.array([-normal[1], normal[0], 0.0]) if abs(normal[2]) < 0.99 else np.array([1.0, 0, 0])
-    right = right / np.linalg.norm(right)
-    up = np.cross(normal, right)
-    across, height = corners @ right, corners @ up
-    if look.tile is None:
-        tile, origin = (np.ptp(across), np.ptp(height)), (across.min(), height.min())
-    else:
-        tile, origin = look.tile, (0.0, 0.0)
-    u = np.append(right, -origin[0]) / tile[0]
-    v = np.append(-up, origin[1]) / tile[1]
-    u[3] += look.shift[0]
-    v[3] += look.shift[1]
-    return np.append(normal, normal @ corners[0]), np.array([u, v])
+def polytope(faces: list[Array], looks: list[Look] | Look) -> Solid:
+    """The convex solid of planar faces, each (>= 3, 3) corners, anticlockwise seen from outside."""
+    looks = looks if isinstance(looks, list) else [looks] * len(faces)
+    return Solid(np.concatenate(faces), tuple(map(len, faces)), tuple(looks))
 
 
 def frustum(
     bottom: Bounds, top: Bounds, z: tuple[float, float], side: Look, roof: Look | None = None, ends: Look | None = None
 ) -> Solid:
-    """Between the rectangle `bottom` = (x0, x1, y0, y1) at z[0] and `top` at z[1]; `ends` are the faces front and back."""
+    """From rectangle `bottom` = (x0, x1, y0, y1) at z[0] to `top` at z[1]; `ends` are the faces front and back."""
     b, t = (
         np.array([[x0, y0, h], [x1, y0, h], [x1, y1, h], [x0, y1, h]], dtype=np.float64)
         for (x0, x1, y0, y1), h in ((bottom, z[0]), (top, z[1]))
@@ -121,7 +96,7 @@ def disc(x: float, y: tuple[float, float], z: float, radius: float, side: Look, 
     """A prism about an axis along y: wheels (`side` is what one sees from the side)."""
     angles = 2 * np.pi * np.arange(sides) / sides
     ring = np.column_stack([x + radius * np.cos(angles), np.zeros(sides), z + radius * np.sin(angles)])
-    near, far = ring + [0, y[0], 0], ring + [0, y[1], 0]
+    near, far = (ring + np.array([0, at, 0]) for at in y)
     quads = [np.array([near[i], near[i - 1], far[i - 1], far[i]]) for i in range(sides)]
     return polytope([*quads, near, far[::-1]], [rim] * sides + [side] * 2)
 
@@ -131,10 +106,8 @@ _SPHERE /= np.linalg.norm(_SPHERE, axis=1, keepdims=True)
 
 
 def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], look: Look) -> Solid:
-    """An ellipsoid with axes along x, y and z. Its texture runs slantwise, so that no side shows it drawn out much."""
+    """An ellipsoid with axes along x, y and z."""
     t, r = np.array(centre), np.array(radii)
     unit = np.diag([*(1 / r), 1.0])
     unit[:3, 3] = -t / r
-    width, height = look.tile or (1.0, 1.0)
-    uv = np.array([[1, 0.62, 0.31, look.shift[0]], [-0.35, 0.55, -1, look.shift[1]]]) / [[width], [height]]
-    return Solid(np.zeros((1, 4)), uv[None], (look,), _SPHERE * r + t, unit)
+    return Solid(_SPHERE * r + t, (len(_SPHERE),), (look,), unit)

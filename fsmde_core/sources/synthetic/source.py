@@ -50,9 +50,9 @@ def street_rig(width: int, height: int) -> Rig:
 class SyntheticStreet(IndexedSource):
     """A drive of `frames` frames at 10 Hz along a street that `seed` draws: images, exact depth and lidar.
 
-    All cameras and the lidar expose at once. The same seed and index give the same frame in whatever order they are asked
-    for; `frames` belongs to the street: a longer drive is another one. rig: any rig of cameras free of distortion, in place
-    of the default one of `width` x `height` pixels.
+    All cameras and the lidar expose at once. The same seed and index give the same frame in whatever order they are
+    asked for; `frames` belongs to the street: a longer drive is another one. rig: any rig of cameras free of distortion,
+    in place of the default one of `width` x `height` pixels.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class SyntheticStreet(IndexedSource):
         plan, style = self._plan, self._style
         world = plan.at(index * PERIOD_NS * 1e-9)
         s = style.ego_speed * index * PERIOD_NS * 1e-9
-        ground = int(np.count_nonzero(world.owner == 0))
+        ground = plan.ground_solids
         shadows = ShadowMap(world, style.course, self._light.sun, s, ground)
         return Stage(world, style.course, plan.marking, self._light, shadows, int(world.first[ground]))
 

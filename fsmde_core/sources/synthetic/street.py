@@ -14,8 +14,8 @@ Array = NDArray[np.float64]
 class Course:
     """The centre line, parametrised by s in metres; the offset l is positive to the left.
 
-    curvature: 1/m, positive turns left. knots: (n, 2) s and height of a piecewise linear profile, increasing in s; a curved
-    course is flat.
+    curvature: 1/m, positive turns left. knots: (n, 2) s and height of a piecewise linear profile, increasing in s; a
+    curved course is flat.
     """
 
     curvature: float

@@ -24,7 +24,7 @@ DISTRICTS = {
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """One street. Lengths in metres, shares between 0 and 1, speeds in m/s; `drive_side` is -1 on the right, 1 on the left."""
+    """One street. Lengths in metres, shares from 0 to 1, speeds in m/s; drive_side: -1 on the right, 1 on the left."""
 
     district: str
     course: Course
@@ -45,6 +45,7 @@ class Style:
     ego_lane: int
     ego_speed: float
     works: bool
+    barrier: bool
 
     def edge(self, side: int) -> float:
         """Metres from the centre line to the kerb on `side` (1 left, -1 right)."""
@@ -67,7 +68,7 @@ def draw_style(rng: Generator, length: float) -> Style:
     parking = (bool(can_park and rng.random() < 0.7), bool(can_park and rng.random() < 0.7))
     urban = district in ("downtown", "town")
     speed = 0.0 if rng.random() < 0.1 else rng.uniform(3, 9 if district == "residential" else 14)
-    r, g, b = np.array([0.06, 0.1, 0.03]) * rng.uniform(0.5, 1.3) * rng.uniform(0.8, 1.25, 3)
+    r, g, b = np.array([0.1, 0.155, 0.05]) * rng.uniform(0.5, 1.4) * rng.uniform(0.8, 1.25, 3)
     if rng.random() < 0.12:
         r, g, b = rng.choice([(0.25, 0.13, 0.03), (0.2, 0.06, 0.02), (0.22, 0.18, 0.04)])
     return Style(
@@ -90,6 +91,7 @@ def draw_style(rng: Generator, length: float) -> Style:
         ego_lane=int(rng.integers(forward)),
         ego_speed=float(speed),
         works=rng.random() < 0.15,
+        barrier=rng.random() < 0.2,
     )
 
 

@@ -17,9 +17,9 @@ LEVELS = 9
 VARIANTS: dict[str, tuple[Callable[[Generator], Tile], ...]] = {
     **{f.__name__: (f,) for f in (m.plain, m.paint, m.paving, m.grass, m.soil, m.plaster, m.brick, m.siding)},
     **{f.__name__: (f,) for f in (m.corrugated, m.shingles, m.bark, m.wheel, m.car_glass, m.windscreen, m.car_side)},
-    **{f.__name__: (f,) for f in (m.bus_side, m.bars, m.pickets, m.kerb, m.clouds)},
+    **{f.__name__: (f,) for f in (m.bus_side, m.twigs, m.bars, m.pickets, m.kerb, m.clouds)},
     "asphalt": (m.asphalt,) * 2,
-    "leaves": tuple(partial(m.leaves, low=low, coverage=share) for low, share in ((5, 0.72), (9, 0.62), (14, 0.55))),
+    "leaves": tuple(partial(m.leaves, low=low, coverage=share) for low, share in ((3, 0.78), (5, 0.7), (8, 0.66))),
     "facade": (m.facade,) * 12,
     "curtain": (m.curtain_wall,) * 3,
     "shop": (m.shopfront,) * 4,
@@ -82,7 +82,8 @@ def lookup(image: NDArray, x: NDArray, y: NDArray) -> NDArray:
     rows = -(-x.size // columns)
     maps = np.zeros((2, rows * columns), np.float32)
     maps[0, : x.size], maps[1, : x.size] = x, y
-    found = cv2.remap(image, *maps.reshape(2, rows, columns), interpolation=cv2.INTER_LINEAR)
+    columns_at, rows_at = maps.reshape(2, rows, columns)
+    found: NDArray = cv2.remap(image, columns_at, rows_at, interpolation=cv2.INTER_LINEAR)
     return found.reshape(rows * columns, -1)[: x.size]
 
 

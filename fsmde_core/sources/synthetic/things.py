@@ -13,7 +13,7 @@ STEEL, DARK, WOOD = Look((0.35, 0.36, 0.37)), Look((0.03, 0.035, 0.03)), Look((0
 CONCRETE = Look((0.42, 0.41, 0.38), "plaster", (3.0, 3.0))
 
 
-def green(rng: Generator, base: Colour = (0.07, 0.11, 0.03)) -> Colour:
+def green(rng: Generator, base: Colour) -> Colour:
     """A foliage colour: mostly green, sometimes dry or dark."""
     r, g, b = np.array(base) * rng.uniform(0.6, 1.6) * rng.uniform(0.85, 1.15, 3)
     return float(r), float(g), float(b)
@@ -76,8 +76,11 @@ def bare_tree(rng: Generator, height: float, colour: Colour) -> Thing:
             (0, 0.16, -0.08, 0.08), (reach, reach + 0.05, -0.03, 0.03), (low, low + reach * rng.uniform(0.7, 1.5)), wood
         )
         solids.append(bough.moved(yaw=rng.uniform(0, 2 * np.pi)))
-    twigs = Look((0.12, 0.1, 0.08), "leaves2", (1.5, 1.5), is_cutout=True)
-    solids.append(ellipsoid((0, 0, 0.7 * height), (crown, crown, 0.3 * height), twigs))
+    for _ in range(rng.integers(5, 10)):
+        x, y, z = rng.normal(size=3) * (0.4 * crown, 0.4 * crown, 0.12 * height)
+        r = crown * rng.uniform(0.35, 0.6)
+        twigs = Look((0.1, 0.085, 0.07), "twigs", (2.5, 2.5), (float(rng.random()), 0.0), is_cutout=True)
+        solids.append(ellipsoid((x, y, 0.72 * height + z), (r, r, 1.1 * r), twigs))
     return Thing(solids, 2 * crown)
 
 
@@ -88,6 +91,19 @@ def bush(rng: Generator, colour: Colour) -> Thing:
         x, y = rng.uniform(-0.6, 0.6, 2)
         solids.append(ellipsoid((x, y, 0.5 * r), (r, r, 0.8 * r), foliage(rng, colour, 1.5)))
     return Thing(solids, 1.5)
+
+
+def thicket(rng: Generator, colour: Colour) -> Thing:
+    """A piece of the edge of a wood: a dense heart and ragged crowns around it."""
+    r, height = rng.uniform(3, 6), rng.uniform(6, 16)
+    heart = Look(colour, "leaves1", (5.0, 5.0), (float(rng.random()), 0.0))
+    solids = [ellipsoid((0, 0, 0.4 * height), (r, r, 0.5 * height), heart)]
+    for _ in range(3):
+        x, y = rng.uniform(-0.6, 0.6, 2) * r
+        size = rng.uniform(0.4, 0.7) * r
+        at = (x, y, height * rng.uniform(0.55, 0.85))
+        solids.append(ellipsoid(at, (size, size, size), foliage(rng, colour, 4.0)))
+    return Thing(solids, 2 * r)
 
 
 def hedge(rng: Generator, length: float, colour: Colour) -> Thing:

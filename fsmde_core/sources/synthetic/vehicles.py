@@ -176,15 +176,7 @@ def person(rng: Generator, lift: float = 0.0) -> Thing:
     solids.append(frustum((-0.13, 0.13, -0.19, 0.19), (-0.12, 0.12, -0.22, 0.22), (0.8, 1.45), coat))
     solids.append(ellipsoid((0.02, 0, 1.62), (0.11, 0.09, 0.13), skin))
     solids.append(ellipsoid((-0.01, 0, 1.67), (0.11, 0.1, 0.1), Look(_clothes(rng))))
-    return Thing([_scaled(solid, scale, lift) for solid in solids], 0.5)
-
-
-def _scaled(solid: Solid, scale: float, lift: float) -> Solid:
-    """A solid enlarged about the origin and lifted; textures shrink along."""
-    planes = solid.planes * [1, 1, 1, scale]
-    uv = solid.uv / [scale, scale, scale, 1]
-    unit = None if solid.unit is None else solid.unit / np.array([scale, scale, scale, 1])
-    return Solid(planes, uv, solid.looks, solid.points * scale, unit).moved(z=lift)
+    return Thing([solid.moved(z=lift, scale=scale) for solid in solids], 0.5)
 
 
 def cyclist(rng: Generator) -> Thing:
@@ -211,3 +203,10 @@ def cone(rng: Generator) -> Thing:
         column((0.95 * middle, top), (0.7 * height, height), orange),
     ]
     return Thing(parts, 0.5)
+
+
+def some_vehicle(rng: Generator, cars: float) -> Thing:
+    """A car, or with probability 1 - cars something bigger."""
+    if rng.random() < cars:
+        return car(rng)
+    return (van, van, truck, bus)[rng.integers(4)](rng)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.sources.synthetic.solids import Solid
+from fsmde_core.sources.synthetic.solids import Look, Solid
 from fsmde_core.sources.synthetic.textures import INDEX
 
 
@@ -16,10 +16,13 @@ from fsmde_core.sources.synthetic.textures import INDEX
 class World:
     """S solids with F faces in all; solid s owns faces first[s] to first[s + 1]. World frame, metres.
 
-    normal (F, 3), offset (F,): planes, zero for ellipsoids. uv: (F, 2, 4). texture: (F,) index in the atlas.
-    colour: (F, 3). texels: (F,) tiles per metre. cutout: (S,) bool. unit: (S, 4, 4) to the unit sphere, zero for
-    polytopes. is_round: (S,) bool. box: (S, 8, 3) corners of a box around each. owner: (S,) object of a solid. solid: (F,)
-    solid of a face. points: (P, 3) spanning solids; those of s run from point_first[s] to point_first[s + 1].
+    normal (F, 3) and offset (F,): a polytope is inside n.x <= offset of its faces; zero for ellipsoids. uv: (F, 2, 4)
+    texture coordinates in tiles, u to the right and v downwards seen from outside, affine in (x, y, z, 1). texture: (F,)
+    index in the atlas. colour: (F, 3). texels: (F,) tiles per metre. wrap: (F,) tiles per unit of the octahedron that the
+    texture of an ellipsoid is folded over, zero for polytopes. cutout: (S,) bool. unit: (S, 4, 4) to the unit
+    sphere, zero for polytopes. is_round: (S,) bool. box: (S, 8, 3) corners of a box around each. owner: (S,) object of a
+    solid. solid: (F,) solid of a face. points: (P, 3) spanning the solids; those of s run from point_first[s] to
+    point_first[s + 1]. point_owner: (P,) object of a point.
     """
 
     first: NDArray[np.int64]
@@ -29,6 +32,7 @@ class World:
     texture: NDArray[np.int32]
     colour: NDArray[np.float32]
     texels: NDArray[np.float32]
+    wrap: NDArray[np.float64]
     cutout: NDArray[np.bool_]
     unit: NDArray[np.float64]
     is_round: NDArray[np.bool_]
@@ -38,6 +42,29 @@ class World:
     points: NDArray[np.float64]
     point_first: NDArray[np.int64]
     point_owner: NDArray[np.int64]
+
+    def tile_coordinates(self, face: NDArray[np.int32], points: NDArray) -> tuple[NDArray, NDArray]:
+        """Texture coordinates u, v (N,) in tiles of world points (N, 3) on their faces (N,).
+
+        Ellipsoids wear their texture folded over an octahedron, which draws it out nowhere.
+        """
+        uv = self.uv.astype(points.dtype)[face]
+        u, v = (np.einsum("ni,ni->n", uv[:, k, :3], points) + uv[:, k, 3] for k in (0, 1))
+        round_rows = np.flatnonzero(self.wrap[face])
+        if round_rows.size:
+            at = self.on_sphere(face[round_rows], points[round_rows])
+            x, y = at[:, :2].T / np.abs(at).sum(axis=1)
+            below = at[:, 2] < 0
+            x, y = (np.where(below, (1 - np.abs(b)) * np.sign(a), a) for a, b in ((x, y), (y, x)))
+            wrap = self.wrap.astype(points.dtype)[face[round_rows]]
+            u[round_rows] += wrap * x
+            v[round_rows] += wrap * y
+        return u, v
+
+    def on_sphere(self, face: NDArray[np.int32], points: NDArray) -> NDArray:
+        """World points (N, 3) on ellipsoids (by face) taken to the unit sphere."""
+        unit = self.unit.astype(points.dtype)[self.solid[face]]
+        return np.einsum("nij,nj->ni", unit[:, :3, :3], points) + unit[:, :3, 3]
 
     def placed(self, poses: NDArray[np.float64]) -> World:
         """The world with object o moved by poses[o]: (O, 4, 4)."""
@@ -55,6 +82,7 @@ class World:
             texture=self.texture,
             colour=self.colour,
             texels=self.texels,
+            wrap=self.wrap,
             cutout=self.cutout,
             unit=self.unit @ inverse,
             is_round=self.is_round,
@@ -71,28 +99,70 @@ def assemble(objects: Sequence[Sequence[Solid]]) -> World:
     """The world of objects, each a list of solids in its own frame."""
     solids = [solid for parts in objects for solid in parts]
     looks = [look for solid in solids for look in solid.looks]
-    counts = [len(solid.planes) for solid in solids]
+    counts = [len(solid.looks) for solid in solids]
     point_counts = [len(solid.points) for solid in solids]
     owner = np.repeat(np.arange(len(objects)), [len(parts) for parts in objects])
-    planes, uv = np.concatenate([s.planes for s in solids]), np.concatenate([s.uv for s in solids])
+    points = np.concatenate([solid.points for solid in solids])
+    unit = np.array([np.zeros((4, 4)) if solid.unit is None else solid.unit for solid in solids])
+    is_round = np.array([solid.unit is not None for solid in solids])
+    sizes = np.array([size for solid in solids for size in solid.sizes])
+    is_curved = np.repeat(is_round, counts)
+    boxes = np.array([_box(solid) for solid in solids])
+    normal, offset, uv = _planes(points, sizes, looks, is_curved)
+    reach = np.ptp(boxes, axis=1).mean(axis=1)
+    density = np.array([1 / look.tile[0] if look.tile else 1.0 for look in looks])
+    texels = np.where(is_curved, density, np.linalg.norm(uv[:, :, :3], axis=2).max(axis=1))
     return World(
-        first=np.concatenate([[0], np.cumsum(counts)]),
-        normal=planes[:, :3],
-        offset=planes[:, 3],
+        first=_starts(counts),
+        normal=normal,
+        offset=offset,
         uv=uv,
         texture=np.array([INDEX[look.texture] for look in looks], np.int32),
         colour=np.array([look.colour for look in looks], np.float32),
-        texels=np.linalg.norm(uv[:, :, :3], axis=2).max(axis=1).astype(np.float32),
+        texels=texels.astype(np.float32),
+        wrap=np.repeat(0.75 * reach, counts) * is_curved * density,
         cutout=np.array([solid.looks[0].is_cutout for solid in solids]),
-        unit=np.array([np.zeros((4, 4)) if solid.unit is None else solid.unit for solid in solids]),
-        is_round=np.array([solid.unit is not None for solid in solids]),
-        box=np.array([_box(solid) for solid in solids]),
+        unit=unit,
+        is_round=is_round,
+        box=boxes,
         owner=owner,
         solid=np.repeat(np.arange(len(solids)), counts),
-        points=np.concatenate([solid.points for solid in solids]),
-        point_first=np.concatenate([[0], np.cumsum(point_counts)]),
+        points=points,
+        point_first=_starts(point_counts),
         point_owner=np.repeat(owner, point_counts),
     )
+
+
+def _starts(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def _planes(
+    points: NDArray[np.float64], sizes: NDArray[np.int64], looks: Sequence[Look], is_round: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Outward normals (F, 3), offsets (F,) and texture coordinates (F, 2, 4) of faces of sizes[f] points each.
+
+    Ellipsoids have no plane, and of the texture coordinates only the constant.
+    """
+    first = _starts(sizes)[:-1]
+    a, b, c, d = points[first], points[first + 1], points[first + 2], points[first + sizes - 1]
+    normal = np.cross(c - a, d - b)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    is_level = np.abs(normal[:, 2]) > 0.99
+    right = np.where(is_level[:, None], [1.0, 0, 0], np.column_stack([-normal[:, 1], normal[:, 0], 0 * first]))
+    right /= np.maximum(np.linalg.norm(right, axis=1, keepdims=True), 1e-12)
+    axes = np.stack([right, -np.cross(normal, right)], axis=1)
+    uv = np.zeros((len(sizes), 2, 4))
+    for k in range(2):
+        along = np.einsum("pi,pi->p", points, np.repeat(axes[:, k], sizes, axis=0))
+        low, high = np.minimum.reduceat(along, first), np.maximum.reduceat(along, first)
+        fits = np.array([look.tile is None for look in looks])
+        tile = np.where(fits, high - low, [look.tile[k] if look.tile else 1.0 for look in looks])
+        uv[:, k, :3] = axes[:, k] / tile[:, None]
+        uv[:, k, 3] = np.where(fits & ~is_round, -low / tile, 0) + [look.shift[k] for look in looks]
+    normal[is_round] = 0
+    uv[is_round, :, :3] = 0
+    return normal, np.einsum("fi,fi->f", normal, a), uv
 
 
 _CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
