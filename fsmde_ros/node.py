@@ -7,13 +7,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterException, ParameterException
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -38,6 +40,26 @@ PERIOD_S = 1.0  # of diagnostics
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What the node holds from configure to cleanup; `closing` releases it in reverse order."""
+
+    setup: Setup
+    calibration: Calibration
+    mounts: TransformMounts | None
+    pipeline: Pipeline
+    outputs: Outputs
+    closing: ExitStack
+
+
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """What the node holds while it is active."""
+
+    reporter: diagnostics.Reporter
+    closing: ExitStack
+
+
 class SurroundDepth(LifecycleNode):
     """Configure loads rig and engine, activate receives and publishes, deactivate stops, cleanup releases.
 
@@ -48,14 +70,8 @@ class SurroundDepth(LifecycleNode):
     def __init__(self, **node_options: Any) -> None:
         super().__init__("surround_depth", **node_options)
         self._reason = ""
-        self._setup: Setup | None = None
-        self.pipeline: Pipeline | None = None
-        self._calibration: Calibration | None = None
-        self._mounts: TransformMounts | None = None
-        self._outputs: Outputs | None = None
-        self._inputs: SurroundSubscriber | None = None
-        self._worker: Worker | None = None
-        self._reporter: diagnostics.Reporter | None = None
+        self.loaded: _Loaded | None = None
+        self._running: _Running | None = None
         parameters.declare(self)
         self._live = Live.read(parameters.values(self))
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -113,66 +129,77 @@ class SurroundDepth(LifecycleNode):
 
     def _configure(self) -> None:
         setup = Setup.read(parameters.values(self))
-        engine = load_engine(setup.engine, setup.model, setup.threads)
-        info = engine.info
-        self.pipeline = Pipeline(engine, Preprocessor(info.width, info.height, setup.threads))
-        self.pipeline.warm_up(len(setup.rig.cameras))
-        self._calibration = Calibration(setup.rig)
-        self._outputs = Outputs(self, setup.rig)
-        self._mounts = TransformMounts(self, self._calibration) if setup.use_tf else None
-        self._setup = setup
+        with ExitStack() as stack:
+            calibration = Calibration(setup.rig)
+            mounts = TransformMounts(self, calibration) if setup.use_tf else None
+            if mounts is not None:
+                stack.callback(mounts.close)
+            engine = load_engine(setup.engine, setup.model, setup.threads)
+            size = (engine.info.width, engine.info.height)
+            pipeline = Pipeline(engine, Preprocessor(*size, setup.threads))
+            stack.callback(pipeline.close)
+            pipeline.warm_up(len(setup.rig.cameras))
+            outputs = Outputs(self, setup.rig)
+            stack.callback(outputs.close)
+            self.loaded = _Loaded(setup, calibration, mounts, pipeline, outputs, stack.pop_all())
         self.get_logger().info(
-            f"{setup.model.name} on {engine.name} ({engine.device}, {engine.precision}), {info.width}x{info.height}, "
+            f"{setup.model.name} on {engine.name} ({engine.device}, {engine.precision}), {size[0]}x{size[1]}, "
             f"cameras {', '.join(setup.rig.names)}"
         )
 
     def _activate(self) -> None:
-        setup, calibration, pipeline, outputs = self._setup, self._calibration, self.pipeline, self._outputs
-        if setup is None or calibration is None or pipeline is None or outputs is None:
-            raise FsmdeError("the node is not configured")
+        assert self.loaded is not None, "the state machine activates configured nodes only"
+        loaded, setup = self.loaded, self.loaded.setup
+        mounts = loaded.mounts
         health = Health(setup.rig.names, self.get_logger().warning)
-        self._worker = Worker(
-            pipeline, calibration, outputs, health, lambda: self._live, self._missing_mounts, setup.sync.min_cameras
-        )
-        self._inputs = SurroundSubscriber(
-            self, calibration, health, setup.sync, setup.compressed, setup.use_camera_info
-        )
-        self._inputs.registerCallback(self._worker.offer)
-        self._reporter = diagnostics.Reporter(self.get_name(), health, self._inputs, calibration, self.count_publishers)
-
-    def _missing_mounts(self) -> dict[str, str]:
-        return self._mounts.missing if self._mounts is not None else {}
+        with ExitStack() as stack:
+            worker = Worker(
+                loaded.pipeline,
+                loaded.calibration,
+                loaded.outputs,
+                health,
+                live=lambda: self._live,
+                missing=lambda: mounts.missing if mounts is not None else {},
+                min_cameras=setup.sync.min_cameras,
+            )
+            stack.callback(worker.close)
+            inputs = SurroundSubscriber(
+                self, loaded.calibration, health, setup.sync, setup.compressed, setup.use_camera_info
+            )
+            stack.callback(inputs.close)
+            inputs.registerCallback(worker.offer)
+            reporter = diagnostics.Reporter(self.get_name(), health, inputs, loaded.calibration, self.count_publishers)
+            self._running = _Running(reporter, stack.pop_all())
 
     def _stop(self) -> None:
-        for part in (self._inputs, self._worker):
-            if part is not None:
-                part.close()
-        self._inputs = self._worker = self._reporter = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.closing.close()
 
     def _release(self) -> None:
         self._stop()
-        for part in (self._mounts, self._outputs, self.pipeline):
-            if part is not None:
-                part.close()
-        self._mounts = self._outputs = self.pipeline = self._calibration = self._setup = None
+        loaded, self.loaded = self.loaded, None
+        if loaded is not None:
+            loaded.closing.close()
 
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in changed}
         try:
-            parameters.check_change(changes, configured=self._setup is not None)
+            parameters.check_change(changes, configured=self.loaded is not None)
             self._live = Live.read({**parameters.values(self), **changes})
         except FsmdeError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _on_timer(self) -> None:
-        if self._mounts is not None:
-            self._mounts.refresh()
-        engine = self.pipeline.engine if self.pipeline is not None else None
-        state = self._state_machine.current_state[1]
+        loaded, running = self.loaded, self._running
+        if loaded is not None and loaded.mounts is not None:
+            loaded.mounts.refresh()
+        engine = loaded.pipeline.engine if loaded is not None else None
+        state = self._state_machine.current_state[1]  # rclpy gives it in no public way
         statuses = [diagnostics.node_status(self.get_name(), state, self._reason, engine)]
-        if self._reporter is not None:
-            statuses += self._reporter.statuses(self._live.stale_after_s)
+        if running is not None:
+            statuses += running.reporter.statuses(self._live.stale_after_s)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), statuses))
 
 
@@ -195,7 +222,7 @@ def main(args: list[str] | None = None) -> int:
             node.start()
         while not stop.is_set():
             executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
-    except (FsmdeError, ParameterException, InvalidParameterException) as error:
+    except (FsmdeError, ParameterException) as error:
         print(f"surround_depth: {error}", file=sys.stderr)
         return 2
     finally:

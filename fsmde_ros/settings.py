@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from fsmde_core.model import default_model_path
 from fsmde_core.rig import Rig, load_rig
 from fsmde_core.share import find_shared
 from fsmde_core.synchronizer import SyncSettings
+
+_TOPIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -91,4 +94,7 @@ def _select(rig: Rig, names: list[str], base_frame: str) -> Rig:
     for name in wanted:
         rig[name]
     cameras = tuple(camera for camera in rig.cameras if not wanted or camera.name in wanted)
+    for camera in cameras:
+        if not _TOPIC_NAME.fullmatch(camera.name):
+            raise FsmdeError(f"camera '{camera.name}' of the rig: a name of topics takes letters, digits and _ only")
     return replace(rig, cameras=cameras, base_frame=base_frame or rig.base_frame)

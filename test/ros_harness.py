@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import rclpy
@@ -156,11 +157,13 @@ class Stage:
 
 @contextmanager
 def open_stage(folder: Path, model: Path) -> Iterator[Stage]:
-    stage = Stage(folder, model)
-    try:
-        yield stage
-    finally:
-        stage.close()
+    """A stage whose nodes report ten times a second, which makes the tests quick."""
+    with patch("fsmde_ros.node.PERIOD_S", 0.1):
+        stage = Stage(folder, model)
+        try:
+            yield stage
+        finally:
+            stage.close()
 
 
 def state_of(node: SurroundDepth) -> str:

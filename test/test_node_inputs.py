@@ -176,14 +176,14 @@ def test_time_that_jumps_back(stage: Stage) -> None:
 def test_overload_drops_sets_and_keeps_the_newest(stage: Stage) -> None:
     """Inference that takes 0.3 s at 20 sets per second: few results, each of them of a recent set."""
     node = stage.node()
-    assert node.pipeline is not None
-    infer = node.pipeline.engine.infer
+    assert node.loaded is not None
+    infer = node.loaded.pipeline.engine.infer
 
     def slow(images: np.ndarray, focal: np.ndarray) -> object:
         time.sleep(0.3)
         return infer(images, focal)
 
-    node.pipeline.engine.infer = slow  # type: ignore[method-assign]
+    node.loaded.pipeline.engine.infer = slow  # type: ignore[method-assign]
     stage.client.listen_to_all()
     stage.client.send_set(ALL, STAMP)  # finds the connections, so that the rest goes out evenly
     assert stage.spin_until(lambda: sets_of(stage) == 1, PATIENCE_S)
@@ -199,8 +199,8 @@ def test_overload_drops_sets_and_keeps_the_newest(stage: Stage) -> None:
 
 def test_a_failing_engine_is_reported_and_survived(stage: Stage) -> None:
     node = stage.node()
-    assert node.pipeline is not None
-    engine, infer = node.pipeline.engine, node.pipeline.engine.infer
+    assert node.loaded is not None
+    engine, infer = node.loaded.pipeline.engine, node.loaded.pipeline.engine.infer
 
     def broken(images: np.ndarray, focal: np.ndarray) -> object:
         raise RuntimeError("device lost")
@@ -216,3 +216,12 @@ def test_a_failing_engine_is_reported_and_survived(stage: Stage) -> None:
     engine.infer = infer  # type: ignore[method-assign]
     stage.client.send_set(ALL, STAMP + PERIOD)
     assert stage.spin_until(lambda: sets_of(stage) == 1, PATIENCE_S)
+
+
+def test_deadlines_hold_while_a_simulated_clock_stands_still(stage: Stage) -> None:
+    """use_sim_time without /clock: a partial set is closed all the same, and diagnostics go on."""
+    stage.node(use_sim_time=True)
+    stage.client.listen_to_all()
+    stage.client.send_set(FIVE, STAMP)
+    assert stage.spin_until(lambda: sets_of(stage) == 1, PATIENCE_S)
+    assert stage.spin_until(lambda: values(stage, "camera front").get("missing") == "1", PATIENCE_S)

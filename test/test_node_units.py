@@ -6,7 +6,9 @@ import math
 import sys
 import threading
 import time
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,10 +21,13 @@ from fsmde_core.clouds import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid
 from fsmde_core.messages import camera_from_info
+from fsmde_core.rig import Rig, save_rig
 from fsmde_ros import compat, conversions
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.handover import Handover
 from fsmde_ros.health import Health
+from fsmde_ros.parameters import PARAMETERS
+from fsmde_ros.settings import Setup
 from fsmde_ros.transforms import TransformMounts
 from ros_harness import NAMES, ring_rig
 
@@ -172,6 +177,13 @@ def test_calibration_replaces_only_what_changes() -> None:
 
 def _fields(info: Any) -> dict[str, Any]:
     return {name: getattr(info, name) for name in info.get_fields_and_field_types()}
+
+
+def test_camera_names_must_serve_as_topics(tmp_path: Path) -> None:
+    save_rig(Rig((replace(ring_rig()["front"], name="CAM FRONT"),)), tmp_path / "rig.yaml")
+    defaults = {spec.name: spec.default for spec in PARAMETERS}
+    with pytest.raises(FsmdeError, match="'CAM FRONT'"):
+        Setup.read({**defaults, "rig": str(tmp_path / "rig.yaml")})
 
 
 class FakeBuffer:
