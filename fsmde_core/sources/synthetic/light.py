@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -23,7 +22,8 @@ class Light:
     """Linear radiance; a white wall in full sun and skylight has about 1.
 
     sun: (3,) unit direction towards it. sun_colour, ambient, zenith, horizon: (3,) radiance. clouds: cover from 0 to 1.
-    haze: metres after which 63 % is haze. exposure, gamma, cast (3,), noise, vignette: of the cameras.
+    haze: metres after which 63 % is haze. Of the cameras: exposure, the mean that they expose for (1 is white); gamma;
+    cast (3,); noise in grey levels; vignette.
     """
 
     sun: Array
@@ -69,7 +69,7 @@ class Light:
             haze=float(np.exp(rng.uniform(np.log(350), np.log(5000))))
             if rng.random() < 0.9
             else float(rng.uniform(80, 250)),
-            exposure=float((0.5 if kind == "dusk" else 1.0) / (strength + 1.2 * fill) * np.exp(rng.uniform(-0.2, 1.0))),
+            exposure=float(np.exp(rng.uniform(np.log(0.11), np.log(0.42)))),
             gamma=float(rng.uniform(1.8, 2.5)),
             cast=(1 + rng.normal(0, 0.035, 3)).astype(np.float32),
             noise=float(np.exp(rng.uniform(np.log(0.4), np.log(5.0)))),
@@ -89,23 +89,21 @@ class Light:
             cover = np.clip(3.5 * (density - 1 + 0.9 * self.clouds) + 0.3, 0, 1)[:, None] * np.minimum(up * 12, 1)
             white = 0.75 * self.sun_colour + 0.9 * self.ambient
             radiance += cover * (white * (1.25 - 0.5 * density[:, None]) - radiance)
-        glow = np.maximum(directions @ self.sun, 0)[:, None]
-        return radiance + self.sun_colour * (0.25 * glow**16 + 4 * glow**800)
+        away = (1 - directions @ self.sun)[:, None]
+        return radiance + self.sun_colour * (0.25 * np.exp(-16 * away) + 4 * np.exp(-800 * away))
 
     def develop(self, radiance: Array, rng: Generator) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 image of a linear one: vignette, exposure, soft highlights, gamma, sensor noise."""
         height, width = radiance.shape[:2]
         y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
         fall = 1 - self.vignette * 0.5 * (x**2 + y[:, None] ** 2)
-        exposed = radiance * (fall[..., None] * (self.exposure * self.cast))
+        gain = self.exposure / max(float(np.minimum(radiance, 2).mean()), 1e-3)
+        exposed = radiance * (fall[..., None] * (gain * self.cast))
         curve = (255 * _film(np.linspace(0, 1, 4096), self.gamma)).astype(np.float32)
         codes = np.minimum(np.sqrt(np.maximum(exposed, 0) / 4) * 4095, 4095)
-        image = cv2.remap(
-            curve[None], codes.reshape(height, -1), np.zeros((height, width * 3), np.float32), cv2.INTER_LINEAR
-        ).reshape(height, width, 3)
-        image += self.noise * rng.standard_normal((height, width, 1), dtype=np.float32)
-        image += 0.6 * self.noise * rng.standard_normal((height, width, 3), dtype=np.float32)
-        return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        image = curve[(codes + 0.5).astype(np.int32)]
+        grain = rng.standard_normal((height, width, 4), dtype=np.float32)
+        return np.clip(image + self.noise * (grain[..., :1] + 0.6 * grain[..., 1:]) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _film(code: NDArray, gamma: float) -> NDArray:

@@ -157,5 +157,5 @@ def _cut(
     if not rows.size:
         return
     points = origin + (directions[:, rows, columns] / inverse[rows, columns]).T
-    faces = np.broadcast_to(face, nearer.shape)[rows, columns]
+    faces = np.broadcast_to(np.asarray(face, np.int32), nearer.shape)[rows, columns]
     nearer[rows, columns] = atlas().covers(int(world.texture[faces[0]]), *world.tile_coordinates(faces, points))

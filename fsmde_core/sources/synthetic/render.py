@@ -42,7 +42,7 @@ class Stage:
             radiance[sky] = self.light.sky(_unit(directions[sky]))
         solid = np.flatnonzero(flat >= 0)
         if solid.size:
-            depth = 1 / hits.inverse.ravel()[solid]
+            depth = np.float32(1) / hits.inverse.ravel()[solid]
             radiance[solid] = self._shade(flat[solid], directions[solid], depth, rays)
         image = self.light.develop(_soften(radiance.reshape(*shape, 3)), rng)
         return image, exact_depth(hits)

@@ -25,7 +25,7 @@ class ShadowMap:
     def __init__(self, world: World, course: Course, sun: NDArray, s: float, ground_solids: int) -> None:
         self._course, self._sun, self._s = course, sun.astype(np.float64), s
         size = int(2 * HALF_WIDTH / PIXEL), int(2 * HALF_LENGTH / PIXEL)
-        layers = [np.zeros(size, np.uint8) for _ in range(3)]
+        layers: list[NDArray] = [np.zeros(size, np.uint8) for _ in range(3)]
         points, first = world.points, world.point_first
         at, _ = course.locate(points[:, 0], points[:, 1])
         height = points[:, 2] - course.height(at)

@@ -36,8 +36,8 @@ class Solid:
     """A convex solid of k faces.
 
     points: (m, 3) metres. Of a polytope the corners face by face, sizes[f] of them each, anticlockwise seen from
-    outside; of an ellipsoid points on its surface. looks: k of them. unit: (4, 4) takes an ellipsoid to the unit sphere;
-    None for polytopes.
+    outside; of an ellipsoid points on its surface. looks: k of them. unit: (4, 4) takes an ellipsoid to the unit
+    sphere; None for polytopes.
     """
 
     points: Array

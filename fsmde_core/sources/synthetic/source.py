@@ -51,8 +51,8 @@ class SyntheticStreet(IndexedSource):
     """A drive of `frames` frames at 10 Hz along a street that `seed` draws: images, exact depth and lidar.
 
     All cameras and the lidar expose at once. The same seed and index give the same frame in whatever order they are
-    asked for; `frames` belongs to the street: a longer drive is another one. rig: any rig of cameras free of distortion,
-    in place of the default one of `width` x `height` pixels.
+    asked for; `frames` belongs to the street: a longer drive is another one. rig: any rig of cameras free of
+    distortion, in place of the default one of `width` x `height` pixels.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class Course:
 
     def height(self, s: ArrayLike) -> Array:
         """Metres, of the road surface."""
-        return np.interp(s, self.knots[:, 0], self.knots[:, 1])
+        return np.interp(np.asarray(s), self.knots[:, 0], self.knots[:, 1])
 
     def xy(self, s: ArrayLike, offset: ArrayLike) -> tuple[Array, Array]:
         """World x and y of the point `offset` metres to the left of s."""

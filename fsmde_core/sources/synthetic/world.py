@@ -16,13 +16,13 @@ from fsmde_core.sources.synthetic.textures import INDEX
 class World:
     """S solids with F faces in all; solid s owns faces first[s] to first[s + 1]. World frame, metres.
 
-    normal (F, 3) and offset (F,): a polytope is inside n.x <= offset of its faces; zero for ellipsoids. uv: (F, 2, 4)
-    texture coordinates in tiles, u to the right and v downwards seen from outside, affine in (x, y, z, 1). texture: (F,)
-    index in the atlas. colour: (F, 3). texels: (F,) tiles per metre. wrap: (F,) tiles per unit of the octahedron that the
-    texture of an ellipsoid is folded over, zero for polytopes. cutout: (S,) bool. unit: (S, 4, 4) to the unit
-    sphere, zero for polytopes. is_round: (S,) bool. box: (S, 8, 3) corners of a box around each. owner: (S,) object of a
-    solid. solid: (F,) solid of a face. points: (P, 3) spanning the solids; those of s run from point_first[s] to
-    point_first[s + 1]. point_owner: (P,) object of a point.
+    Of faces: normal (F, 3) and offset (F,), a polytope is inside n.x <= offset of its faces, zero for ellipsoids;
+    uv (F, 2, 4) texture coordinates in tiles, u to the right and v downwards seen from outside, affine in (x, y, z, 1);
+    texture (F,) index in the atlas; colour (F, 3); texels (F,) tiles per metre; wrap (F,) tiles per unit of the
+    octahedron that the texture of an ellipsoid is folded over, zero for polytopes; solid (F,).
+    Of solids: cutout (S,) bool; unit (S, 4, 4) to the unit sphere, zero for polytopes; is_round (S,) bool; box
+    (S, 8, 3) corners of a box around each; owner (S,) object.
+    points: (P, 3) spanning the solids, those of s from point_first[s] to point_first[s + 1]; point_owner (P,) object.
     """
 
     first: NDArray[np.int64]
@@ -48,7 +48,7 @@ class World:
 
         Ellipsoids wear their texture folded over an octahedron, which draws it out nowhere.
         """
-        uv = self.uv.astype(points.dtype)[face]
+        uv = self.uv.astype(points.dtype, copy=False)[face]
         u, v = (np.einsum("ni,ni->n", uv[:, k, :3], points) + uv[:, k, 3] for k in (0, 1))
         round_rows = np.flatnonzero(self.wrap[face])
         if round_rows.size:
@@ -56,14 +56,14 @@ class World:
             x, y = at[:, :2].T / np.abs(at).sum(axis=1)
             below = at[:, 2] < 0
             x, y = (np.where(below, (1 - np.abs(b)) * np.sign(a), a) for a, b in ((x, y), (y, x)))
-            wrap = self.wrap.astype(points.dtype)[face[round_rows]]
+            wrap = self.wrap[face[round_rows]].astype(points.dtype)
             u[round_rows] += wrap * x
             v[round_rows] += wrap * y
         return u, v
 
     def on_sphere(self, face: NDArray[np.int32], points: NDArray) -> NDArray:
         """World points (N, 3) on ellipsoids (by face) taken to the unit sphere."""
-        unit = self.unit.astype(points.dtype)[self.solid[face]]
+        unit = self.unit.astype(points.dtype, copy=False)[self.solid[face]]
         return np.einsum("nij,nj->ni", unit[:, :3, :3], points) + unit[:, :3, 3]
 
     def placed(self, poses: NDArray[np.float64]) -> World:
