@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame
 from fsmde_core.playback import Pace, Reel, cues
 from fsmde_core.recording import TRANSFORMS, Message, MessageEncoder
 from fsmde_core.rig import Rig, save_rig
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.base import IndexedSource, Source
 from fsmde_ros.demo_node import NodeProcess
 from fsmde_ros.demo_record import Collector, percentiles
 from fsmde_ros.demo_report import Sent, write_report
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 START_SECONDS = 90
+READ_SECONDS = 15
 WARM_UP_SECONDS = 1.0  # peers find each other, buffers are made; not measured
 KEEP_SECONDS = 2.0
 MAX_PRELOAD_BYTES = 2 << 30
@@ -65,9 +67,9 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
     # Apart from whatever else runs here and in the network.
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    recording = _excerpt(recording, console)
     encoder = MessageEncoder(recording.rig, compressed=False)
     live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
-    frames = (0, _frames_that_fit(recording))
     with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_demo") as ros:
         parameters = _node_parameters(recording.rig, settings, Path(scratch))
         player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
@@ -76,7 +78,7 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
         try:
             with (
                 NodeProcess(Path(scratch), parameters, settings.out / "node.log") as node,
-                Reel(recording, encoder, frames, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
+                Reel(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
                 _wait_until_ready(console, reel, node, player, collector, recording)
                 _play(console, reel, node, player, measured, settings)
@@ -87,17 +89,44 @@ def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dic
         raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.tail()}")
     summary = _summary(recording, measured, collector)
     with console.status("Drawing pictures, writing the bag"):
-        summary["files"] = write_report(settings.out, recording, frames, player.sent, collector.outputs, summary)
+        summary["files"] = write_report(settings.out, recording, player.sent, collector.outputs, summary)
     (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _frames_that_fit(recording: Source) -> int:
-    """So many frames as uncompressed images fit into memory; decoding while playing would take the node's cores."""
+class Excerpt(IndexedSource):
+    """The first frames of a recording, in memory."""
+
+    def __init__(self, name: str, frames: list[Frame]) -> None:
+        self.name, self.rig, self._frames = name, frames[0].rig, frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, index: int) -> Frame:
+        return self._frames[index]
+
+
+def _excerpt(recording: Source, console: Console) -> Excerpt:
+    """So many frames as fit into memory as uncompressed images, and as can be had in READ_SECONDS.
+
+    Decoding and drawing while the demo plays would take the node's cores.
+    """
+    from rich.progress import track
+
     size = sum(3 * camera.width * camera.height for camera in recording.rig.cameras)
     free_kib = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    limit = min(MAX_PRELOAD_BYTES, int(free_kib[1]) * 1024 // 3) if free_kib else MAX_PRELOAD_BYTES
-    return max(1, min(len(recording), limit // size))
+    limit = min(MAX_PRELOAD_BYTES, int(free_kib[1]) * 1024 // 4) if free_kib else MAX_PRELOAD_BYTES
+    count = max(1, min(len(recording), limit // size))
+    frames, deadline = [], time.monotonic() + READ_SECONDS
+    reading = recording.frames(0, count)
+    for frame in track(reading, f"Reading {recording.name}", count, console=console, transient=True):
+        frames.append(frame)
+        if time.monotonic() > deadline:
+            break
+    if not frames:
+        raise FsmdeError(f"the recording {recording.name} has no frames")
+    return Excerpt(recording.name, frames)
 
 
 def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str, Any]:

@@ -30,7 +30,6 @@ class Sent(NamedTuple):
 def write_report(
     out: Path,
     recording: Source,
-    frames: tuple[int, int | None],
     sent: Sequence[Sent],
     outputs: Sequence[Message],
     summary: dict[str, Any],
@@ -40,7 +39,7 @@ def write_report(
     outputs: serialized depth images, camera_info and clouds, in order of arrival. summary: what the titles say.
     """
     cloud, depth = _fullest_set(outputs)
-    images = _images_of_set(recording, frames, sent, {name: stamp for name, (stamp, _) in depth.items()})
+    images = _images_of_set(recording, sent, {name: stamp for name, (stamp, _) in depth.items()})
     what = f"{summary['recording']}, {summary['engine']}, model {summary['model']}"
     surround_sheet(
         out / "sheet.png",
@@ -52,7 +51,7 @@ def write_report(
     birds_eye(out / "birds_eye.png", points, colors, f"Fused point cloud from above, {len(points):,} points · {what}")
     bag = out / "recording"
     shutil.rmtree(bag, ignore_errors=True)
-    seconds = _write_bag(bag, recording, frames, sent, outputs)
+    seconds = _write_bag(bag, recording, sent, outputs)
     return {
         "sheet.png": "the views beside their depth",
         "birds_eye.png": "the fused cloud from above",
@@ -95,14 +94,12 @@ def _metres(message: Message) -> NDArray[np.float32]:
     return image.data.view(np.float32).reshape(image.height, image.width)  # type: ignore[no-any-return]
 
 
-def _images_of_set(
-    recording: Source, frames: tuple[int, int | None], sent: Sequence[Sent], live_ns: dict[str, int]
-) -> dict[str, CameraImage]:
+def _images_of_set(recording: Source, sent: Sequence[Sent], live_ns: dict[str, int]) -> dict[str, CameraImage]:
     """The recorded images that went out with these stamps, in ring order."""
     played = {(entry.topic, entry.live_ns): entry.recorded_ns for entry in sent}
     recorded = {name: played[f"{name}/image_raw", stamp] for name, stamp in live_ns.items()}
     found: dict[str, CameraImage] = {}
-    for frame in recording.frames(*frames):
+    for frame in recording.frames():
         for name, image in frame.images.items():
             if image.stamp_ns == recorded.get(name):
                 found.setdefault(name, image)
@@ -111,9 +108,7 @@ def _images_of_set(
     return {name: found[name] for name in recording.rig.names if name in found}
 
 
-def _write_bag(
-    path: Path, recording: Source, frames: tuple[int, int | None], sent: Sequence[Sent], outputs: Sequence[Message]
-) -> float:
+def _write_bag(path: Path, recording: Source, sent: Sequence[Sent], outputs: Sequence[Message]) -> float:
     """Inputs (as JPEG) and outputs of the time that `outputs` cover; returns its length in seconds."""
     begin, end = min(m.stamp_ns for m in outputs), max(m.stamp_ns for m in outputs)
     times: dict[tuple[str, int], list[int]] = defaultdict(list)
@@ -122,7 +117,7 @@ def _write_bag(
             times[entry.topic, entry.recorded_ns].append(entry.live_ns)
     encoder = MessageEncoder(recording.rig, compressed=True)
     messages = list(outputs)
-    for frame in recording.frames(*frames):
+    for frame in recording.frames():
         for message in encoder.frame(frame):
             for live_ns in times.get((message.topic.removesuffix("/compressed"), message.stamp_ns), ()):
                 messages.append(Message(message.topic, message.type, live_ns, restamped(message, live_ns)))
