@@ -1,6 +1,7 @@
 """The one place for what a ROS distribution brings and wheels do not: the real thing where it imports, else a stand-in.
 
-The stand-ins have the names, arguments and results of the real ones, as far as this project uses them.
+The stand-ins have the names, arguments and results of the real ones, as far as this project uses them: SimpleFilter is
+the base of the node's input, CvBridge and read_points read what it publishes (hot paths have code of their own).
 """
 
 from __future__ import annotations
