@@ -105,7 +105,7 @@ def bark(rng: Generator) -> Tile:
 def leaves(rng: Generator, low: float, coverage: float) -> Tile:
     """Foliage with holes: clumps of `low` cycles per tile cover the given share of it."""
     clumps, detail = fractal(rng, 2.4, low=low), fractal(rng, 0.6, low=24)
-    shape = clumps + 0.3 * detail
+    shape = clumps + 0.15 * detail
     light = np.clip(0.6 + 0.17 * clumps + 0.2 * detail, 0.08, 1)
     return tile(light, _hues(fractal(rng, 1.5), 0.12), shape > np.quantile(shape, 1 - coverage))
 

@@ -19,7 +19,7 @@ VARIANTS: dict[str, tuple[Callable[[Generator], Tile], ...]] = {
     **{f.__name__: (f,) for f in (m.corrugated, m.shingles, m.bark, m.wheel, m.car_glass, m.windscreen, m.car_side)},
     **{f.__name__: (f,) for f in (m.bus_side, m.twigs, m.bars, m.pickets, m.kerb, m.clouds)},
     "asphalt": (m.asphalt,) * 2,
-    "leaves": tuple(partial(m.leaves, low=low, coverage=share) for low, share in ((3, 0.78), (5, 0.7), (8, 0.66))),
+    "leaves": tuple(partial(m.leaves, low=low, coverage=share) for low, share in ((3, 0.84), (5, 0.78), (8, 0.72))),
     "facade": (m.facade,) * 12,
     "curtain": (m.curtain_wall,) * 3,
     "shop": (m.shopfront,) * 4,

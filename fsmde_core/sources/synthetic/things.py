@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 
@@ -33,9 +35,8 @@ def tree(rng: Generator, height: float, colour: Colour) -> Thing:
     solids = [column((radius, 0.6 * radius), (-0.3, trunk + 0.3 * crown), wood)]
     middle = trunk + 0.75 * crown
     tile = float(rng.uniform(2.0, 4.0))
-    solids.append(
-        ellipsoid((0, 0, middle), (0.72 * crown, 0.72 * crown, 0.78 * (height - middle)), foliage(rng, colour, tile))
-    )
+    heart = replace(foliage(rng, colour, tile), is_cutout=False)
+    solids.append(ellipsoid((0, 0, middle), (0.6 * crown, 0.6 * crown, 0.62 * (height - middle)), heart))
     for _ in range(rng.integers(5, 11)):
         direction = rng.normal(size=3) * (1, 1, 0.7)
         direction /= np.linalg.norm(direction)
