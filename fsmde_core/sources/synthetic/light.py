@@ -22,8 +22,8 @@ class Light:
     """Linear radiance; a white wall in full sun and skylight has about 1.
 
     sun: (3,) unit direction towards it. sun_colour, ambient, zenith, horizon: (3,) radiance. clouds: cover from 0 to 1.
-    haze: metres after which 63 % is haze. Of the cameras: exposure, the mean that they expose for (1 is white); gamma;
-    cast (3,); noise in grey levels; vignette.
+    haze: metres after which 63 % is haze. Of the cameras: exposure, the mean that they expose for (1 is white), and
+    meter, the radiance above which they weigh nothing more; gamma; cast (3,); noise in grey levels; vignette.
     """
 
     sun: Array
@@ -34,6 +34,7 @@ class Light:
     clouds: float
     cloud_shift: tuple[float, float]
     haze: float
+    meter: float
     exposure: float
     gamma: float
     cast: Array
@@ -66,10 +67,9 @@ class Light:
                 "overcast": rng.choice([0.0, 1.0]),
             }.get(kind, 0.5),
             cloud_shift=(float(rng.random()), float(rng.random())),
-            haze=float(np.exp(rng.uniform(np.log(350), np.log(5000))))
-            if rng.random() < 0.9
-            else float(rng.uniform(80, 250)),
-            exposure=float(np.exp(rng.uniform(np.log(0.11), np.log(0.42)))),
+            haze=_draw_haze(rng),
+            meter=float(np.exp(rng.uniform(np.log(0.3), np.log(2.0)))),
+            exposure=float(np.exp(rng.uniform(np.log(0.13), np.log(0.4)))),
             gamma=float(rng.uniform(1.8, 2.5)),
             cast=(1 + rng.normal(0, 0.035, 3)).astype(np.float32),
             noise=float(np.exp(rng.uniform(np.log(0.4), np.log(5.0)))),
@@ -97,13 +97,18 @@ class Light:
         height, width = radiance.shape[:2]
         y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
         fall = 1 - self.vignette * 0.5 * (x**2 + y[:, None] ** 2)
-        gain = self.exposure / max(float(np.minimum(radiance, 2).mean()), 1e-3)
+        gain = self.exposure / max(float(np.minimum(radiance, self.meter).mean()), 1e-3)
         exposed = radiance * (fall[..., None] * (gain * self.cast))
         curve = (255 * _film(np.linspace(0, 1, 4096), self.gamma)).astype(np.float32)
         codes = np.minimum(np.sqrt(np.maximum(exposed, 0) / 4) * 4095, 4095)
         image = curve[(codes + 0.5).astype(np.int32)]
         grain = rng.standard_normal((height, width, 4), dtype=np.float32)
         return np.clip(image + self.noise * (grain[..., :1] + 0.6 * grain[..., 1:]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _draw_haze(rng: Generator) -> float:
+    low, high = ((900, 9000), (300, 900), (80, 300))[rng.choice(3, p=[0.78, 0.16, 0.06])]
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _film(code: NDArray, gamma: float) -> NDArray:

@@ -13,7 +13,7 @@ from fsmde_core.sources.synthetic.light import Light
 from fsmde_core.sources.synthetic.raycast import Hits, PinholeRays, cast
 from fsmde_core.sources.synthetic.shadows import ShadowMap
 from fsmde_core.sources.synthetic.street import Course
-from fsmde_core.sources.synthetic.textures import INDEX, atlas
+from fsmde_core.sources.synthetic.textures import HAS_HOLES, INDEX, atlas
 from fsmde_core.sources.synthetic.world import World
 
 Array = NDArray[np.float32]
@@ -75,8 +75,7 @@ class Stage:
         height = points[:, 2] - self.course.height(s).astype(np.float32) if len(self.course.knots) > 2 else points[:, 2]
         lit = self._light(normal, points, height, face)
         radiance = albedo * lit
-        gloss = np.where(world.cutout[world.solid[face]], 0, texel[:, 3])
-        gloss[ground] = 0
+        gloss = np.where(HAS_HOLES[texture], 0, texel[:, 3])
         self._reflect(radiance, gloss, normal, view, cosine)
         fade = np.exp(-depth / np.float32(light.haze))[:, None]
         return radiance * fade + 0.8 * light.horizon * (1 - fade)

@@ -35,6 +35,10 @@ MAKERS = {
 INDEX = {name: i for i, name in enumerate(MAKERS)}
 
 
+HAS_HOLES = np.array([name.startswith(("leaves", "twigs", "bars", "pickets")) for name in MAKERS])
+"""(textures,) bool: the fourth channel is coverage, not gloss."""
+
+
 def variant(name: str, rng: Generator) -> str:
     """One of the variants of a texture."""
     return f"{name}{rng.integers(len(VARIANTS[name]))}"
