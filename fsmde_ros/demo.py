@@ -1,223 +1,37 @@
-"""The whole path on one machine: the real node over real DDS, a recording played into it, and what came out of it."""
+"""The demo: a recording played into the node, and the pictures, bag and summary that it leaves behind."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsmde_core.errors import FsmdeError
-from fsmde_core.frames import Frame
-from fsmde_core.playback import Pace, Reel, cues
-from fsmde_core.recording import TRANSFORMS, Message, MessageEncoder
-from fsmde_core.rig import Rig, save_rig
-from fsmde_core.sources.base import IndexedSource, Source
-from fsmde_ros.demo_node import NodeProcess
-from fsmde_ros.demo_record import Collector, percentiles
-from fsmde_ros.demo_report import Sent, write_report
-from fsmde_ros.player import Player, PlayerSettings
-from fsmde_ros.session import ros_node
+from fsmde_core.sources.base import Source
+from fsmde_ros.demo_report import write_report
+from fsmde_ros.live import LiveRun, LiveSettings, run_live
 from fsmde_ros.versions import package_versions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-START_SECONDS = 90
-READ_SECONDS = 15
-WARM_UP_SECONDS = 1.0  # peers find each other, buffers are made; not measured
-KEEP_SECONDS = 2.0
-MAX_PRELOAD_BYTES = 2 << 30
 
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """seconds: how long the recording is played. rate: sets per second. model: None is the shipped student."""
-
-    out: Path
-    seconds: float = 12.0
-    rate: float = 10.0
-    engine: str = "auto"
-    model: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.seconds > 0 and self.rate > 0):
-            raise FsmdeError(f"seconds and rate must be greater than 0, not {self.seconds} and {self.rate}")
-
-
-class LoggingPlayer(Player):
-    """Notes which recorded message went out with which stamp."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.sent: list[Sent] = []
-
-    def publish(self, message: Message, stamp_ns: int) -> None:
-        super().publish(message, stamp_ns)
-        self.sent.append(Sent(message.topic, message.stamp_ns, stamp_ns))
-
-
-def run_demo(recording: Source, settings: DemoSettings, console: Console) -> dict[str, Any]:
-    """Play `recording` into the node and leave pictures, a bag and summary.json in `settings.out`; the summary."""
-    settings.out.mkdir(parents=True, exist_ok=True)
-    # Apart from whatever else runs here and in the network.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    recording = _excerpt(recording, console)
-    encoder = MessageEncoder(recording.rig, compressed=False)
-    live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
-    with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_demo") as ros:
-        parameters = _node_parameters(recording.rig, settings, Path(scratch))
-        player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
-        collector = Collector(ros, recording.rig.names, KEEP_SECONDS)
-        measured = Measured(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
-        try:
-            with (
-                NodeProcess(Path(scratch), parameters, settings.out / "node.log") as node,
-                Reel(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
-            ):
-                _wait_until_ready(console, reel, node, player, collector, recording)
-                _play(console, reel, node, player, measured, settings)
-                time.sleep(0.5)  # the last set is still on its way
-        finally:
-            collector.close()
-    if not measured.timings:
-        raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.tail()}")
-    summary = _summary(recording, measured, collector)
+def run_demo(recording: Source, out: Path, settings: LiveSettings, console: Console) -> dict[str, Any]:
+    """Play `recording` into the node and leave pictures, a bag and summary.json in `out`; returns the summary."""
+    out.mkdir(parents=True, exist_ok=True)
+    run = run_live(recording, settings, out / "node.log", console)
+    summary = _summary(run)
     with console.status("Drawing pictures, writing the bag"):
-        summary["files"] = write_report(settings.out, recording, player.sent, collector.outputs, summary)
-    (settings.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        summary["files"] = write_report(out, run.recording, run.sent, run.outputs, summary)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-class Excerpt(IndexedSource):
-    """The first frames of a recording, in memory."""
-
-    def __init__(self, name: str, frames: list[Frame]) -> None:
-        self.name, self.rig, self._frames = name, frames[0].rig, frames
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def frame(self, index: int) -> Frame:
-        return self._frames[index]
-
-
-def _excerpt(recording: Source, console: Console) -> Excerpt:
-    """So many frames as fit into memory as uncompressed images, and as can be had in READ_SECONDS.
-
-    Decoding and drawing while the demo plays would take the node's cores.
-    """
-    from rich.progress import track
-
-    size = sum(3 * camera.width * camera.height for camera in recording.rig.cameras)
-    free_kib = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    limit = min(MAX_PRELOAD_BYTES, int(free_kib[1]) * 1024 // 4) if free_kib else MAX_PRELOAD_BYTES
-    count = max(1, min(len(recording), limit // size))
-    frames, deadline = [], time.monotonic() + READ_SECONDS
-    reading = recording.frames(0, count)
-    for frame in track(reading, f"Reading {recording.name}", count, console=console, transient=True):
-        frames.append(frame)
-        if time.monotonic() > deadline:
-            break
-    if not frames:
-        raise FsmdeError(f"the recording {recording.name} has no frames")
-    return Excerpt(recording.name, frames)
-
-
-def _node_parameters(rig: Rig, settings: DemoSettings, folder: Path) -> dict[str, Any]:
-    save_rig(rig, folder / "rig.yaml")
+def _summary(run: LiveRun) -> dict[str, Any]:
+    measured, names = run.measured, run.recording.rig.names
+    node = run.statuses["node"].values
+    first = run.recording.rig.cameras[0]
     return {
-        "rig": str(folder / "rig.yaml"),
-        "engine": settings.engine,
-        "model": str(settings.model.resolve()) if settings.model else "",
-    }
-
-
-def _wait_until_ready(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, recording: Source
-) -> None:
-    """The images are in memory and the node has subscribed to them."""
-    with console.status(f"Starting the node, reading {recording.name}") as status:
-        reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
-        status.update("Waiting for the node")
-        deadline = time.monotonic() + START_SECONDS
-        while player.subscribers() < 1:
-            node.check()
-            state = collector.statuses.get("node")
-            if state is not None and state.is_error:
-                raise FsmdeError(f"the node does not start: {state.message}")
-            if time.monotonic() > deadline:
-                raise FsmdeError(f"the node was not ready after {START_SECONDS} s; the end of its log:\n{node.tail()}")
-            time.sleep(0.1)
-        time.sleep(0.5)  # every other topic finds its peer
-
-
-def _play(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, measured: Measured, settings: DemoSettings
-) -> None:
-    """Play the warm-up, then the sets that are measured, with a line per second."""
-    console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
-    warm, every = (max(1, round(seconds * settings.rate)) for seconds in (WARM_UP_SECONDS, 1.0))
-
-    def on_frame(frame: int) -> bool:
-        if frame == warm:
-            measured.begin()
-        elif frame > warm and (frame - warm) % every == 0:
-            node.check()
-            console.print(measured.line((frame - warm) / settings.rate, frame - warm))
-        return frame < warm + measured.played
-
-    player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
-
-
-class Measured:
-    """The figures of the sets played after the warm-up. A set that is not processed with every camera is dropped."""
-
-    def __init__(self, collector: Collector, played: int, cameras: int) -> None:
-        self._collector = collector
-        self._cameras = cameras
-        self._begin_ns = self._told = 0
-        self._before = 0.0
-        self.played = played
-
-    def begin(self) -> None:
-        """From now on sets count."""
-        self._begin_ns, self._before = time.time_ns(), time.monotonic()
-
-    @property
-    def complete(self) -> int:
-        """How many sets were processed with every camera."""
-        return sum(timing["cameras"] == self._cameras for timing in self.timings)
-
-    @property
-    def timings(self) -> list[dict[str, float]]:
-        return [timing for timing in self._collector.timings() if timing["stamp_ns"] >= self._begin_ns]
-
-    def line(self, seconds: float, played: int) -> str:
-        """One line on what came since the last one."""
-        timings, now = self.timings, time.monotonic()
-        new = timings[self._told :]
-        rate = len(new) / (now - self._before)
-        self._told, self._before = len(timings), now
-        p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
-        latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
-        dropped = max(0, played - self.complete - 1)  # the newest set is on its way
-        return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
-
-
-def _summary(recording: Source, measured: Measured, collector: Collector) -> dict[str, Any]:
-    timings, names = measured.timings, recording.rig.names
-    span = timings[-1]["received_s"] - timings[0]["received_s"]
-    stages = [key for key in timings[0] if key.endswith("_ms") and key not in ("end_to_end_ms", "skew_ms")]
-    node = collector.statuses["node"].values
-    first = recording.rig.cameras[0]
-    return {
-        "recording": recording.name,
+        "recording": run.recording.name,
         "input": f"{len(names)} x {first.width}x{first.height} rgb8",
         "cameras": list(names),
         "engine": node["engine"],
@@ -226,11 +40,11 @@ def _summary(recording: Source, measured: Measured, collector: Collector) -> dic
         "model_input": node["model_input"],
         "played_sets": measured.played,
         "complete_sets": measured.complete,
-        "partial_sets": len(timings) - measured.complete,
+        "partial_sets": len(measured.timings) - measured.complete,
         "dropped_sets": measured.played - measured.complete,
-        "sets_per_s": round((len(timings) - 1) / span, 2) if span > 0 else 0.0,
-        "end_to_end_ms": percentiles(timings, "end_to_end_ms", (50, 95, 99)),
-        "stages_ms": {key.removesuffix("_ms"): percentiles(timings, key, (50,))["p50"] for key in stages},
-        "since_start": collector.statuses["output"].values,
+        "sets_per_s": measured.sets_per_s,
+        "end_to_end_ms": measured.end_to_end(),
+        "stages_ms": measured.stage_medians(),
+        "since_start": run.statuses["output"].values,
         "versions": package_versions(),
     }

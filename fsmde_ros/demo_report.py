@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,7 @@ from fsmde_core.frames import CameraImage
 from fsmde_core.pictures import birds_eye, surround_sheet
 from fsmde_core.recording import CLOUD, IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
 from fsmde_core.sources.base import Source
-
-
-class Sent(NamedTuple):
-    """A message that was played: its topic, the recorded stamp and the one it went out with."""
-
-    topic: str
-    recorded_ns: int
-    live_ns: int
+from fsmde_ros.live import Sent
 
 
 def write_report(

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -22,16 +23,17 @@ from rich.console import Console
 from fsmde_core.errors import FsmdeError
 from fsmde_core.recording import CLOUD, BagWriter, Message, MessageEncoder, typestore
 from fsmde_core.sources.rosbag import RosbagSource
-from fsmde_ros.demo import DemoSettings, run_demo
-from fsmde_ros.demo_node import NodeProcess
+from fsmde_ros.demo import run_demo
 from fsmde_ros.demo_report import cloud_points
+from fsmde_ros.live import LiveSettings
+from fsmde_ros.node_process import NodeProcess
 from small_rig import SmallRig
 
 
 def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) -> None:
     text = io.StringIO()
-    settings = DemoSettings(tmp_path / "demo", seconds=2.5, model=tiny_model, engine="onnxruntime")
-    summary = run_demo(SmallRig(20), settings, Console(file=text, width=120))
+    settings = LiveSettings(seconds=2.5, model=tiny_model, engine="onnxruntime", keep_s=2)
+    summary = run_demo(SmallRig(20), tmp_path / "demo", settings, Console(file=text, width=120))
     assert summary["engine"] == "onnxruntime"
     assert summary["played_sets"] == 25
     assert summary["complete_sets"] + summary["dropped_sets"] == 25
@@ -40,23 +42,23 @@ def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) 
     assert 5 < summary["sets_per_s"] < 12
     assert 0 < summary["end_to_end_ms"]["p50"] <= summary["end_to_end_ms"]["p95"] <= summary["end_to_end_ms"]["p99"]
     assert len([line for line in text.getvalue().splitlines() if " sets/s " in line]) == 2
-    assert json.loads((settings.out / "summary.json").read_text()) == summary
+    assert json.loads((tmp_path / "demo" / "summary.json").read_text()) == summary
     for name in ("sheet.png", "birds_eye.png"):
-        picture = cv2.imread(str(settings.out / name))
+        picture = cv2.imread(str(tmp_path / "demo" / name))
         assert min(picture.shape[:2]) > 500
         assert picture.std() > 5
-    bag = RosbagSource(settings.out / "recording")
+    bag = RosbagSource(tmp_path / "demo" / "recording")
     assert set(bag.rig.names) == set(SmallRig().rig.names)
     assert 12 <= len(bag) <= 25  # two seconds
 
 
 def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model: Path) -> None:
-    settings = DemoSettings(tmp_path / "demo", seconds=1, model=tiny_model, engine="onnxruntime")
-    run_demo(SmallRig(4), settings, Console(file=io.StringIO()))
+    settings = LiveSettings(seconds=1, model=tiny_model, engine="onnxruntime", keep_s=2)
+    run_demo(SmallRig(4), tmp_path / "demo", settings, Console(file=io.StringIO()))
     from rosbags.highlevel import AnyReader
 
     stamps: dict[str, set[int]] = {}
-    with AnyReader([settings.out / "recording"]) as reader:
+    with AnyReader([tmp_path / "demo" / "recording"]) as reader:
         for connection, stamp, _ in reader.messages():
             stamps.setdefault(connection.topic, set()).add(stamp)
     for name in SmallRig().rig.names:
@@ -66,9 +68,9 @@ def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model
 
 
 def test_node_that_dies_says_why(tmp_path: Path) -> None:
-    settings = DemoSettings(tmp_path / "demo", model=tmp_path / "none.onnx")
+    settings = LiveSettings(model=tmp_path / "none.onnx")
     with pytest.raises(FsmdeError, match=r"none\.onnx"):
-        run_demo(SmallRig(4), settings, Console(file=io.StringIO()))
+        run_demo(SmallRig(4), tmp_path / "demo", settings, Console(file=io.StringIO()))
 
 
 def test_child_is_gone_after_an_error(tmp_path: Path, tiny_model: Path) -> None:
@@ -97,6 +99,23 @@ def test_ctrl_c_ends_the_demo_and_its_node(tmp_path: Path, tiny_model: Path) -> 
     assert not _processes_that_name(tmp_path / "tmp")
 
 
+def test_node_does_not_outlive_a_killed_demo(tmp_path: Path, tiny_model: Path) -> None:
+    parameters = {"model": str(tiny_model), "rig": "nuscenes"}
+    code = (
+        "import sys, time; from pathlib import Path; from fsmde_ros.node_process import NodeProcess\n"
+        f"with NodeProcess(Path({str(tmp_path)!r}), {parameters!r}, Path({str(tmp_path / 'log')!r})):\n"
+        "    print('started', flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"started\n"
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while _processes_that_name(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def _processes_that_name(path: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
@@ -106,9 +125,9 @@ def _processes_that_name(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"rate": -1.0}])
-def test_settings_must_be_positive(tmp_path: Path, wrong: dict[str, float]) -> None:
+def test_settings_must_be_positive(wrong: dict[str, float]) -> None:
     with pytest.raises(FsmdeError, match="greater than 0"):
-        DemoSettings(tmp_path, **wrong)
+        LiveSettings(**wrong)
 
 
 def test_cloud_points_reads_position_and_packed_colour() -> None:

@@ -44,9 +44,8 @@ def test_arguments_stand_for_parameters_that_exist() -> None:
 
 @has_launch
 def test_the_description_and_the_node_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-
     from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 
     monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
     entities = run_path(str(LAUNCH_FILE))["generate_launch_description"]().entities

@@ -8,6 +8,7 @@ import typer
 
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.bag import bag
+from fsmde_ros.cli.bench import bench
 from fsmde_ros.cli.demo import demo
 from fsmde_ros.cli.evaluate import evaluate
 from fsmde_ros.cli.export import export
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, play, bag, evaluate, export, info):
+for command in (demo, play, bag, evaluate, bench, export, info):
     app.command()(command)
 
 

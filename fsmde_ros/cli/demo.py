@@ -9,6 +9,9 @@ import typer
 
 from fsmde_ros.cli.options import RootOption, SourceOption
 
+# Length of the bag and of the choice of pictures.
+KEEP_SECONDS = 2.0
+
 
 def demo(
     source: SourceOption = None,
@@ -23,11 +26,12 @@ def demo(
     from rich.console import Console
 
     from fsmde_ros.cli.recordings import open_recording
-    from fsmde_ros.demo import DemoSettings, run_demo
+    from fsmde_ros.demo import run_demo
+    from fsmde_ros.live import LiveSettings
 
     console = Console(highlight=False)
-    settings = DemoSettings(out, seconds, rate, engine, model)
-    summary = run_demo(open_recording(source, root), settings, console)
+    settings = LiveSettings(seconds, rate, engine, model, keep_s=KEEP_SECONDS)
+    summary = run_demo(open_recording(source, root), out, settings, console)
     latency = summary["end_to_end_ms"]
     console.print(
         f"\n[bold]{summary['sets_per_s']:.1f} sets of {len(summary['cameras'])} images per second[/], "

@@ -7,6 +7,7 @@ Speed does not depend on the weights, so random ones do: no download, no licence
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,18 +26,18 @@ ARCHITECTURES = {
 def build(size: str = "small") -> DepthAnythingForDepthEstimation:
     """Depth Anything V2 `size` (small, base, large) with random weights, in evaluation mode."""
     hidden, heads, layers, taps, neck, fusion = ARCHITECTURES[size]
-    backbone = Dinov2Config(
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        image_size=518,
-        patch_size=PATCH,
-        out_indices=taps,
-        apply_layernorm=True,
-        reshape_hidden_states=False,
-    )
+    backbone: dict[str, Any] = {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "image_size": 518,
+        "patch_size": PATCH,
+        "out_indices": taps,
+        "apply_layernorm": True,
+        "reshape_hidden_states": False,
+    }
     config = DepthAnythingConfig(
-        backbone_config=backbone,
+        backbone_config=Dinov2Config(**backbone),
         patch_size=PATCH,
         reassemble_hidden_size=hidden,
         neck_hidden_sizes=neck,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -18,6 +19,12 @@ from fsmde_core.errors import FsmdeError
 NODE_NAME = "surround_depth"
 LOG_LINES = 8
 STOP_SECONDS = 10
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def _end_with_parent() -> None:
+    """Linux: the child gets SIGTERM when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class NodeProcess:
@@ -35,7 +42,12 @@ class NodeProcess:
         with self._log.open("wb") as log:
             # A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends the node.
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=dict(os.environ)
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=dict(os.environ),
+                preexec_fn=_end_with_parent,
             )
         return self
 

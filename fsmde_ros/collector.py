@@ -1,4 +1,4 @@
-"""What the demo's node says: its timings as they come, and the last seconds of its output for the bag and pictures."""
+"""What the node says: its timings as they come, and the last seconds of its output for bags and pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fsmde_core.recording import CAMERA_INFO, CLOUD, IMAGE, Message, header_stamp_ns
-from fsmde_ros.demo_node import NODE_NAME
+from fsmde_ros.node_process import NODE_NAME
 
 DIAGNOSTIC_ERROR = b"\x02"  # diagnostic_msgs/DiagnosticStatus.ERROR
 
