@@ -70,7 +70,7 @@ def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:
     return {
         "teacher": f"{TEACHER}, {width}x{height}, {runtime}",
         "student": f"{student.path.name}, {student.width}x{student.height}, {runtime}",
-        "teacher_ms": round(teacher_ms, 1),
-        "student_ms": round(student_ms, 1),
+        "teacher_ms": round(teacher_ms, 2),
+        "student_ms": round(student_ms, 2),
         "ratio": round(teacher_ms / student_ms, 2),
     }

@@ -68,7 +68,7 @@ def export_onnx(path: Path, batch: int, height: int, width: int, size: str = "sm
     example = torch.zeros(batch, 3, height, width)
     with torch.no_grad():
         torch.onnx.export(
-            _DepthOnly(build(size)),
+            _DepthOnly(build(size)).eval(),
             (example,),
             path,
             input_names=["pixel_values"],
