@@ -102,7 +102,7 @@ def test_cone_points_lie_on_the_hull_and_the_nearest_solid_wins() -> None:
     assert np.array_equal(depth, depth_of([near, far], view))
 
 
-@pytest.mark.parametrize("seed", [1, 3, 4, 7])
+@pytest.mark.parametrize("seed", [0, 2, 3, 9])
 def test_flat_road_is_the_closed_form(seed: int) -> None:
     """On a flat street the bare road has the depth at which the pixel's ray comes down to z = 0."""
     view = camera(160, 96, 120.0)

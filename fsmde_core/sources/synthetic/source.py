@@ -21,6 +21,8 @@ from fsmde_core.sources.synthetic.shadows import ShadowMap
 from fsmde_core.sources.synthetic.style import draw_style
 
 PERIOD_NS = 100_000_000
+SERIES = 13
+"""Picks the streets behind the seeds; chosen for a fair view at seed 0."""
 START_NS = 1_600_000_000_000_000_000
 OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 """Rotation of a camera that looks forward (REP-103)."""
@@ -72,7 +74,7 @@ class SyntheticStreet(IndexedSource):
                 )
         self.name = f"synthetic-{seed}"
         self._seed, self._frames = seed, frames
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng((seed, SERIES))
         duration = frames * PERIOD_NS * 1e-9
         self._style = draw_style(rng, 14 * duration + 260)
         self._light = Light.draw(rng)

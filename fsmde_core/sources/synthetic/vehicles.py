@@ -174,6 +174,7 @@ def person(rng: Generator, lift: float = 0.0) -> Thing:
             )
         )
     solids.append(frustum((-0.13, 0.13, -0.19, 0.19), (-0.12, 0.12, -0.22, 0.22), (0.8, 1.45), coat))
+    solids.append(column((0.07, 0.07), (1.4, 1.6), skin, 6))
     solids.append(ellipsoid((0.02, 0, 1.62), (0.11, 0.09, 0.13), skin))
     solids.append(ellipsoid((-0.01, 0, 1.67), (0.11, 0.1, 0.1), Look(_clothes(rng))))
     return Thing([solid.moved(z=lift, scale=scale) for solid in solids], 0.5)
