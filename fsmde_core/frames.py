@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.encodings import decode_compressed, to_rgb
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import Matrix
 from fsmde_core.rig import Rig
@@ -29,11 +29,11 @@ class CameraImage:
         """(H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
         if self.pixels is not None:
             return self.pixels
-        data = np.frombuffer(self.encoded or b"", dtype=np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if bgr is None:
-            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns does not decode ({data.size} bytes)")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        try:
+            image = decode_compressed(self.encoded or b"", "jpeg")
+        except FsmdeError as error:
+            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
+        return to_rgb(image.pixels(), image.encoding)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,9 @@ from fsmde_core.rig import Camera, Rig
 class SurroundDepth:
     """Depth of one set of images. names and cameras follow the ring; cameras are rectified, at the depth's size.
 
-    rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres. The arrays are buffers of the
-    pipeline: valid until its next `run`. stage_ms: milliseconds of `preprocess` and `infer`.
+    rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN where a rectified
+    pixel looks past the edge of its image. The arrays are buffers of the pipeline: valid until its next `run`.
+    stage_ms: milliseconds of `preprocess` and `infer`.
     """
 
     names: tuple[str, ...]
@@ -43,10 +44,13 @@ class Pipeline:
         self.preprocessor = preprocessor
 
     def warm_up(self, cameras: int) -> None:
-        """Run once on black images: engines compile or allocate for a number of cameras when they first meet it."""
+        """Run on 1 to `cameras` black images: engines compile or allocate for a number of cameras when they first meet
+        it, and that must not happen in the moment in which a camera drops out.
+        """
         info = self.engine.info
-        images = np.zeros((cameras, info.height, info.width, 3), np.uint8)
-        self.engine.infer(images, np.full(cameras, info.focal_canonical, np.float32))
+        for count in range(1, cameras + 1):
+            images = np.zeros((count, info.height, info.width, 3), np.uint8)
+            self.engine.infer(images, np.full(count, info.focal_canonical, np.float32))
 
     def run(self, images: Mapping[str, RawImage], rig: Rig) -> SurroundDepth:
         """Depth of the cameras in `images`; raises FsmdeError for images that do not belong to `rig`."""
@@ -54,9 +58,10 @@ class Pipeline:
         batch = self.preprocessor.run(images, rig)
         prepared = time.perf_counter()
         result = self.engine.infer(batch.rgb, batch.focal)
+        depth = result.depth if batch.outside is None else np.where(batch.outside, np.float32("nan"), result.depth)
         inferred = time.perf_counter()
         stage_ms = {"preprocess": 1e3 * (prepared - start), "infer": 1e3 * (inferred - prepared)}
-        return SurroundDepth(batch.names, batch.cameras, batch.rgb, result.depth, result.sigma, stage_ms)
+        return SurroundDepth(batch.names, batch.cameras, batch.rgb, depth, result.sigma, stage_ms)
 
     def close(self) -> None:
         """Release the engine and the worker threads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,25 +22,34 @@ class ImageBatch:
     """The network's input. names and cameras follow the ring; cameras are rectified and at the network's size.
 
     rgb: (N, H, W, 3) uint8, the preprocessor's own buffer: valid until its next `run`. focal: (N,) float32 pixels.
+    outside: (N, H, W) bool, pixels that look past the edge of their image (some lenses, once undistorted, leave such
+    corners); None where there are none.
     """
 
     names: tuple[str, ...]
     cameras: tuple[Camera, ...]
     rgb: NDArray[np.uint8]
     focal: NDArray[np.float32]
+    outside: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Rectification:
-    """How one camera's pixels reach the target: `halvings` by 2x2 averages, one remap to `supersample` times the
-    target, and a last average. Averaging before and after the remap is what keeps a strong reduction free of aliasing;
-    against a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear remap alone 3 to 8.
+    """How one camera's pixels reach the target: `halvings` by 2x2 averages, one bilinear step to the size `grid`, which
+    is `supersample` times the target, and a last average. Averaging before and after the bilinear step is what keeps a
+    strong reduction free of aliasing; against a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear
+    remap alone 3 to 8.
+
+    maps: OpenCV's fixed-point maps; None where a resize does the same faster: without distortion, when no halving
+    cuts off an odd row or column.
+    outside: (H, W) bool at the target's size, None where every pixel lies in the image.
     """
 
     halvings: int
     supersample: int
-    map_xy: NDArray[np.int16]
-    map_fraction: NDArray[np.uint16]
+    grid: tuple[int, int]
+    maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None
+    outside: NDArray[np.bool_] | None
 
 
 @lru_cache(maxsize=32)
@@ -54,14 +63,18 @@ def _rectification(
     while factor >= 2 * 2 ** (halvings + 1):
         halvings += 1
     grid = (supersample * target_width, supersample * target_height)
+    if not any(np.frombuffer(D)) and width % 2**halvings == height % 2**halvings == 0:
+        return Rectification(halvings, supersample, grid, None, None)
     grid_K = _scaled(np.frombuffer(target_K).reshape(3, 3), supersample)
-    intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
     undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
+    intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
     coefficients = distortion if distortion.size else np.zeros(4)
     x, y = undistort(intrinsics, coefficients, np.eye(3), grid_K, grid, cv2.CV_32FC1)
-    reduction = 2**halvings
-    x, y = ((axis + 0.5) / reduction - 0.5 for axis in (x, y))
-    return Rectification(halvings, supersample, *cv2.convertMaps(x, y, cv2.CV_16SC2))  # type: ignore[arg-type]
+    beyond = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+    outside = beyond.reshape(target_height, supersample, target_width, supersample).any((1, 3))
+    x, y = ((axis + 0.5) / 2**halvings - 0.5 for axis in (x, y))
+    maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+    return Rectification(halvings, supersample, grid, maps, outside if outside.any() else None)  # type: ignore[arg-type]
 
 
 def _scaled(K: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
@@ -79,9 +92,9 @@ def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _rectify(pixels: NDArray[np.uint8], camera: Camera, target: Camera) -> NDArray[np.uint8]:
-    """(H, W[, C]) uint8 pixels of `camera` as seen by the rectified camera `target`; the channels stay as they are."""
-    how = _rectification(
+def _way(camera: Camera, target: Camera) -> Rectification:
+    """From `camera` to the rectified camera `target`; cached by calibration."""
+    return _rectification(
         camera.distortion_model,
         camera.K.tobytes(),
         camera.D.tobytes(),
@@ -89,10 +102,18 @@ def _rectify(pixels: NDArray[np.uint8], camera: Camera, target: Camera) -> NDArr
         (target.width, target.height),
         target.K.tobytes(),
     )
-    for _ in range(how.halvings):
+
+
+def _rectify(pixels: NDArray[np.uint8], camera: Camera, target: Camera) -> NDArray[np.uint8]:
+    """(H, W[, C]) uint8 pixels of `camera` as seen by the rectified camera `target`; the channels stay as they are."""
+    way = _way(camera, target)
+    for _ in range(way.halvings):
         pixels = _halve(pixels)
-    pixels = cv2.remap(pixels, how.map_xy, how.map_fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    return _halve(pixels) if how.supersample == 2 else pixels
+    if way.maps is None:
+        pixels = cv2.resize(pixels, way.grid, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    else:
+        pixels = cv2.remap(pixels, *way.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return _halve(pixels) if way.supersample == 2 else pixels
 
 
 def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: int) -> NDArray[np.uint8]:
@@ -121,7 +142,7 @@ def _rectify_image(
 class Preprocessor:
     """Turns one set of camera images into the network's batch, cameras in parallel.
 
-    width, height: the network's input size in pixels. threads: 0 takes one per CPU core.
+    width, height: the network's input size in pixels. threads: 0 takes one per CPU core that this process may use.
     The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones.
     """
 
@@ -130,7 +151,7 @@ class Preprocessor:
             raise FsmdeError(f"network input of {width}x{height} must be at least 1x1 pixels")
         self._size = (width, height)
         self._rgb = np.zeros((0, height, width, 3), np.uint8)
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="preprocess")
+        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="preprocess")
         self._targets: dict[str, tuple[Camera, Camera]] = {}
 
     def run(self, images: Mapping[str, RawImage], rig: Rig) -> ImageBatch:
@@ -154,7 +175,7 @@ class Preprocessor:
         for job in jobs:
             job.result()
         focal = np.array([target.fx for target in targets], np.float32)
-        return ImageBatch(tuple(c.name for c in cameras), targets, rgb, focal)
+        return ImageBatch(tuple(c.name for c in cameras), targets, rgb, focal, _outside(cameras, targets))
 
     def _target(self, camera: Camera) -> Camera:
         """The rectified camera; the same object as long as `camera` is the same object."""
@@ -167,3 +188,12 @@ class Preprocessor:
     def close(self) -> None:
         """Stop the worker threads."""
         self._pool.shutdown()
+
+
+def _outside(cameras: Sequence[Camera], targets: Sequence[Camera]) -> NDArray[np.bool_] | None:
+    """(N, H, W) of `ImageBatch`."""
+    masks = [_way(camera, target).outside for camera, target in zip(cameras, targets, strict=True)]
+    if all(mask is None for mask in masks):
+        return None
+    nowhere = np.zeros((targets[0].height, targets[0].width), bool)
+    return np.stack([nowhere if mask is None else mask for mask in masks])

@@ -41,7 +41,7 @@ def bench_live(recording: Source, settings: LiveSettings, console: Console) -> d
         "device": node["device"],
         "model": Path(node["model"]).name,
         "model_input": node["model_input"],
-        "threads": settings.threads or os.cpu_count(),
+        "threads": settings.threads or len(os.sched_getaffinity(0)),
         "stages_ms": measured.stage_medians(),
         "end_to_end_ms": measured.end_to_end(),
         "overhead_ms": round(float(np.median(overheads)), 1),
@@ -61,7 +61,7 @@ def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:
         raise FsmdeError(
             f"the teacher needs PyTorch and transformers ({error}); pip install 'fsmde_ros[train]'"
         ) from error
-    engine = load_engine(settings.engine, settings.model or default_model_path(), settings.threads)
+    engine = load_engine(settings.engine, settings.model or default_model_path(), settings.threads, cameras)
     student, runtime = engine.info, f"{engine.name} {engine.precision}"
     height, width = input_size(student.height, student.width)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -38,6 +39,7 @@ from fsmde_ros.worker import Worker
 
 PERIOD_S = 1.0  # of diagnostics
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SOURCE_LINE = re.compile(r", at \S+:\d+")  # where in its own sources rcl found an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ class SurroundDepth(LifecycleNode):
             mounts = TransformMounts(self, calibration) if setup.use_tf else None
             if mounts is not None:
                 stack.callback(mounts.close)
-            engine = load_engine(setup.engine, setup.model, setup.threads)
+            engine = load_engine(setup.engine, setup.model, setup.threads, len(setup.rig.cameras))
             size = (engine.info.width, engine.info.height)
             pipeline = Pipeline(engine, Preprocessor(*size, setup.threads))
             stack.callback(pipeline.close)
@@ -161,6 +163,7 @@ class SurroundDepth(LifecycleNode):
                 live=lambda: self._live,
                 missing=lambda: mounts.missing if mounts is not None else {},
                 min_cameras=setup.sync.min_cameras,
+                threads=setup.threads,
             )
             stack.callback(worker.close)
             inputs = SurroundSubscriber(
@@ -168,7 +171,9 @@ class SurroundDepth(LifecycleNode):
             )
             stack.callback(inputs.close)
             inputs.registerCallback(worker.offer)
-            reporter = diagnostics.Reporter(self.get_name(), health, inputs, loaded.calibration, self.count_publishers)
+            reporter = diagnostics.Reporter(
+                diagnostics.qualified_name(self), health, inputs, loaded.calibration, self.count_publishers
+            )
             self._running = _Running(reporter, stack.pop_all())
 
     def _stop(self) -> None:
@@ -197,18 +202,35 @@ class SurroundDepth(LifecycleNode):
             loaded.mounts.refresh()
         engine = loaded.pipeline.engine if loaded is not None else None
         state = self._state_machine.current_state[1]  # rclpy gives it in no public way
-        statuses = [diagnostics.node_status(self.get_name(), state, self._reason, engine)]
+        statuses = [diagnostics.node_status(diagnostics.qualified_name(self), state, self._reason, engine)]
         if running is not None:
             statuses += running.reporter.statuses(self._live.stale_after_s)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), statuses))
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its parameters cannot be read."""
+    """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its arguments or parameters cannot be read."""
     use_shared_memory_profile()
+    try:
+        _init(args)
+        _run()
+    except (FsmdeError, ParameterException) as error:
+        print(f"surround_depth: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _init(args: list[str] | None) -> None:
     # rclpy's own handler would shut the context down under the executor, which then fails now and then; and a second
-    # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends the loop.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends the loop of `_run`.
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError and UnknownROSArgsError, neither of which rclpy exports
+        reason = " ".join(_SOURCE_LINE.sub("", str(error)).split())
+        raise FsmdeError(f"cannot start with these ROS arguments, correct them or the params file: {reason}") from error
+
+
+def _run() -> None:
     stop = threading.Event()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: stop.set())
@@ -222,16 +244,12 @@ def main(args: list[str] | None = None) -> int:
             node.start()
         while not stop.is_set():
             executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
-    except (FsmdeError, ParameterException) as error:
-        print(f"surround_depth: {error}", file=sys.stderr)
-        return 2
     finally:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
         for number in _SIGNALS:  # Python gives back its handlers, but not these, before the process has ended
             signal.signal(number, signal.SIG_IGN)
-    return 0
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Lying:
         self.closed = False
 
     def infer(self, images: np.ndarray, focal: np.ndarray) -> DepthBatch:
-        truth = reference(self.info)
+        truth = reference(self.info, len(images))
         return DepthBatch(truth.depth * np.float32(self.factor), truth.sigma)
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ def test_describe_has_a_row_per_engine() -> None:
 
 def test_check_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
     info = read_model_info(tiny_model)
-    first, second = check_input(info), check_input(info)
+    first, second = check_input(info, 2), check_input(info, 2)
     np.testing.assert_array_equal(first[0], second[0])
     assert first[0].shape == (2, HEIGHT, WIDTH, 3) and first[0].std() > 20
     assert not np.array_equal(first[0][0], first[0][1])
@@ -225,7 +225,7 @@ def test_check_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
 
 def test_deviation_is_relative_to_depth_and_sigma(tiny_model: Path) -> None:
     info = read_model_info(tiny_model)
-    found = deviation(Lying(info, 1.1), reference(info))
+    found = deviation(Lying(info, 1.1), reference(info, 2))
     # Half of the values are depth, off by a tenth of 1 / 1.1 of the scale; the other half is sigma, exact.
     assert found.p99 == pytest.approx(0.1 / 1.1, rel=1e-3) and found.median <= 0.1
     assert not Deviation(float("nan"), 0.0).within(Deviation(1.0, 1.0))

@@ -79,11 +79,12 @@ def test_truth_at_the_limits_is_left_out_and_predictions_are_clipped_to_them() -
     assert protocol.measure(float32((NAN, 0.05, 80)), float32((1, 1, 1))) is None
 
 
-def test_a_prediction_without_depth_where_it_is_measured_is_an_error() -> None:
+def test_pixels_without_a_prediction_are_not_measured_and_an_image_without_any_is_an_error() -> None:
     protocol = SurroundDepthProtocol()
-    assert protocol.measure(float32((5, NAN)), float32((5, NAN))) is not None
-    with pytest.raises(FsmdeError, match="1 of 2 measured pixels"):
-        protocol.measure(float32((5, 6)), float32((5, NAN)))
+    found = protocol.measure(float32((5, 6, NAN)), float32((4, NAN, 3)))
+    assert found is not None and (found.n, found.abs_rel) == (1, pytest.approx(0.2))
+    with pytest.raises(FsmdeError, match="none of 2 measured pixels"):
+        protocol.measure(float32((5, 6)), float32((NAN, NAN)))
 
 
 def metrics(abs_rel: float, n: int) -> Metrics:
@@ -207,5 +208,5 @@ def test_an_error_of_a_predictor_names_it_and_the_image() -> None:
         def predict(self, frame: Frame) -> Mapping[str, NDArray[np.float32]]:
             return dict.fromkeys(frame.images, np.full((3, 4), NAN, np.float32))
 
-    with pytest.raises(FsmdeError, match="holes, camera 'front' of frame 0: 2 of 2 measured"):
+    with pytest.raises(FsmdeError, match="holes, camera 'front' of frame 0: none of 2 measured"):
         evaluate(Recording(), [Holes()], SurroundDepthProtocol())

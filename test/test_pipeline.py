@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_depth_is_the_models_of_the_rectified_images(pipeline: Pipeline) -> None
         rgb = rectify_rgb(images[camera.name], camera, WIDTH, HEIGHT)
         np.testing.assert_allclose(result.depth[i], (1 + rgb.mean(-1)) * 75 / 100, rtol=1e-5)
     assert set(result.stage_ms) == {"preprocess", "infer"} and min(result.stage_ms.values()) > 0
+
+
+def test_pixels_past_the_edge_of_a_distorted_image_have_no_depth(pipeline: Pipeline) -> None:
+    # Pincushion distortion: the corners of the rectified view lie outside of what the sensor saw.
+    bent = replace(RIG.cameras[0], D=np.array([0.4, 0, 0, 0]))
+    result = pipeline.run({bent.name: grey(10), "left": grey(20)}, Rig((bent, *RIG.cameras[1:])))
+    corner, centre, straight = result.depth[0, 0, 0], result.depth[0, HEIGHT // 2, WIDTH // 2], result.depth[1]
+    assert np.isnan(corner) and centre == pytest.approx(11 * 0.75) and np.isfinite(straight).all()
+    x, y = np.array([0, 0]) - bent.rectified(WIDTH, HEIGHT).K[:2, 2]  # the corner's ray by the radial formula
+    x, y = x / result.cameras[0].fx, y / result.cameras[0].K[1, 1]
+    assert bent.fx * x * (1 + 0.4 * (x * x + y * y)) + bent.K[0, 2] < -0.5
 
 
 def test_missing_cameras_do_not_change_the_others(pipeline: Pipeline) -> None:

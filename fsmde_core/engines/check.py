@@ -15,8 +15,6 @@ from fsmde_core.engines.base import DepthBatch, Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo
 
-CAMERAS = 2
-
 
 @dataclass(frozen=True)
 class Deviation:
@@ -44,16 +42,16 @@ that made 2 % here, without a trend: its AbsRel on lidar changed by 0.0005 at mo
 """
 
 
-def check_input(info: ModelInfo) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The fixed input: two seeded pictures with a sky, a ground, boxes on it and texture, and two focal lengths.
+def check_input(info: ModelInfo, cameras: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The fixed input: seeded pictures with a sky, a ground, boxes on it and texture, and a focal length for each.
 
     On plain noise a network is as unsure as it can be, and small precisions look worse than they are on a road.
     """
     generator = np.random.default_rng(20250615)
-    images = np.empty((CAMERAS, info.height, info.width, 3), np.float32)
+    images = np.empty((cameras, info.height, info.width, 3), np.float32)
     for image in images:
         _draw_street(image, generator)
-    focal = info.focal_canonical * np.array([0.9, 1.2], np.float32)
+    focal = info.focal_canonical * np.linspace(0.9, 1.2, cameras, dtype=np.float32)
     return np.clip(images, 0, 255).astype(np.uint8), focal
 
 
@@ -75,14 +73,14 @@ def _draw_street(image: NDArray[np.float32], generator: np.random.Generator) -> 
         image += cv2.resize(grid, (width, height))
 
 
-def reference(info: ModelInfo) -> DepthBatch:
+def reference(info: ModelInfo, cameras: int) -> DepthBatch:
     """What the model file itself says of the fixed input: ONNX Runtime without graph optimisations, in float32."""
     from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
 
     engine = OnnxRuntimeEngine(info, optimise=False)
-    result = engine.infer(*check_input(info))
+    result = engine.infer(*check_input(info, cameras))
     engine.close()
-    shape = (CAMERAS, info.height, info.width)
+    shape = (cameras, info.height, info.width)
     for name, values in (("depth", result.depth), ("sigma", result.sigma)):
         if values.shape != shape or not np.all(np.isfinite(values)) or values.min() < 0:
             raise FsmdeError(f"model file {info.path}: {name} must be {shape}, finite and not negative; train it anew")
@@ -91,7 +89,7 @@ def reference(info: ModelInfo) -> DepthBatch:
 
 def deviation(engine: Engine, expected: DepthBatch) -> Deviation:
     """How far `engine` is from the reference on the fixed input."""
-    found = engine.infer(*check_input(engine.info))
+    found = engine.infer(*check_input(engine.info, len(expected.depth)))
     if found.depth.shape != expected.depth.shape or found.sigma.shape != expected.sigma.shape:
         return Deviation(float("nan"), float("nan"))
     scale = np.maximum(expected.depth + expected.sigma, 1e-3)

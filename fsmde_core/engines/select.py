@@ -18,10 +18,11 @@ ENGINES = ("openvino", "onnxruntime", "torch")
 log = logging.getLogger(__name__)
 
 
-def load_engine(name: str, model: str | Path, threads: int = 0) -> Engine:
+def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2) -> Engine:
     """Load the ONNX file `model` into engine `name` (or `auto`) and compare it with the reference.
 
-    threads: CPU threads, 0 for the engine's own choice. Raises FsmdeError for a model of another contract, an
+    threads: CPU threads, 0 for the engine's own choice. cameras: size of the compared batch; engines may build a
+    network for each size, so give the one that will serve. Raises FsmdeError for a model of another contract, an
     unknown or absent engine, and an engine that disagrees with the reference; `auto` logs such an engine as an error
     and takes the next.
     """
@@ -30,7 +31,7 @@ def load_engine(name: str, model: str | Path, threads: int = 0) -> Engine:
     if threads < 0:
         raise FsmdeError(f"threads is {threads}, expected 0 (the engine's choice) or more")
     info = read_model_info(model)
-    expected = reference(info)
+    expected = reference(info, cameras)
     if name != "auto":
         return _load_checked(name, info, threads, expected)
     reasons = []

@@ -65,18 +65,18 @@ class SurroundDepthProtocol:
         return depth_map(frame, camera_name)
 
     def measure(self, truth: NDArray[np.float32], prediction: NDArray[np.float32]) -> Metrics | None:
-        """truth (H, W), prediction (h, w) of the same view, metres; FsmdeError where a measured pixel has no depth."""
+        """truth (H, W), prediction (h, w) of the same view, metres; FsmdeError where no measured pixel has a depth."""
         height, width = truth.shape
         if prediction.shape != truth.shape:
             prediction = cv2.resize(prediction, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         valid = (truth > self.min_m) & (truth < self.cap_m)
         if not valid.any():
             return None
-        measured = np.clip(prediction[valid], self.min_m, self.cap_m)
-        without = int(np.isnan(measured).sum())
-        if without:
-            raise FsmdeError(f"{without} of {measured.size} measured pixels have no predicted depth (NaN)")
-        return depth_metrics(truth[valid], measured)
+        # A lens with distortion may leave corners of the rectified view without an image, and so without a prediction.
+        predicted = valid & ~np.isnan(prediction)
+        if not predicted.any():
+            raise FsmdeError(f"none of {np.count_nonzero(valid)} measured pixels has a predicted depth, all are NaN")
+        return depth_metrics(truth[predicted], np.clip(prediction[predicted], self.min_m, self.cap_m))
 
     def summarise(self, images: Mapping[str, Sequence[Metrics]]) -> tuple[dict[str, Metrics], Metrics]:
         """Unweighted means: images of a camera, then cameras."""

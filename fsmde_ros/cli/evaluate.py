@@ -50,7 +50,7 @@ def evaluate(
     span = parse_frames(frames)
     recording = open_recording(source, root)
     rules = make_protocol(protocol, recording.name, cap)
-    loaded = load_engine(engine, model or default_model_path(), threads)
+    loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
     with closing(Pipeline(loaded, Preprocessor(loaded.info.width, loaded.info.height, threads))) as pipeline:
         student = ModelPredictor(pipeline)
         predictors: list[Predictor] = [student, ConstantDepth(), GroundPlane()] if baselines else [student]
