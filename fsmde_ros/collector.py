@@ -90,7 +90,7 @@ class Collector:
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             node, _, part = status.name.partition(": ")
-            if node.strip("/") == NODE_NAME:
+            if node.rpartition("/")[2] == NODE_NAME:
                 values = {entry.key: entry.value for entry in status.values}
                 self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
 

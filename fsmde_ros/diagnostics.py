@@ -7,6 +7,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
 
 from fsmde_core.engines import Engine
 from fsmde_ros.calibration import Calibration
@@ -39,6 +40,11 @@ def array(stamp: Time, statuses: Iterable[DiagnosticStatus]) -> DiagnosticArray:
     return message
 
 
+def qualified_name(node: Node) -> str:
+    """The node's name in its statuses: with the namespace, so that two nodes differ, without the leading slash."""
+    return node.get_fully_qualified_name().lstrip("/")
+
+
 def node_status(name: str, state: str, reason: str, engine: Engine | None) -> DiagnosticStatus:
     """The lifecycle state; `reason` says why the last transition failed, empty when it did not."""
     values: dict[str, Any] = {"state": state}
@@ -53,6 +59,7 @@ def node_status(name: str, state: str, reason: str, engine: Engine | None) -> Di
 class Reporter:
     """Statuses of an active node. Remembers the last report's counts, since only new faults are worth a warning.
 
+    name: the node's, see `qualified_name`.
     count_publishers: of a topic, as the node sees them.
     """
 
@@ -112,6 +119,9 @@ class Reporter:
         values |= {"late": counts.late, "duplicate": counts.duplicate, "off_clock": counts.off_clock}
         values |= {"dropped": counts.dropped, "missing": counts.missing}
         values |= {f"bad_{kind}": count for kind, count in sorted(camera.dropped.items())}
+        lags = [timing.lag_ms[name] for timing in self._health.timings() if name in timing.lag_ms]
+        if lags:
+            values["lag_ms"] = _quantiles(lags)
         if camera.last_fault:
             values["last_fault"] = camera.last_fault
         level, text = self._judge_camera(name, stale_after_s)

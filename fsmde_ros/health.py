@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 
@@ -18,11 +19,15 @@ WARN_PERIOD_S = 5.0
 
 @dataclass(frozen=True)
 class SetTiming:
-    """One processed set. Milliseconds; end_to_end_ms runs from its last image's arrival to its last publication."""
+    """One processed set. Milliseconds; end_to_end_ms runs from its last image's arrival to its last publication.
+
+    lag_ms: of each camera, see `lags_ms`.
+    """
 
     stamp_ns: int
     cameras: tuple[str, ...]
     skew_ms: float
+    lag_ms: dict[str, float]
     stage_ms: dict[str, float]
     end_to_end_ms: float
 
@@ -109,6 +114,12 @@ class Health:
         if now - self._warned.get((camera, kind), -WARN_PERIOD_S) >= WARN_PERIOD_S:
             self._warned[camera, kind] = now
             self._warn(text)
+
+
+def lags_ms(stamps_ns: Mapping[str, int]) -> dict[str, float]:
+    """Milliseconds from a set's median stamp to that of each camera; negative for an earlier one."""
+    centre = median(stamps_ns.values())
+    return {name: (stamp - centre) / 1e6 for name, stamp in stamps_ns.items()}
 
 
 def percentiles(values: list[float]) -> tuple[float, float, float]:

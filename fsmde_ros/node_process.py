@@ -20,11 +20,12 @@ NODE_NAME = "surround_depth"
 LOG_LINES = 8
 STOP_SECONDS = 10
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)  # here, since nothing may be loaded between fork and exec
 
 
 def _end_with_parent() -> None:
     """Linux: the child gets SIGTERM when its parent ends, however that ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class NodeProcess:

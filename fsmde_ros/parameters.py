@@ -84,10 +84,10 @@ PARAMETERS = (
     Spec("autostart", True, _START, "Configure and activate without being asked."),
     Spec("rig", "", _CONFIGURE, "Rig file with cameras, intrinsics and mounts, or the name of a shipped one."),
     Spec("cameras", [""], _CONFIGURE, "Cameras of the rig in use; an empty name stands for all."),
-    Spec("base_frame", "", _CONFIGURE, "Frame of the fused cloud; empty for the rig's."),
+    Spec("base_frame", "", _CONFIGURE, "Frame of the fused cloud; empty for the rig's. Another needs mounts from /tf."),
     Spec("model", "", _CONFIGURE, "ONNX model file; empty for the shipped student."),
     Spec("engine", "auto", _CONFIGURE, "What runs the model.", choices=("auto", *ENGINES)),
-    Spec("threads", 0, _CONFIGURE, "CPU threads of engine and preprocessing; 0 for their own choice.", (0, 256)),
+    Spec("threads", 0, _CONFIGURE, "CPU threads of engine, preprocessing, decoding; 0 for their own choice.", (0, 256)),
     Spec(
         "image_transport",
         "raw",

@@ -35,7 +35,7 @@ class Setup:
     def read(cls, values: Mapping[str, Any]) -> Setup:
         """Raises FsmdeError for files that are not there or do not fit, and for settings that contradict each other."""
         return cls(
-            rig=_select(load_rig(_rig_path(values["rig"])), values["cameras"], values["base_frame"]),
+            rig=_select(_load_rig(values), values["cameras"]),
             model=Path(values["model"]).expanduser() if values["model"] else default_model_path(),
             engine=values["engine"],
             threads=values["threads"],
@@ -88,7 +88,18 @@ def _rig_path(name: str) -> Path:
     return shipped.get(name, Path(name).expanduser())
 
 
-def _select(rig: Rig, names: list[str], base_frame: str) -> Rig:
+def _load_rig(values: Mapping[str, Any]) -> Rig:
+    rig = load_rig(_rig_path(values["rig"]))
+    base_frame = values["base_frame"] or rig.base_frame
+    if base_frame != rig.base_frame and values["extrinsics_source"] != "tf":
+        raise FsmdeError(
+            f"parameter 'base_frame' is '{base_frame}', but the rig's mounts are in '{rig.base_frame}'; leave it "
+            "empty, or take the mounts from /tf with extrinsics_source 'tf'"
+        )
+    return replace(rig, base_frame=base_frame)
+
+
+def _select(rig: Rig, names: list[str]) -> Rig:
     """The named cameras in the rig's order, all where none is named."""
     wanted = [name for name in names if name]
     for name in wanted:
@@ -97,4 +108,4 @@ def _select(rig: Rig, names: list[str], base_frame: str) -> Rig:
     for camera in cameras:
         if not _TOPIC_NAME.fullmatch(camera.name):
             raise FsmdeError(f"camera '{camera.name}' of the rig: a name of topics takes letters, digits and _ only")
-    return replace(rig, cameras=cameras, base_frame=base_frame or rig.base_frame)
+    return replace(rig, cameras=cameras)

@@ -36,7 +36,6 @@ class TransformMounts:
             try:
                 found = self._buffer.lookup_transform(rig.base_frame, camera.frame_id, Time())
                 self._calibration.place(camera.name, _matrix(found.transform))
-                self.missing.pop(camera.name, None)
             except (self._tf2_ros.TransformException, FsmdeError) as error:
                 if camera.name in self.missing:
                     missing[camera.name] = f"no transform {rig.base_frame} <- {camera.frame_id}: {error}"

@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from fsmde_ros.dds import profile_variable
+
 PACKAGES = ("fsmde_ros", "numpy", "opencv-python-headless", "onnx", "onnxruntime", "openvino", "torch", "rosbags")
 ROS_PACKAGES = ("rclpy", "sensor_msgs", "diagnostic_msgs", "lifecycle_msgs", "tf2_msgs", "message_filters", "cv_bridge")
 
@@ -29,5 +31,5 @@ def ros_packages() -> dict[str, bool]:
 
 def ros_environment() -> dict[str, str]:
     """The environment variables that decide how ROS 2 talks, as they are set here."""
-    names = ("ROS_DISTRO", "ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", "FASTDDS_DEFAULT_PROFILES_FILE")
+    names = ("ROS_DISTRO", "ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", profile_variable())
     return {name: os.environ.get(name, "") for name in names}

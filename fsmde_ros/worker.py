@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -17,7 +18,7 @@ from fsmde_core.synchronizer import ImageSet
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.diagnostics import timing_message
 from fsmde_ros.handover import Handover
-from fsmde_ros.health import Health, SetTiming
+from fsmde_ros.health import Health, SetTiming, lags_ms
 from fsmde_ros.inputs import Received
 from fsmde_ros.outputs import Outputs
 from fsmde_ros.settings import Live
@@ -27,6 +28,7 @@ class Worker:
     """Processes the newest set of images, one at a time.
 
     live: gives the settings in force. missing: per camera without a known mount, the reason; its images are left out.
+    threads: decode images side by side; 0 for one per available CPU.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Worker:
         live: Callable[[], Live],
         missing: Callable[[], dict[str, str]],
         min_cameras: int,
+        threads: int,
     ) -> None:
         self._pipeline = pipeline
         self._calibration = calibration
@@ -48,7 +51,7 @@ class Worker:
         self._min_cameras = min_cameras
         self._packer = CloudPacker(live().cloud_settings)
         self._handover: Handover[ImageSet[Received]] = Handover()
-        self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="decode")
         self._thread = threading.Thread(target=self._run, name="surround_depth")
         self._thread.start()
 
@@ -94,6 +97,7 @@ class Worker:
             stamp_ns=images.stamp_ns,
             cameras=result.names,
             skew_ms=images.skew_ns / 1e6,
+            lag_ms=lags_ms(images.stamps_ns),
             stage_ms={"receive": (started_ns - arrived_ns) / 1e6, **result.stage_ms, **sent_ms},
             end_to_end_ms=(done_ns - arrived_ns) / 1e6,
         )

@@ -10,6 +10,8 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from fsmde_ros.dds import profile_variable
+
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 # An argument that is left empty leaves its parameter to the params file.
@@ -19,25 +21,24 @@ ARGUMENTS = {
     "model": ("", "ONNX model (empty: the params file's)"),
     "engine": ("", "auto, openvino, onnxruntime or torch (empty: the params file's)"),
     "transport": ("", "raw or compressed (empty: the params file's)"),
-    "autostart": ("true", "configure and activate without being asked"),
+    "autostart": ("", "configure and activate without being asked: true or false (empty: the params file's)"),
     "namespace": ("", "namespace of the node and of all camera topics"),
-    "use_sim_time": ("false", "take the time from /clock; set it when a bag is played"),
+    "use_sim_time": ("", "take the time from /clock: true or false (empty: the params file's); true suits a bag"),
     "rviz": ("false", "start RViz with the shipped view"),
     "bag": ("", "rosbag2 to play, with /clock, in a loop"),
 }
 PARAMETER_OF = {"rig": "rig", "model": "model", "engine": "engine", "transport": "image_transport"}
+SWITCHES = ("autostart", "use_sim_time")
 
 
 def nodes(context):
-    """The node with the parameters that were given, and the bag player where a bag was."""
+    """The node with the parameters that were given, RViz on request, and the bag player where a bag was given."""
 
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
     overrides = {PARAMETER_OF[name]: given(name) for name in PARAMETER_OF if given(name)}
-    switches = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in ("autostart", "use_sim_time")
-    }
+    switches = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in SWITCHES if given(name)}
     actions = [
         LifecycleNode(
             package="fsmde_ros",
@@ -47,7 +48,15 @@ def nodes(context):
             parameters=[given("params_file"), {**overrides, **switches}],
             output="screen",
             emulate_tty=True,
-        )
+        ),
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=given("namespace"),
+            arguments=["-d", str(CONFIG / "surround_depth.rviz")],
+            parameters=[{name: switches[name] for name in switches if name == "use_sim_time"}],
+            condition=IfCondition(LaunchConfiguration("rviz")),
+        ),
     ]
     if given("bag"):
         actions.append(ExecuteProcess(cmd=["ros2", "bag", "play", given("bag"), "--clock", "--loop"], output="screen"))
@@ -60,20 +69,7 @@ def generate_launch_description():
         for name, (default, description) in ARGUMENTS.items()
     ]
     # A profile that is set already stays.
-    profile = EnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", default_value=str(CONFIG / "fastdds_shm.xml"))
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", str(CONFIG / "surround_depth.rviz")],
-        parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
+    profile = EnvironmentVariable(profile_variable(), default_value=str(CONFIG / "fastdds_shm.xml"))
     return LaunchDescription(
-        [
-            *arguments,
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
-            OpaqueFunction(function=nodes),
-            rviz,
-        ]
+        [*arguments, SetEnvironmentVariable(profile_variable(), profile), OpaqueFunction(function=nodes)]
     )

@@ -121,14 +121,14 @@ class Stage:
         self.client = Client(self)
         self.nodes: list[SurroundDepth] = []
 
-    def node(self, start: bool = True, **parameters: Any) -> SurroundDepth:
+    def node(self, start: bool = True, namespace: str = "", **parameters: Any) -> SurroundDepth:
         """A node on the ring rig and the tiny model; dots in parameter names are written as two underscores."""
         rig = self._folder / "rig.yaml"
         save_rig(ring_rig(), rig)
         values = {"rig": str(rig), "model": str(self._model), "engine": "onnxruntime", "threads": 1}
         values |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = SurroundDepth(context=self.context, parameter_overrides=overrides)
+        node = SurroundDepth(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.nodes.append(node)
         self.executor.add_node(node)
         if start:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fsmde_ros.dds import PROFILE_VARIABLE, use_shared_memory_profile
+from fsmde_ros.dds import profile_variable, use_shared_memory_profile
 from fsmde_ros.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,36 +42,52 @@ def test_arguments_stand_for_parameters_that_exist() -> None:
     assert {ast.literal_eval(value) for value in literal("PARAMETER_OF").values()} <= names
 
 
+def test_switches_are_parameters_that_stay_to_the_params_file_unless_given() -> None:
+    run = ast.parse(LAUNCH_FILE.read_text())
+    switches = next(s for s in run.body if isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "SWITCHES")
+    for name in ast.literal_eval(switches.value):
+        assert ast.literal_eval(literal("ARGUMENTS")[name])[0] == ""
+    assert "autostart" in {spec.name for spec in PARAMETERS}
+
+
 @has_launch
-def test_the_description_and_the_node_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        ({"rig": "pandaset", "transport": "compressed"}, {"rig": "pandaset", "image_transport": "compressed"}),
+        ({"autostart": "false", "use_sim_time": "true"}, {"autostart": False, "use_sim_time": True}),
+    ],
+)
+def test_the_description_and_the_nodes_it_starts(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str], parameters: dict[str, Any]
+) -> None:
     from launch import LaunchContext
     from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 
-    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    monkeypatch.delenv(profile_variable(), raising=False)
     entities = run_path(str(LAUNCH_FILE))["generate_launch_description"]().entities
     context = LaunchContext()
-    context.launch_configurations.update(rig="pandaset", transport="compressed", bag="some_bag", namespace="car")
+    context.launch_configurations.update(arguments, bag="some_bag", namespace="car")
     actions: list[Any] = []
     for entity in entities:
         if isinstance(entity, DeclareLaunchArgument | SetEnvironmentVariable):
             entity.execute(context)
         elif isinstance(entity, OpaqueFunction):
             actions = entity.execute(context)
-    assert context.environment[PROFILE_VARIABLE] == str(ROOT / "config" / "fastdds_shm.xml")
-    assert [type(action).__name__ for action in actions] == ["LifecycleNode", "ExecuteProcess"]
-    # The parameters are written to a file when the node starts; its content is what counts.
-    node = actions[0]
+    assert context.environment[profile_variable()] == str(ROOT / "config" / "fastdds_shm.xml")
+    assert [type(action).__name__ for action in actions] == ["LifecycleNode", "Node", "ExecuteProcess"]
+    node, rviz, _ = actions
+    assert _parameters(node, context) == parameters
+    assert _parameters(rviz, context) == {key: value for key, value in parameters.items() if key == "use_sim_time"}
+    assert not rviz.condition.evaluate(context)
+
+
+def _parameters(node: Any, context: Any) -> dict[str, Any]:
+    """What the launch file sets beside the params file: written to a file when the node starts."""
     node._perform_substitutions(context)
-    files = [Path(path) for path, is_file in node._Node__expanded_parameter_arguments if is_file]
-    written = yaml.safe_load(files[-1].read_text())
-    parameters = next(iter(written.values()))["ros__parameters"]
-    assert parameters == {
-        "rig": "pandaset",
-        "image_transport": "compressed",
-        "autostart": True,
-        "use_sim_time": False,
-    }
-    assert files[0] == ROOT / "config" / "surround_depth.yaml"
+    files = [Path(path) for path, is_file in node._Node__expanded_parameter_arguments or [] if is_file]
+    written = [yaml.safe_load(file.read_text()) for file in files if file.parent != ROOT / "config"]
+    return {key: value for one in written for node in one.values() for key, value in node["ros__parameters"].items()}
 
 
 def test_profile_has_a_segment_and_a_queue_for_a_set_of_images() -> None:
@@ -87,13 +103,28 @@ def test_profile_has_a_segment_and_a_queue_for_a_set_of_images() -> None:
     assert int(queue) >= 6 * image / 64_000
 
 
-def test_profile_is_chosen_unless_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+@pytest.mark.parametrize(
+    ("distribution", "variable"),
+    [
+        *((name, "FASTRTPS_DEFAULT_PROFILES_FILE") for name in ("humble", "iron", "jazzy")),
+        *((name, "FASTDDS_DEFAULT_PROFILES_FILE") for name in ("kilted", "rolling", None)),
+    ],
+)
+def test_profile_is_chosen_unless_one_is_set(
+    monkeypatch: pytest.MonkeyPatch, distribution: str | None, variable: str
+) -> None:
+    for name in ("ROS_DISTRO", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "")  # so that the variable is put back in the end
+        monkeypatch.delenv(name)
+    if distribution is not None:
+        monkeypatch.setenv("ROS_DISTRO", distribution)
     use_shared_memory_profile()
-    assert Path(os.environ[PROFILE_VARIABLE]).name == "fastdds_shm.xml"
-    monkeypatch.setenv(PROFILE_VARIABLE, "/my/own.xml")
+    names = [name for name in os.environ if name.endswith("_DEFAULT_PROFILES_FILE")]
+    assert names == [variable]
+    assert Path(os.environ[variable]).name == "fastdds_shm.xml"
+    monkeypatch.setenv(variable, "/my/own.xml")
     use_shared_memory_profile()
-    assert os.environ[PROFILE_VARIABLE] == "/my/own.xml"
+    assert os.environ[variable] == "/my/own.xml"
 
 
 def test_rviz_view_shows_what_the_node_publishes() -> None:
@@ -101,7 +132,8 @@ def test_rviz_view_shows_what_the_node_publishes() -> None:
     displays = document["Visualization Manager"]["Displays"]
     flat = [inner for display in displays for inner in display.get("Displays", [display])]
     topics = {display["Topic"]["Value"] for display in flat if "Topic" in display}
-    assert "/points" in topics
+    assert "points" in topics
+    assert not [topic for topic in topics if topic.startswith("/")], "an absolute topic is blind to the namespace"
     assert len({topic for topic in topics if topic.endswith("/image_raw")}) == 6
     assert len({topic for topic in topics if topic.endswith("/depth/image")}) == 6
     classes = {display["Class"].split("/")[1] for display in flat}
@@ -114,7 +146,7 @@ def test_package_xml_names_its_dependencies() -> None:
     depends = {element.text for element in package if element.tag.endswith("depend")}
     assert depends >= {
         *("rclpy", "sensor_msgs", "sensor_msgs_py", "message_filters", "cv_bridge", "diagnostic_msgs", "tf2_ros"),
-        *("launch", "launch_ros", "python3-numpy", "python3-opencv"),
+        *("launch", "launch_ros", "rviz2", "ros2bag", "rosbag2_storage_mcap", "python3-numpy", "python3-opencv"),
     }
     assert package.findtext("export/build_type") == "ament_python"
     assert package.findtext("license") == "Apache-2.0"

@@ -12,7 +12,7 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
 from fsmde_ros import conversions
-from fsmde_ros.compat import CvBridge
+from fsmde_ros.readers import CvBridge
 from ros_harness import HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
 
 STAMP = 1_700_000_000_000_000_000

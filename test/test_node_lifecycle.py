@@ -18,7 +18,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from fsmde_core.share import find_shared
-from fsmde_ros.dds import PROFILE_VARIABLE
+from fsmde_ros.dds import profile_variable
 from fsmde_ros.node import SurroundDepth
 from fsmde_ros.parameters import PARAMETERS
 from ros_harness import DOMAIN, NAMES, Stage, open_stage, state_of
@@ -209,10 +209,41 @@ def test_parameters_of_the_wrong_type_end_the_process_with_a_sentence(tiny_model
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "Error opening YAML file"), ("a: [1\n b", "Sequences"), ("rig: pandaset", "before ros__parameters")],
+)
+def test_a_params_file_that_cannot_be_read_ends_the_process_with_a_sentence(
+    tiny_model: Path, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    path = tmp_path / "parameters.yaml"
+    if content is not None:
+        path.write_text(content)
+    process = _start_process(tiny_model, tmp_path, "--params-file", str(path))
+    assert process.wait(30) == 2
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("surround_depth: ")
+    assert log.count("\n") == 1
+    assert str(path) in log
+    assert reason in log
+    assert ".c:" not in log
+
+
+def test_namespaces_tell_nodes_apart_in_diagnostics(stage: Stage) -> None:
+    stage.node(start=False)
+    node = stage.node(start=False, namespace="car/rear")
+    assert stage.spin_until(lambda: stage.client.diagnosis("car/rear/surround_depth: node"))
+    assert node.start()
+    assert stage.spin_until(lambda: stage.client.diagnosis("car/rear/surround_depth: camera front"))
+    names = {status.name for array in stage.client.received["/diagnostics"] for status in array.status}
+    assert "surround_depth: node" in names
+    assert not [name for name in names if name.startswith("/")]
+
+
 def _start_process(model: Path, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "fsmde_ros.node", "--ros-args", "-p", f"model:={model}", *arguments]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)}
-    environment.pop(PROFILE_VARIABLE, None)
+    environment.pop(profile_variable(), None)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
 

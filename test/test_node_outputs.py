@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 
-from fsmde_ros.compat import CvBridge, read_points
+from fsmde_ros.readers import CvBridge, read_points
 from ros_harness import FX, HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
 from tiny_model import HEIGHT as NET_HEIGHT
 from tiny_model import WIDTH as NET_WIDTH

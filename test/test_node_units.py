@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 import threading
 import time
@@ -22,10 +23,10 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid
 from fsmde_core.messages import camera_from_info
 from fsmde_core.rig import Rig, save_rig
-from fsmde_ros import compat, conversions
+from fsmde_ros import compat, conversions, readers
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.handover import Handover
-from fsmde_ros.health import Health
+from fsmde_ros.health import Health, lags_ms
 from fsmde_ros.parameters import PARAMETERS
 from fsmde_ros.settings import Setup
 from fsmde_ros.transforms import TransformMounts
@@ -46,7 +47,7 @@ def test_millimetres_by_hand() -> None:
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_depth_images_survive_the_wire(encoding: str) -> None:
     message = conversions.depth_image(HEAD, DEPTH, encoding)
-    back = compat.CvBridge().imgmsg_to_cv2(deserialize_message(serialize_message(message), Image))
+    back = readers.CvBridge().imgmsg_to_cv2(deserialize_message(serialize_message(message), Image))
     np.testing.assert_array_equal(back, conversions.millimetres(DEPTH) if encoding == "16UC1" else DEPTH)
 
 
@@ -69,7 +70,7 @@ def test_cloud_message() -> None:
     cloud = example_cloud()
     assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "sigma"]
     assert cloud.row_step == len(cloud.data) == 48 * cloud.point_step
-    np.testing.assert_allclose(compat.read_points(cloud)["sigma"], np.linspace(0.1, 0.9, 48), rtol=1e-5)
+    np.testing.assert_allclose(readers.read_points(cloud)["sigma"], np.linspace(0.1, 0.9, 48), rtol=1e-5)
 
 
 @pytest.mark.skipif(not find_spec("sensor_msgs_py"), reason="sensor_msgs_py comes with a ROS distribution only")
@@ -77,19 +78,19 @@ def test_stand_in_read_points_agrees_with_the_real_one() -> None:
     from sensor_msgs_py.point_cloud2 import read_points
 
     real = read_points(example_cloud())
-    stand_in = compat.stand_in_read_points(example_cloud())
+    stand_in = readers.stand_in_read_points(example_cloud())
     assert real.dtype.names == stand_in.dtype.names
     for name in real.dtype.names:
         np.testing.assert_array_equal(real[name], stand_in[name])
 
 
-@pytest.mark.skipif(compat.CvBridge is compat.StandInCvBridge, reason="cv_bridge comes with a ROS distribution only")
+@pytest.mark.skipif(readers.CvBridge is readers.StandInCvBridge, reason="cv_bridge comes with a ROS distribution only")
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_depth_images_and_stand_in_agree_with_the_real_cv_bridge(encoding: str) -> None:
-    real = compat.CvBridge()
+    real = readers.CvBridge()
     ours = conversions.depth_image(HEAD, DEPTH, encoding)
     pixels = real.imgmsg_to_cv2(ours)
-    np.testing.assert_array_equal(pixels, compat.StandInCvBridge().imgmsg_to_cv2(ours))
+    np.testing.assert_array_equal(pixels, readers.StandInCvBridge().imgmsg_to_cv2(ours))
     assert real.cv2_to_imgmsg(pixels, encoding, HEAD) == ours
 
 
@@ -113,7 +114,7 @@ def test_filter_passes_messages_and_arguments_on() -> None:
 def test_read_padded_images() -> None:
     message = Image(height=2, width=2, encoding="16UC1", step=6, is_bigendian=1)
     message.data = bytes([0, 1, 0, 2, 9, 9, 0, 3, 1, 0, 9, 9])
-    assert compat.StandInCvBridge().imgmsg_to_cv2(message).tolist() == [[1, 2], [3, 256]]
+    assert readers.StandInCvBridge().imgmsg_to_cv2(message).tolist() == [[1, 2], [3, 256]]
 
 
 def test_the_newest_item_wins() -> None:
@@ -147,6 +148,18 @@ def test_warnings_are_throttled_per_camera_and_kind() -> None:
     assert "'front'" in said[0]
     assert "too dark" in said[0]
     assert health.cameras["front"].dropped == {"image": 100, "camera_info": 1}
+
+
+def test_lags_by_hand() -> None:
+    begin = 1_700_000_000_000_000_000
+    stamps = {"front": begin, "left": begin + 1_000_000, "right": begin + 3_000_000, "back": begin + 10_000_000}
+    assert lags_ms(stamps) == pytest.approx({"front": -2, "left": -1, "right": 1, "back": 8}, abs=1e-3)
+
+
+def test_the_node_loads_none_of_the_readers() -> None:
+    """Not even where a ROS distribution has them: cv_bridge alone costs every process an OpenCV binding."""
+    code = "import sys, fsmde_ros.node; print([m for m in ('fsmde_ros.readers', 'cv_bridge') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_rates() -> None:
@@ -184,6 +197,15 @@ def test_camera_names_must_serve_as_topics(tmp_path: Path) -> None:
     defaults = {spec.name: spec.default for spec in PARAMETERS}
     with pytest.raises(FsmdeError, match="'CAM FRONT'"):
         Setup.read({**defaults, "rig": str(tmp_path / "rig.yaml")})
+
+
+def test_another_base_frame_needs_mounts_from_tf(tmp_path: Path) -> None:
+    save_rig(ring_rig(), tmp_path / "rig.yaml")
+    values = {spec.name: spec.default for spec in PARAMETERS} | {"rig": str(tmp_path / "rig.yaml")}
+    assert Setup.read({**values, "base_frame": "base_link"}).rig.base_frame == "base_link"
+    assert Setup.read({**values, "base_frame": "odom", "extrinsics_source": "tf"}).rig.base_frame == "odom"
+    with pytest.raises(FsmdeError, match=r"'odom', but the rig's mounts are in 'base_link'"):
+        Setup.read({**values, "base_frame": "odom"})
 
 
 class FakeBuffer:

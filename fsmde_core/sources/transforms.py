@@ -6,10 +6,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.geometry import Matrix, invert, quaternion_from_rotation, rigid, rotation_from_quaternion
+from fsmde_core.geometry import Matrix, interpolate, invert
 
 
 class StaticTree:
@@ -66,19 +65,3 @@ class Trajectory:
             return self._poses[after]
         t0, t1 = self._stamps[after - 1], self._stamps[after]
         return interpolate(self._poses[after - 1], self._poses[after], (stamp_ns - t0) / (t1 - t0))
-
-
-def interpolate(a: Matrix, b: Matrix, share: float) -> Matrix:
-    """The rigid transform at `share` of the way from `a` (0) to `b` (1): slerp and a straight line."""
-    q0 = np.array(quaternion_from_rotation(a[:3, :3]))
-    q1 = np.array(quaternion_from_rotation(b[:3, :3]))
-    q1 = q1 if q0 @ q1 >= 0 else -q1
-    rotation = rotation_from_quaternion(*_slerp(q0, q1, share))
-    return rigid(rotation, (1 - share) * a[:3, 3] + share * b[:3, 3])
-
-
-def _slerp(q0: NDArray[np.float64], q1: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    angle = np.arccos(np.clip(q0 @ q1, -1.0, 1.0))
-    if angle < 1e-9:
-        return q0
-    return (np.sin((1 - share) * angle) * q0 + np.sin(share * angle) * q1) / np.sin(angle)
