@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections import defaultdict
@@ -153,6 +154,10 @@ class Stage:
             node.destroy_node()
         self.executor.shutdown()
         self.context.try_shutdown()
+        # The state machine of a lifecycle node keeps the DDS participant until nobody refers to the node.
+        self.nodes.clear()
+        del self.executor
+        gc.collect()
 
 
 @contextmanager
