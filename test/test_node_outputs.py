@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +191,18 @@ def test_timing_and_stamps(stage: Stage) -> None:
     stages = [float(values[f"{key}_ms"]) for key in ("receive", "preprocess", "infer", "cloud", "publish")]
     assert all(value >= 0 for value in stages)
     assert sum(stages) == pytest.approx(float(values["end_to_end_ms"]), rel=0.2, abs=1)
+    assert stage.spin_until(lambda: "lag_ms" in _values(stage, "camera front_left"))
+    assert _values(stage, "camera front")["lag_ms"] == "p50 -25.00, p95 -25.00, p99 -25.00"
+    assert _values(stage, "camera front_left")["lag_ms"] == "p50 25.00, p95 25.00, p99 25.00"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_bound_the_decoders(stage: Stage, threads: int) -> None:
+    stage.node(threads=threads)
+    stage.client.listen_to_all()
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["points"])
+    assert 1 <= sum(thread.name.startswith("decode") for thread in threading.enumerate()) <= threads
 
 
 def test_nothing_is_computed_for_nobody(stage: Stage) -> None:
@@ -214,3 +227,8 @@ def test_switched_off_outputs_stay_silent(stage: Stage) -> None:
 def _text(stage: Stage, name: str) -> str | None:
     status = stage.client.diagnosis(name)
     return status.message if status else None
+
+
+def _values(stage: Stage, name: str) -> dict[str, str]:
+    status = stage.client.diagnosis(name)
+    return {entry.key: entry.value for entry in status.values} if status else {}
