@@ -67,7 +67,7 @@ def arguments(sets: Path, run: Path) -> list[str]:
         "data": {
             "root": str(sets),
             "train": {"sparse": 1.0, "dense": 1.0},
-            "validation": "sparse",
+            "validation": ["sparse", "dense"],
             "crop": [64, 64],
             "network_width": 128,
             "batch_size": 2,
@@ -121,8 +121,20 @@ def test_a_resumed_run_goes_on_where_it_stopped(interrupted: tuple[Path, StopAft
 
 def test_training_writes_curves_for_tensorboard(interrupted: tuple[Path, StopAfter]) -> None:
     events = EventAccumulator(str(interrupted[0] / "log" / "version_0")).Reload()
-    assert {"train/silog", "train/likelihood", "train/edges", "val/abs_rel"} <= set(events.Tags()["scalars"])
+    assert {
+        "train/silog",
+        "train/relative",
+        "train/likelihood",
+        "train/edges",
+        "val/sparse",
+        "val/dense",
+        "val/abs_rel",
+    } <= set(events.Tags()["scalars"])
     assert all(np.isfinite(event.value) for event in events.Scalars("train/likelihood"))
+    sparse, dense, both = (
+        [event.value for event in events.Scalars(f"val/{name}")] for name in ("sparse", "dense", "abs_rel")
+    )
+    np.testing.assert_allclose(both, np.mean([sparse, dense], axis=0), rtol=1e-5)  # six images each
 
 
 def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, StopAfter], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, silog
+from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, relative_error, silog
 
 DEPTH = torch.tensor([2.0, 5.0, 11.0, 40.0])
 
@@ -80,3 +80,11 @@ def test_no_labels_give_zero_and_a_gradient() -> None:
     image = torch.ones(1, 3, 3, requires_grad=True)
     log_gradient(image, torch.full((1, 3, 3), float("nan"))).backward()
     assert image.grad is not None
+
+
+def test_relative_error_by_hand_and_its_lean_to_the_near_side() -> None:
+    assert relative_error(torch.tensor([11.0, 15.0]), torch.tensor([10.0, 20.0])).item() == pytest.approx(0.175)
+    two_depths = torch.tensor([5.0, 20.0])
+    errors = [relative_error(torch.full((2,), guess), two_depths).item() for guess in (5.0, 10.0, 20.0)]
+    assert errors[0] < errors[1] < errors[2]
+    assert relative_error(torch.ones(0), torch.ones(0)).item() == 0

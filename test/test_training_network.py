@@ -104,11 +104,13 @@ def test_untrained_bins_are_log_uniform() -> None:
 
 
 def test_moments_are_those_of_the_distribution() -> None:
+    """Depth: geometric mean. sigma: standard deviation about the arithmetic mean."""
     p = torch.tensor([0.1, 0.6, 0.3])
     centres = torch.tensor([2.0, 10.0, 40.0])
-    mean, sigma = BinDistribution(p.log()[None, None, None], centres[None, None, None]).moments()[0, :, 0, 0]
-    assert mean.item() == pytest.approx(0.1 * 2 + 0.6 * 10 + 0.3 * 40, rel=1e-5)
-    assert sigma.item() == pytest.approx(np.sqrt(0.1 * 4 + 0.6 * 100 + 0.3 * 1600 - mean.item() ** 2), rel=1e-4)
+    depth, sigma = BinDistribution(p.log()[None, None, None], centres[None, None, None]).moments()[0, :, 0, 0]
+    assert depth.item() == pytest.approx(2**0.1 * 10**0.6 * 40**0.3, rel=1e-5)
+    mean = 0.1 * 2 + 0.6 * 10 + 0.3 * 40
+    assert sigma.item() == pytest.approx(np.sqrt(0.1 * 4 + 0.6 * 100 + 0.3 * 1600 - mean**2), rel=1e-4)
 
 
 def test_depth_is_within_the_bins_and_scales_with_the_focal_length(student: Student, images: torch.Tensor) -> None:
@@ -133,10 +135,10 @@ def test_views_do_not_influence_each_other(student: Student, images: torch.Tenso
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-3)
 
 
-def test_depth_map_is_the_mean_of_the_bins_interpolated(student: Student, images: torch.Tensor) -> None:
+def test_depth_map_is_the_depth_of_the_bins_interpolated(student: Student, images: torch.Tensor) -> None:
     with torch.no_grad():
         bins = student.distribution(images)
         depth, _ = student(images, torch.full((3,), student.focal_canonical))
-    coarse = (bins.probabilities * bins.centres).sum(-1)
+    coarse = torch.exp((bins.probabilities * bins.centres.log()).sum(-1))
     expected = F.interpolate(coarse[:, None], size=SIZE, mode="bilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(depth, expected, rtol=1e-4, atol=1e-3)

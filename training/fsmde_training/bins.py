@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+CENTRE_OF_LOGS = 10.0
+
 
 class BinDistribution(NamedTuple):
     """logits: (B, h, w, N). centres: (B, 1, 1, N) or (B, h, w, N), canonical metres, increasing along N.
@@ -28,12 +30,18 @@ class BinDistribution(NamedTuple):
         return torch.softmax(self.logits, dim=-1)
 
     def moments(self) -> Tensor:
-        """Mean and standard deviation of the depth: (B, 2, h, w), canonical metres."""
+        """Depth and sigma: (B, 2, h, w), canonical metres.
+
+        Depth is the expectation of log depth, taken back: exp(sum p log c), the geometric mean. Bins and losses live in
+        log depth; at an edge the arithmetic mean would lean to whatever is far. sigma is the standard deviation of
+        depth itself, about the arithmetic mean.
+        """
         p = self.probabilities
+        # Half precision: logarithms are taken about 10 m, where they are small, and sigma from deviations, not squares.
+        depth = CENTRE_OF_LOGS * torch.exp((p * torch.log(self.centres / CENTRE_OF_LOGS)).sum(-1))
         mean = (p * self.centres).sum(-1, keepdim=True)
-        # Deviations first: E[c^2] - E[c]^2 cancels in half precision.
         variance = (p * (self.centres - mean).square()).sum(-1)
-        return torch.stack([mean[..., 0], torch.sqrt(variance + 1e-6)], dim=1)
+        return torch.stack([depth, torch.sqrt(variance + 1e-6)], dim=1)
 
 
 class AdaptiveBins(nn.Module):

@@ -1,4 +1,4 @@
-"""Students out of Lightning checkpoints."""
+"""Weights to begin with: ImageNet's, and students out of Lightning checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.sources.locate import find_recording
 from fsmde_training.student import Student
 
 
@@ -21,3 +22,10 @@ def load_student(checkpoint: str | Path) -> Student:
     student = Student(**content["hyper_parameters"]["architecture"])
     student.load_state_dict(weights)
     return student.eval()
+
+
+def find_weights(path: str | Path) -> Path:
+    """`path` where such a file exists, else the file of that name in the folder `weights` beside the recordings."""
+    path = Path(path)
+    folder = find_recording("weights")
+    return folder / path.name if not path.is_file() and folder is not None else path

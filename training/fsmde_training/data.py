@@ -1,4 +1,4 @@
-"""Batches of single views: real and synthetic mixed in a fixed ratio, and a validation set at full size."""
+"""Batches of single views: real and synthetic mixed in a fixed ratio, and validation sets at full size."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class ValidationViews(Dataset):
 class Views(L.LightningDataModule):
     """Sets prepared by `python -m fsmde_training.prepare`.
 
-    root: folder of the sets. train: set -> share of every epoch, any positive numbers. validation: set at network size.
+    root: folder of the sets. train: set -> share of every epoch, any positive numbers.
+    validation: sets at the network's size.
     crop: (height, width) of training crops, multiples of 32. network_width: width in pixels of the network's input.
     samples: views per epoch. pixels: labelled pixels per view.
     """
@@ -85,7 +86,7 @@ class Views(L.LightningDataModule):
         self,
         root: Path,
         train: dict[str, float],
-        validation: str,
+        validation: list[str],
         augmentation: Augmentation,
         crop: tuple[int, int] = (192, 320),
         network_width: int = 448,
@@ -115,5 +116,5 @@ class Views(L.LightningDataModule):
             drop_last=True,
         )
 
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(ValidationViews(load(self.root / self.validation)), batch_size=6)
+    def val_dataloader(self) -> list[DataLoader]:
+        return [DataLoader(ValidationViews(load(self.root / name)), batch_size=6) for name in self.validation]

@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from fsmde_training.checkpoint import load_student
-from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, silog
+from fsmde_training.checkpoint import find_weights, load_student
+from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, relative_error, silog
 from fsmde_training.student import Student
 
 VALIDATION_RANGE = (0.1, 80.0)
+WEIGHTS = {"silog": 1.0, "relative": 5.0, "likelihood": 0.5, "edges": 1.0}
 
 
 class StudentModule(L.LightningModule):
-    """SILog on the depth, likelihood of the truth under the bins, matching of depth edges.
+    """SILog and relative error of the depth, likelihood of the truth under the bins, matching of depth edges.
 
     Labels beyond the bins, sky among them, count as the farthest depth for the likelihood; sky is left out of SILog,
     where one such pixel would outweigh hundreds of near ones.
-    encoder_weights: ImageNet weights (.npz). start: a checkpoint whose weights to begin with; unlike --ckpt_path it
-    brings neither optimizer nor schedule.
+    encoder_weights: ImageNet weights, an .npz file. start: a checkpoint whose weights to begin with; unlike --ckpt_path
+    it brings neither optimizer nor schedule.
     learning_rate: of decoder and bins; the encoder's is `encoder_rate` times that.
-    weights: of likelihood and edges; SILog has 1.
+    weights: of the terms by name, WEIGHTS unless given; a term without weight is left out.
     """
 
     def __init__(
@@ -36,21 +37,21 @@ class StudentModule(L.LightningModule):
         learning_rate: float = 1e-3,
         encoder_rate: float = 0.2,
         weight_decay: float = 0.01,
-        weights: tuple[float, float] = (0.5, 1.0),
+        weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters({"architecture": student.architecture})
         self.student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learning_rate, self.encoder_rate, self.weight_decay = learning_rate, encoder_rate, weight_decay
-        self.weights = weights
+        self.weights = WEIGHTS if weights is None else weights
         if encoder_weights is not None:
-            self.student.encoder.load_imagenet(encoder_weights)
+            self.student.encoder.load_imagenet(find_weights(encoder_weights))
         if start is not None:
             self.student.load_state_dict(load_student(start).state_dict())
         self.abs_rel = MeanMetric()
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The three terms of a batch of `TrainingViews`."""
+        """The terms, unweighted, of a batch of `TrainingViews`."""
         focal, size = batch["focal"], batch["depth"].shape
         distribution = self.student.distribution(batch["images"])
         depth = self.student.canonical_depth(distribution)
@@ -62,25 +63,31 @@ class StudentModule(L.LightningModule):
         ground = torch.isfinite(target[view, row, column])
         logits = distribution.logits[view, row // 4, column // 4]
         centres = distribution.centres.expand_as(distribution.logits)[view, row // 4, column // 4]
+        depth_at, truth_at = depth[view, row, column][ground], truth[ground]
         return {
-            "silog": silog(depth[view, row, column][ground], truth[ground]),
+            "silog": silog(depth_at, truth_at),
+            "relative": relative_error(depth_at, truth_at),
             "likelihood": bin_negative_log_likelihood(logits, centres, truth),
             "edges": log_gradient(depth, target),
         }
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         terms = self.losses(batch)
-        total = terms["silog"] + self.weights[0] * terms["likelihood"] + self.weights[1] * terms["edges"]
+        total = sum((weight * terms[name] for name, weight in self.weights.items()), terms["silog"].new_zeros(()))
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, prog_bar=True)
         return total
 
-    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
-        depth, _sigma = self.student(batch["images"], batch["focal"])
+    def validation_step(self, batch: dict[str, Tensor], _: int, dataloader_idx: int = 0) -> None:
+        """Mean AbsRel over images, per set and over all of them: depth as it is, 0.1 to 80 m, at the network's size."""
         low, high = VALIDATION_RANGE
+        name = self.trainer.datamodule.validation[dataloader_idx]  # type: ignore[attr-defined]
+        depth, _sigma = self.student(batch["images"], batch["focal"])
         for predicted, truth in zip(depth.clamp(low, high), batch["depth"], strict=True):
             valid = (truth > low) & (truth < high)
             if valid.any():
-                self.abs_rel.update(((predicted - truth).abs() / truth)[valid].mean())
+                abs_rel = ((predicted - truth).abs() / truth)[valid].mean()
+                self.log(f"val/{name}", abs_rel, batch_size=1, add_dataloader_idx=False)
+                self.abs_rel.update(abs_rel)
 
     def on_validation_epoch_end(self) -> None:
         self.log("val/abs_rel", self.abs_rel.compute(), prog_bar=True)
