@@ -6,6 +6,7 @@ Graph compilers have shipped wrong results without an error; a wrong depth map l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.engines.base import DepthBatch, Engine
 from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage
 from fsmde_core.model import ModelInfo
 
 
@@ -35,42 +37,25 @@ class Deviation:
 TOLERANCE = {
     "f32": Deviation(median=1e-4, p99=1e-3),
     "f16": Deviation(median=5e-3, p99=3e-2),
-    "bf16": Deviation(median=4e-2, p99=2e-1),
+    "bf16": Deviation(median=2e-2, p99=1.5e-1),
 }
 """By precision of the arithmetic. bfloat16 rounds every layer's output by up to 0.4 %; over the layers of a student
-that made 2 % here, without a trend: its AbsRel on lidar changed by 0.0005 at most.
+that made 0.8 % here, 7 % at edges, without a trend: its AbsRel on lidar changed by 0.0005 at most.
 """
+
+STREET = Path(__file__).with_name("street.jpg")
 
 
 def check_input(info: ModelInfo, cameras: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The fixed input: seeded pictures with a sky, a ground, boxes on it and texture, and a focal length for each.
+    """The fixed input: two views of a synthetic street and their mirror images, in turn, and a focal length for each.
 
-    On plain noise a network is as unsure as it can be, and small precisions look worse than they are on a road.
+    Roads are what a model is sure of; on noise or drawings small precisions look worse than they are.
     """
-    generator = np.random.default_rng(20250615)
-    images = np.empty((cameras, info.height, info.width, 3), np.float32)
-    for image in images:
-        _draw_street(image, generator)
+    views = np.split(CameraImage(0, STREET.read_bytes()).rgb(), 2, axis=1)
+    views += [view[:, ::-1] for view in views]
+    images = [cv2.resize(views[i % len(views)], (info.width, info.height)) for i in range(cameras)]
     focal = info.focal_canonical * np.linspace(0.9, 1.2, cameras, dtype=np.float32)
-    return np.clip(images, 0, 255).astype(np.uint8), focal
-
-
-def _draw_street(image: NDArray[np.float32], generator: np.random.Generator) -> None:
-    """Draw into (H, W, 3): boxes from far to near, their feet where flat ground would be."""
-    height, width = image.shape[:2]
-    horizon = int(0.45 * height)
-    image[:horizon] = np.linspace([120, 160, 210], [200, 210, 220], horizon)[:, None]
-    image[horizon:] = np.linspace([130, 130, 130], [80, 80, 85], height - horizon)[:, None]
-    for depth in np.sort(generator.uniform(5, 60, 16))[::-1]:
-        metre = width / depth  # in pixels
-        foot = horizon + 1.2 * metre
-        left, top = generator.uniform(-0.1, 1) * width, foot - generator.uniform(1, 4) * metre
-        right = left + generator.uniform(1, 5) * metre
-        x0, x1, y0, y1 = (max(int(edge), 0) for edge in (left, right, top, foot))
-        image[y0:y1, x0:x1] = generator.uniform(20, 220, 3)
-    for cells in (8, 32, 128):
-        grid = generator.normal(0, 8, (cells, 2 * cells, 3)).astype(np.float32)
-        image += cv2.resize(grid, (width, height))
+    return np.stack(images), focal
 
 
 def reference(info: ModelInfo, cameras: int) -> DepthBatch:
