@@ -103,14 +103,24 @@ def test_untrained_bins_are_log_uniform() -> None:
     torch.testing.assert_close(bins.centres(torch.randn(1, 4))[0], torch.tensor([10**0.5, 10**1.5, 10**2.5]))
 
 
-def test_moments_are_those_of_the_distribution() -> None:
-    """Depth: geometric mean. sigma: standard deviation about the arithmetic mean."""
+def test_estimates_of_a_distribution_by_hand() -> None:
     p = torch.tensor([0.1, 0.6, 0.3])
     centres = torch.tensor([2.0, 10.0, 40.0])
-    depth, sigma = BinDistribution(p.log()[None, None, None], centres[None, None, None]).moments()[0, :, 0, 0]
-    assert depth.item() == pytest.approx(2**0.1 * 10**0.6 * 40**0.3, rel=1e-5)
+    bins = BinDistribution(p.log()[None, None, None], centres[None, None, None])
+    depth, sigma = bins.moments()[0, :, 0, 0]
+    assert depth.item() == pytest.approx(1 / (0.1 / 2 + 0.6 / 10 + 0.3 / 40), rel=1e-5)
     mean = 0.1 * 2 + 0.6 * 10 + 0.3 * 40
     assert sigma.item() == pytest.approx(np.sqrt(0.1 * 4 + 0.6 * 100 + 0.3 * 1600 - mean**2), rel=1e-4)
+    assert bins.log_mean().exp().item() == pytest.approx(2**0.1 * 10**0.6 * 40**0.3, rel=1e-5)
+
+
+def test_a_sure_pixel_has_one_depth_and_an_unsure_one_leans_near() -> None:
+    centres = torch.tensor([2.0, 10.0, 40.0])[None, None, None]
+    sure = BinDistribution(torch.tensor([-50.0, 50.0, -50.0])[None, None, None], centres)
+    unsure = BinDistribution(torch.zeros(1, 1, 1, 3), centres)
+    assert sure.moments()[0, 0].item() == pytest.approx(10)
+    assert sure.moments()[0, 1].item() < 0.01
+    assert 2 < unsure.moments()[0, 0].item() < unsure.log_mean().exp().item() < 52 / 3
 
 
 def test_depth_is_within_the_bins_and_scales_with_the_focal_length(student: Student, images: torch.Tensor) -> None:
@@ -139,6 +149,6 @@ def test_depth_map_is_the_depth_of_the_bins_interpolated(student: Student, image
     with torch.no_grad():
         bins = student.distribution(images)
         depth, _ = student(images, torch.full((3,), student.focal_canonical))
-    coarse = torch.exp((bins.probabilities * bins.centres.log()).sum(-1))
+    coarse = 1 / (bins.probabilities / bins.centres).sum(-1)
     expected = F.interpolate(coarse[:, None], size=SIZE, mode="bilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(depth, expected, rtol=1e-4, atol=1e-3)

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-CENTRE_OF_LOGS = 10.0
-
 
 class BinDistribution(NamedTuple):
     """logits: (B, h, w, N). centres: (B, 1, 1, N) or (B, h, w, N), canonical metres, increasing along N.
@@ -29,17 +27,21 @@ class BinDistribution(NamedTuple):
         """(B, h, w, N), sums to one over N."""
         return torch.softmax(self.logits, dim=-1)
 
-    def moments(self) -> Tensor:
-        """Depth and sigma: (B, 2, h, w), canonical metres.
+    def log_mean(self) -> Tensor:
+        """Expectation of log depth, (B, h, w): what training compares with the truth."""
+        return (self.probabilities * torch.log(self.centres)).sum(-1)
 
-        Depth is the expectation of log depth, taken back: exp(sum p log c), the geometric mean. Bins and losses live in
-        log depth; at an edge the arithmetic mean would lean to whatever is far. sigma is the standard deviation of
-        depth itself, about the arithmetic mean.
+    def moments(self) -> Tensor:
+        """The estimates given out, depth and sigma: (B, 2, h, w), canonical metres.
+
+        Depth is the harmonic mean, the expectation of inverse depth. Where the network is sure it equals the other
+        means; where it is not, at edges and in unfamiliar scenes, it leans to the near side: the safer one, and errors
+        relative to the true depth are smaller. sigma is the standard deviation of depth, about the arithmetic mean.
         """
         p = self.probabilities
-        # Half precision: logarithms are taken about 10 m, where they are small, and sigma from deviations, not squares.
-        depth = CENTRE_OF_LOGS * torch.exp((p * torch.log(self.centres / CENTRE_OF_LOGS)).sum(-1))
+        depth = 1 / (p / self.centres).sum(-1)
         mean = (p * self.centres).sum(-1, keepdim=True)
+        # Deviations first: E[c^2] - E[c]^2 cancels in half precision.
         variance = (p * (self.centres - mean).square()).sum(-1)
         return torch.stack([depth, torch.sqrt(variance + 1e-6)], dim=1)
 

@@ -40,8 +40,8 @@ class Student(nn.Module):
         return self.bins(*self.decoder(self.encoder(x)))
 
     def canonical_depth(self, distribution: BinDistribution) -> Tensor:
-        """(B, H, W) metres at the canonical focal length: what losses compare."""
-        return upsample(distribution.moments()[:, :1])[:, 0]
+        """(B, H, W) metres at the canonical focal length: the geometric mean of the bins, for the losses on depth."""
+        return upsample(torch.exp(distribution.log_mean())[:, None])[:, 0]
 
     def forward(self, images: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
         """images: (B, H, W, 3) uint8; focal: (B,) float32 pixels -> depth, sigma: (B, H, W) float32 metres."""
