@@ -72,6 +72,7 @@ NODES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Slice", {}, [(4, 6), np.array([1, 0], I64), np.array([9, 3], I64)]),
     ("Softmax", {"axis": 1}, [(2, 3, 4)]),
     ("Softplus", {}, [(3, 4)]),
+    ("Reciprocal", {}, [np.array([0.5, 2, 7], np.float32)]),
     ("Sqrt", {}, [np.array([0.5, 2, 7], np.float32)]),
     ("Squeeze", {}, [(2, 1, 4, 1), np.array([1, -1], I64)]),
     ("Sub", {}, [(2, 3), (3,)]),

@@ -194,6 +194,7 @@ OPERATORS: dict[str, Operator] = {
     "Slice": _slice,
     "Softmax": lambda at, x: torch.softmax(x, at.get("axis", -1)),
     "Softplus": lambda _, x: F.softplus(x),
+    "Reciprocal": lambda _, x: torch.reciprocal(x),
     "Sqrt": lambda _, x: torch.sqrt(x),
     "Squeeze": _squeeze,
     "Sub": lambda _, a, b: a - b,
