@@ -22,7 +22,7 @@ from fsmde_training.fit import main
 from fsmde_training.module import StudentModule
 from fsmde_training.student import Student
 
-CONFIG = Path(__file__).resolve().parents[1] / "training" / "configs" / "student.yaml"
+CONFIGS = Path(__file__).resolve().parents[1] / "training" / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(sets: Path, run: Path) -> list[str]:
     """The shipped configuration, shrunk: what differs goes into a second file."""
-    last = {"dirpath": str(run), "filename": "last", "enable_version_counter": False}
+    ema = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5}}
     overrides = {
         "trainer": {
             "max_epochs": 4,
@@ -54,14 +54,7 @@ def arguments(sets: Path, run: Path) -> list[str]:
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "log_every_n_steps": 1,
-            "callbacks": [
-                {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5}},
-                {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": last},
-            ],
-            "logger": {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                "init_args": {"save_dir": str(run), "name": "log"},
-            },
+            "callbacks": [ema],
         },
         "model": {"encoder_weights": None},
         "data": {
@@ -78,7 +71,17 @@ def arguments(sets: Path, run: Path) -> list[str]:
     }
     run.mkdir(parents=True, exist_ok=True)
     (run / "overrides.yaml").write_text(yaml.safe_dump(overrides))
-    return ["fit", f"--config={CONFIG}", f"--config={run / 'overrides.yaml'}"]
+    return ["fit", f"--config={CONFIGS / 'student.yaml'}", f"--config={run / 'overrides.yaml'}"]
+
+
+@pytest.mark.parametrize("stage", sorted((CONFIGS / "stages").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_stage_is_a_valid_configuration(stage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as finished:
+        main(["fit", f"--config={CONFIGS / 'student.yaml'}", f"--config={stage}", "--print_config"])
+    assert finished.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["trainer"]["default_root_dir"] == f"runs/{stage.stem}"
+    assert all(n % 32 == 0 for n in config["data"]["crop"])
 
 
 class StopAfter(L.Callback):
@@ -107,6 +110,7 @@ def interrupted(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     shutil.copy(run / "last.ckpt", run / "halfway.ckpt")
     cli = main([*arguments(sets, run), "--ckpt_path=last"], callbacks=[resumed])
     assert cli.trainer.global_step == 8
+    assert (run / "best.ckpt").is_file()
     return run, resumed
 
 
@@ -120,7 +124,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(interrupted: tuple[Path, StopAft
 
 
 def test_training_writes_curves_for_tensorboard(interrupted: tuple[Path, StopAfter]) -> None:
-    events = EventAccumulator(str(interrupted[0] / "log" / "version_0")).Reload()
+    events = EventAccumulator(str(interrupted[0] / "lightning_logs" / "version_0")).Reload()
     assert {
         "train/silog",
         "train/relative",
