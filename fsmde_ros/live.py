@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90
 READ_SECONDS = 15
-WARM_UP_SECONDS = 1.0  # peers find each other, buffers are made; not measured
+WARM_UP_SECONDS = 3.0  # peers find each other, pages and buffers are made; not measured
 MAX_PRELOAD_BYTES = 2 << 30
 
 
