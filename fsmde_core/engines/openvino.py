@@ -19,7 +19,8 @@ ov: Any = openvino  # its type stubs leave out most of its names
 
 def compile_request(path: Path, shapes: dict[str, list[int]], threads: int, precision: str | None) -> Any:
     """An inference request of the ONNX file for fixed input shapes; threads 0, precision None: the plugin's choice."""
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    # Threads pinned to cores would wait for the one that receives images just then.
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     if precision:
