@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -22,18 +23,18 @@ class Source(Protocol):
         ...
 
 
-class IndexedSource:
+class IndexedSource(ABC):
     """Base of the sources with random access: subclasses give `frame(index)` and `__len__`."""
 
     name: str
     rig: Rig
 
-    def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} has no length")
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def frame(self, index: int) -> Frame:
         """The frame at `index`, 0 <= index < len(self)."""
-        raise NotImplementedError(f"{type(self).__name__} has no frames")
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames `start` to `stop` (Python slice rules), one in memory at a time."""
