@@ -1,4 +1,4 @@
-"""What training sees: crops whose metres and focal length agree, mirrored rings, cached sets, sky and hidden points."""
+"""What training sees: crops whose metres and focal length agree, mirrored rings, sky and hidden points."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.pandaset import PandaSetSource
 from fsmde_training import cache
 from fsmde_training.augment import Augmentation, augment, crop_zoom, damage, flip_ring, jitter_colour
 from fsmde_training.data import TrainingViews
+from fsmde_training.labels import visible
 from fsmde_training.sky import sky_mask
 
 HEIGHT, WIDTH = 96, 160
@@ -90,20 +89,6 @@ def test_a_mirrored_ring_runs_the_other_way() -> None:
         assert (flipped[(new_left_view + 1) % 6, :, 0] == right).all()
 
 
-def test_sets_come_back_as_saved_and_an_unfinished_one_does_not_load(tmp_path: Path) -> None:
-    rgb, depth, focal = plane_view()
-    depth %= 100
-    depth[0, :2] = np.nan, np.inf
-    cache.save(tmp_path / "set", [(rgb, depth, focal)] * 2, 2, WIDTH, HEIGHT)
-    views = cache.load(tmp_path / "set")
-    assert len(views) == 2
-    np.testing.assert_array_equal(views.images[1], rgb)
-    np.testing.assert_array_equal(views.depth[1], depth.astype(np.float16))
-    (tmp_path / "set" / "focal.npy").unlink()
-    with pytest.raises(FsmdeError, match=r"fsmde_training\.prepare"):
-        cache.load(tmp_path / "set")
-
-
 def test_training_draws_labelled_pixels_only(tmp_path: Path) -> None:
     rgb, depth, focal = plane_view()
     depth[:, 5:] = np.nan
@@ -125,7 +110,7 @@ def test_points_behind_something_near_are_dropped() -> None:
     depth[12, 13] = 11.0  # same thing
     depth[13, 12] = 30.0  # seen over it
     depth[30, 50] = 30.0  # on its own
-    kept = cache.visible(depth)
+    kept = visible(depth)
     assert np.isnan(kept[13, 12])
     assert kept[10, 10] == 8
     assert kept[12, 13] == 11
@@ -142,17 +127,3 @@ def test_sky_is_what_is_smooth_above_the_returns() -> None:
     assert mask[:25, 10:50].all()
     assert not mask[:, 62:].any()
     assert not mask[34:].any()
-
-
-@pytest.mark.data
-def test_lidar_labels_of_frames_without_a_sweep_come_from_the_neighbours(pandaset_root: Path) -> None:
-    source = PandaSetSource(pandaset_root)
-    frames = list(source.frames(0, 3))
-    if [frame.lidar is None for frame in frames] != [False, True, False]:
-        pytest.skip("the recording does not begin with lidar in every other frame")
-    samples = list(cache.lidar_samples(frames, 320, 180, sky=False))
-    assert len(samples) == 18
-    own, between = samples[4][1].astype(np.float32), samples[6 + 4][1].astype(np.float32)
-    both = np.isfinite(own) & np.isfinite(between)
-    assert np.isfinite(between).sum() > np.isfinite(own).sum()  # two sweeps
-    assert np.median(np.abs(own[both] / between[both] - 1)) < 0.05

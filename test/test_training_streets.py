@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.rig import ring_order
-from fsmde_training.streets import HEIGHT, PITCH, photograph, random_rig
+from fsmde_training.streets import HEIGHT, PITCH, photograph, random_rig, street_samples
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,3 +38,12 @@ def test_a_seed_gives_the_same_images_again_and_another_one_others() -> None:
         assert (depth > 0).all()  # metres or infinity, never unknown
         assert np.isfinite(depth[-1].astype(np.float32)).any()  # the road
     assert not np.array_equal(first[0][0], other[0][0])
+
+
+def test_streets_follow_each_other_in_the_order_of_their_seeds() -> None:
+    samples = list(street_samples(range(10_003, 10_005), 32, 32, processes=1))
+    expected = photograph(10_003, 32, 32) + photograph(10_004, 32, 32)
+    assert len(samples) == 12
+    for (rgb, _, focal), (expected_rgb, _, expected_focal) in zip(samples, expected, strict=True):
+        np.testing.assert_array_equal(rgb, expected_rgb)
+        assert focal == expected_focal

@@ -1,28 +1,23 @@
 """Training images on disk: rectified once as the node does it, stored as arrays that map into memory.
 
 A folder per set: images.npy (M, H, W, 3) uint8 RGB, depth.npy (M, H, W) float16 metres (NaN unknown, inf sky),
-focal.npy (M,) float32 pixels at W. Larger than the network's input, so that zooming in stays sharp.
+focal.npy (M,) float32 pixels at W. Rings are whole: the cameras of a frame follow each other in the ring's order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.frames import Frame
-from fsmde_core.lidar import depth_map
-from fsmde_core.preprocess import rectify_rgb
-from fsmde_core.rig import Camera
-from fsmde_training.sky import sky_mask
 
-OCCLUSION_WINDOW = 11
-OCCLUSION_RATIO = 1.5
+Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
+"""One image: rgb (H, W, 3), depth (H, W) in metres, focal length in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,66 +32,71 @@ class ImageSet:
         return len(self.focal)
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether `save` finished a set there."""
+    return (folder / "focal.npy").is_file()
+
+
 def load(folder: Path) -> ImageSet:
-    """Map a cached set into memory; FsmdeError when it is not there."""
+    """Map a cached set into memory; FsmdeError when it is not there or was not finished."""
     try:
         return ImageSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "depth", "focal")))
     except OSError as error:
         raise FsmdeError(f"no training set in {folder}; make it with 'python -m fsmde_training.prepare'") from error
 
 
-def save(folder: Path, samples: Iterable[tuple[NDArray, NDArray, float]], count: int, width: int, height: int) -> None:
-    """Write `count` samples (rgb, depth, focal) as one set; the focal file comes last and marks the set as complete."""
+def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int, height: int) -> None:
+    """Write samples of (height, width) pixels as one set, one in memory at a time; a set that was there is replaced.
+
+    count: how many there must be, None where nobody knows beforehand. The focal file comes last and marks the set as
+    complete. FsmdeError when none or another number of samples came, or one has another size.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "focal.npy").unlink(missing_ok=True)
-    open_array = np.lib.format.open_memmap
-    images = open_array(folder / "images.npy", "w+", np.uint8, (count, height, width, 3))
-    depth = open_array(folder / "depth.npy", "w+", np.float16, (count, height, width))
-    focal = np.empty(count, np.float32)
-    for index, sample in enumerate(samples):
-        images[index], depth[index], focal[index] = sample
-    images.flush()
-    depth.flush()
-    np.save(folder / "focal.npy", focal)
+    focal = []
+    with (
+        _GrowingArray(folder / "images.npy", np.uint8, (height, width, 3)) as images,
+        _GrowingArray(folder / "depth.npy", np.float16, (height, width)) as depth,
+    ):
+        for rgb, metres, pixels in samples:
+            images.append(rgb)
+            depth.append(metres)
+            focal.append(pixels)
+    if not focal or count not in (None, len(focal)):
+        expected = count or "at least 1"
+        raise FsmdeError(f"{folder} got {len(focal)} images, expected {expected}; it is not complete, make it again")
+    partial = folder / "focal.partial.npy"
+    np.save(partial, np.array(focal, np.float32))
+    partial.replace(folder / "focal.npy")
 
 
-def lidar_samples(
-    frames: Sequence[Frame], width: int, height: int, sky: bool = True
-) -> Iterator[tuple[NDArray, NDArray, float]]:
-    """Every image of consecutive `frames` with the depth of the frame's own sweep, else of the sweeps next to it.
+class _GrowingArray:
+    """A .npy file written row by row. NumPy keeps room in the header for the number of rows, known at the end."""
 
-    Images that no sweep can label come out without a valid pixel. sky: label obvious sky as infinitely far.
-    """
-    for index, frame in enumerate(frames):
-        beside = [frame] if frame.lidar is not None else list(frames[max(index - 1, 0) : index + 2])
-        sweeps = [other.lidar for other in beside if other.lidar is not None]
-        for name in frame.images:
-            target = frame.rig[name].rectified(width, height)
-            rgb = rectify_rgb(frame.images[name].rgb(), frame.rig[name], width, height)
-            maps = [depth_map(replace(frame, lidar=sweep), name, width, height) for sweep in sweeps]
-            depth = visible(np.fmin.reduce(maps))
-            if sky:
-                depth[sky_mask(rgb, depth)] = np.inf
-            yield rgb, depth.astype(np.float16), target.fx
+    def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...]) -> None:
+        self._path, self._dtype, self._row, self._rows = path, np.dtype(dtype), row, 0
+        self._file = path.open("wb")
+        self._begin = self._write_header()
 
+    def append(self, row: NDArray) -> None:
+        if row.shape != self._row:
+            raise FsmdeError(f"{self._path} takes arrays of shape {self._row}, got {row.shape}; make all of one size")
+        self._file.write(np.ascontiguousarray(row, self._dtype).data)
+        self._rows += 1
 
-def dense_samples(frames: Iterable[Frame], width: int, height: int) -> Iterator[tuple[NDArray, NDArray, float]]:
-    """Every image of synthetic `frames` with its exact depth; what has none is sky."""
-    for frame in frames:
-        for name, image in frame.images.items():
-            camera: Camera = frame.rig[name]
-            if (camera.width, camera.height) != (width, height) or camera.is_distorted:
-                raise FsmdeError(f"camera '{name}': render training images without distortion at {width}x{height}")
-            depth = frame.depth[name]
-            yield image.rgb(), np.where(np.isnan(depth), np.inf, depth).astype(np.float16), camera.fx
+    def __enter__(self) -> _GrowingArray:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            self._file.seek(0)
+            assert self._write_header() == self._begin
 
-def visible(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W) sparse lidar depth without the points that a nearer neighbour hides from the camera.
-
-    The lidar sits above the cameras and sees over things; such points land inside what stands before them. Dropped is
-    what lies beyond 1.5 times the nearest depth within 5 pixels.
-    """
-    filled = np.where(np.isnan(depth), np.float32(np.inf), depth)
-    nearest = cv2.erode(filled, np.ones((OCCLUSION_WINDOW, OCCLUSION_WINDOW), np.uint8))
-    return np.where(depth / OCCLUSION_RATIO > nearest, np.float32(np.nan), depth)
+    def _write_header(self) -> int:
+        """Write the header at the file's position, the beginning; returns where the rows begin."""
+        descr = np.lib.format.dtype_to_descr(self._dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": (self._rows, *self._row)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        return self._file.tell()

@@ -1,17 +1,32 @@
-"""Training sets from recordings and synthetic streets: python -m fsmde_training.prepare --out runs/cache"""
+"""Training sets from recordings and synthetic streets: python -m fsmde_training.prepare --help"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Annotated, Any, Optional, TypeVar
 
-from jsonargparse import auto_cli
+import typer
+from rich.console import Console
 from rich.progress import track
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.locate import find_recording
+from fsmde_core.frames import Frame
+from fsmde_core.sources import KINDS, open_source
+from fsmde_core.sources.base import Source
 from fsmde_core.sources.pandaset import PandaSetSource
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames
+from fsmde_ros.cli.recordings import frame_count
 from fsmde_training import cache
+from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
+from fsmde_training.labels import Labelled, label_ring, with_sweeps
+from fsmde_training.parallel import mapped
 from fsmde_training.streets import CAMERAS, street_samples
 
 FIRST_VALIDATION_FRAME = 40
@@ -19,50 +34,165 @@ FIRST_VALIDATION_FRAME = 40
 FIRST_SEED = 10_000
 """Streets of smaller seeds are for tests and demonstrations."""
 
+Size = tuple[int, int]
+Span = tuple[int, Optional[int]]  # noqa: UP045 - evaluated at run time
+T = TypeVar("T")
+
 
 def prepare(
     out: Path = Path("runs/cache"),
     streets: int = 80,
-    size: tuple[int, int] = (672, 384),
-    network_size: tuple[int, int] = (448, 256),
+    size: Size = (672, 384),
+    network_size: Size = (448, 256),
     processes: int = 0,
 ) -> None:
-    """Write the sets `pandaset_train`, `pandaset_val`, `street_train` and `street_val` below `out`; those there stay.
+    """The shipped student's sets below `out`: `pandaset_train`, `pandaset_val`, `street_train` and `street_val`.
 
     streets: synthetic streets to train on. size: (width, height) of real training images; network_size: of the others,
-    the network's input. processes: for rendering; 0 takes one per CPU core.
+    the network's input. processes: 0 takes one per CPU core. Sets that are there already stay.
     """
-    if not (out / "pandaset_train" / "focal.npy").is_file():
-        prepare_pandaset(out, size, network_size)
-    for name, seeds in (
-        ("street_train", range(FIRST_SEED, FIRST_SEED + streets)),
-        ("street_val", range(2 * FIRST_SEED, 2 * FIRST_SEED + 4)),
-    ):
-        if (out / name / "focal.npy").is_file():
-            continue
-        count = CAMERAS * len(seeds)
-        samples = street_samples(seeds, *network_size, processes or os.cpu_count() or 1)
-        cache.save(out / name, track(samples, name, total=count), count, *network_size)
+    source = open_source("pandaset")
+    assert isinstance(source, PandaSetSource)
+    first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
+    recording_set(out / "pandaset_val", source, (first, None), VALIDATE_ALL, network_size, processes)
+    recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes)
+    street_set(out / "street_train", range(FIRST_SEED, FIRST_SEED + streets), network_size, processes)
+    street_set(out / "street_val", range(2 * FIRST_SEED, 2 * FIRST_SEED + 4), network_size, processes)
 
 
-def prepare_pandaset(out: Path, size: tuple[int, int], network_size: tuple[int, int]) -> None:
-    """Training and validation set of PandaSet sequence 002; validation has lidar labels only, at the network's size."""
-    root = find_recording("pandaset_002")
-    if root is None:
-        raise FsmdeError("the recording pandaset_002 is neither in $FSMDE_DATA nor in ../shared/data")
-    source = PandaSetSource(root)
-    numbers = source.numbers
-    train = [source.frame(i) for i, number in enumerate(numbers) if number < FIRST_VALIDATION_FRAME]
-    held_out = [source.frame(i) for i, number in enumerate(numbers) if number >= FIRST_VALIDATION_FRAME]
-    validation = [frame for frame in held_out if frame.lidar is not None]
-    for name, frames, (width, height), sky in (
-        ("pandaset_val", validation, network_size, False),
-        ("pandaset_train", train, size, True),
+def recording_set(
+    folder: Path, source: Source, span: Span, part: Part, size: Size, processes: int = 0, **recipe: Any
+) -> None:
+    """One set of the frames in `span` that are of `part`; streamed, whole rings only.
+
+    A held-out set takes the frames with a sweep of their own, and has no sky labels: what it measures is lidar.
+    recipe: what else the set depends on; written beside it, see `_is_made`.
+    """
+    recipe |= {"source": source.name, "frames": list(span), **part._asdict(), "size": list(size)}
+    if _is_made(folder, recipe):
+        return
+    rings = WholeRings(part.of(_shown(source.frames(*span), folder.name, frame_count(source, span))))
+    samples = Labelled(_samples(rings, part.held_out, size, processes or _cores()))
+    cache.save(folder, samples, None, *size)
+    typer.echo(
+        f"{folder}: {samples.count} images, {samples.labelled} with labels; "
+        f"{rings.left_out} frames left out for want of a camera"
+    )
+
+
+def _samples(rings: Iterable[Frame], held_out: bool, size: Size, processes: int) -> Iterator[cache.Sample]:
+    swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not held_out)
+    label = partial(label_ring, width=size[0], height=size[1], sky=not held_out)
+    return chain.from_iterable(mapped(label, swept, processes))
+
+
+def street_set(folder: Path, seeds: range, size: Size, processes: int = 0) -> None:
+    """One set of synthetic streets, the six images of a street and rig per seed."""
+    if _is_made(folder, {"source": "streets", "seeds": [seeds.start, seeds.stop], "size": list(size)}):
+        return
+    count = CAMERAS * len(seeds)
+    samples = street_samples(seeds, *size, processes or _cores())
+    cache.save(folder, _shown(samples, folder.name, count), count, *size)
+
+
+def _is_made(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Whether a complete set of this recipe is there; if none is, `folder` is made for it and keeps the recipe.
+
+    FsmdeError when a complete set of another recipe is there: it is neither replaced nor taken for this one.
+    """
+    note = folder / "recipe.json"
+    if not cache.is_complete(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(recipe) + "\n")
+        return False
+    found = json.loads(note.read_text()) if note.is_file() else None
+    if found != recipe:
+        raise FsmdeError(f"{folder} was made with {found}, now asked for is {recipe}; remove it, or name another set")
+    return True
+
+
+def _shown(items: Iterable[T], name: str, total: int) -> Iterator[T]:
+    """The items, with a progress bar on stderr."""
+    yield from track(items, name, total, console=Console(stderr=True))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _parse_size(text: str) -> Size:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or "0" in match.groups():
+        raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")
+    return int(match[1]), int(match[2])
+
+
+def _parse_options(options: list[str]) -> dict[str, str]:
+    if wrong := [option for option in options if "=" not in option]:
+        raise FsmdeError(f"options {wrong} must be KEY=VALUE, such as version=v1.0-trainval")
+    return dict(option.split("=", 1) for option in options)
+
+
+def command(
+    source: Annotated[
+        Optional[SourceKind],  # noqa: UP045
+        typer.Option(help="Kind of recording; without it, what the shipped student was trained on."),
+    ] = None,
+    root: RootOption = None,
+    name: Annotated[str, typer.Option(help="The sets of --source are NAME_train and NAME_val.")] = "own",
+    frames: FramesOption = ":",
+    validation: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the drives of --source that validates; 1: all, no training.")
+    ] = 0.0,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Of the source: version=v1.0-trainval (nuscenes), split=0 (ddad)."),
+    ] = None,
+    streets: Annotated[int, typer.Option(min=1, help="Synthetic streets to train on, without --source.")] = 80,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Of training images of recordings.")] = "672x384",
+    network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
+    out: Annotated[Path, typer.Option(help="Folder of the sets.")] = Path("runs/cache"),
+    processes: Annotated[int, typer.Option(min=0, help="For decoding and rendering; 0: one per CPU core.")] = 0,
+) -> None:
+    """Write training sets: those of --source, or without it those that the shipped student is trained on.
+
+    Sets that are complete stay; one that was interrupted is made anew. Memory does not grow with the recording.
+    """
+    sizes = _parse_size(size), _parse_size(network_size)
+    if source is None:
+        if root is not None:
+            raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
+        prepare(out, streets, *sizes, processes)
+        return
+    options = _parse_options(option or [])
+    recording = _open(source.value, root, options)
+    recipe = {"root": str(root.resolve()) if root else None, "options": options}
+    for name_of_part, part, pixels in (
+        ("val", Part(validation, held_out=True), sizes[1]),
+        ("train", Part(validation, held_out=False), sizes[0]),
     ):
-        count = sum(len(frame.images) for frame in frames)
-        samples = track(cache.lidar_samples(frames, width, height, sky), name, total=count)
-        cache.save(out / name, samples, count, width, height)
+        if part not in ((0.0, True), (1.0, False)):  # empty by request
+            folder = out / f"{name}_{name_of_part}"
+            recording_set(folder, recording, parse_frames(frames), part, pixels, processes, **recipe)
+
+
+def _open(kind: str, root: Path | None, options: dict[str, str]) -> Source:
+    try:
+        return open_source(kind, root, **options)
+    except TypeError as error:
+        raise FsmdeError(f"source '{kind}' does not take the options {options}: {error}") from error
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command; what a user can put right is one sentence and exit code 2, as in `fsmde`."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app(args)
+    except FsmdeError as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    auto_cli(prepare)
+    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from fsmde_core.geometry import rigid
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.synthetic import SyntheticStreet
+from fsmde_training.cache import Sample
+from fsmde_training.parallel import mapped
 
 CAMERAS = 6
 FOCAL_PER_WIDTH = (0.42, 1.16)
 """Range of fx over image width: 100 to 47 degrees of view, what surround cameras have."""
 HEIGHT = (1.25, 2.3)
 PITCH, ROLL = np.radians(5.0), np.radians(1.5)
-
-Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
 
 
 def random_rig(rng: Generator, width: int, height: int) -> Rig:
@@ -61,16 +61,5 @@ def photograph(seed: int, width: int, height: int) -> list[Sample]:
 
 def street_samples(seeds: range, width: int, height: int, processes: int) -> Iterator[Sample]:
     """Samples of all `seeds`, CAMERAS each, in order."""
-    with get_context("spawn").Pool(processes) as pool:
-        for samples in pool.imap(_Photograph(width, height), seeds):
-            yield from samples
-
-
-class _Photograph:
-    """`photograph` at one size, in a form that other processes can take."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._size = (width, height)
-
-    def __call__(self, seed: int) -> list[Sample]:
-        return photograph(seed, *self._size)
+    for samples in mapped(partial(photograph, width=width, height=height), seeds, processes):
+        yield from samples

@@ -1,0 +1,68 @@
+"""Which frames of a recording train and which validate: whole drives are held out, whole rings are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame
+
+GAP_NS = 30_000_000_000
+"""A drive ends where stamps jump by more, or back. Scenes of nuScenes last 20 s: none is cut in two. Our choice."""
+
+
+def drives(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+    """Frames in order, each with the number of its drive, from 0."""
+    number, before = 0, None
+    for frame in frames:
+        if before is not None and not 0 <= frame.stamp_ns - before <= GAP_NS:
+            number += 1
+        before = frame.stamp_ns
+        yield number, frame
+
+
+class Part(NamedTuple):
+    """The drives that validate (held_out), or all others. share: of the drives, 0 to 1, how many are held out."""
+
+    share: float
+    held_out: bool
+
+    def has(self, drive: int) -> bool:
+        """Whether drive number `drive` is of this part. Of the first n drives floor(n * share) are held out."""
+        return (math.floor((drive + 1) * self.share) > math.floor(drive * self.share)) == self.held_out
+
+    def of(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The frames of this part; FsmdeError at the end when there were none."""
+        found, drive = False, -1
+        for drive, frame in drives(frames):
+            if self.has(drive):
+                found = True
+                yield frame
+        if not found:
+            purpose = "validation" if self.held_out else "training"
+            raise FsmdeError(
+                f"{drive + 1} drives with a share of {self.share} for validation leave none for {purpose}; "
+                "give another share, more frames or a recording of its own"
+            )
+
+
+TRAIN_ALL = Part(0.0, False)
+VALIDATE_ALL = Part(1.0, True)
+
+
+@dataclass
+class WholeRings:
+    """The frames that have an image of every camera of their rig; counts the others in `left_out` while it runs."""
+
+    frames: Iterable[Frame]
+    left_out: int = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self.frames:
+            if all(name in frame.images for name in frame.rig.names):
+                yield frame
+            else:
+                self.left_out += 1
