@@ -56,7 +56,7 @@ def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:
     Raises FsmdeError where the training extra, which has the teacher's architecture, is not installed.
     """
     try:
-        from fsmde_training.depth_anything import export_onnx, input_size
+        from fsmde_training.teachers.depth_anything import export_onnx, input_size
     except ImportError as error:
         raise FsmdeError(
             f"the teacher needs PyTorch and transformers ({error}); pip install 'fsmde_ros[train]'"

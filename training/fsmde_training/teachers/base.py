@@ -1,0 +1,77 @@
+"""What every teacher gives, and nothing of how it makes it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fsmde_core.errors import FsmdeError
+from fsmde_training.decoder import Pyramid
+
+STRIDES = (4, 8, 16, 32)
+
+
+class TeacherOutput(NamedTuple):
+    """pyramid: (B, channels[l], H/s, W/s) float32, s = 4, 8, 16, 32, H x W the student's image.
+
+    relative: (B, H/4, W/4) float32 relative inverse depth, larger is nearer; per view its median is 0 and its mean
+    absolute deviation 1, so that no metric scale passes from teacher to student.
+    """
+
+    pyramid: Pyramid
+    relative: Tensor
+
+
+class Teacher(nn.Module):
+    """Base of all teachers. channels: of the pyramid's maps, fine to coarse."""
+
+    channels: tuple[int, ...]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frozen = False
+
+    def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> TeacherOutput:
+        """images: (B, h, w, 3) uint8 RGB. size: (H, W) of the student's image, multiples of 32; None: as `images` are.
+
+        Images larger than `size` let the teacher see more than the student does.
+        """
+        raise NotImplementedError
+
+    def freeze(self) -> Teacher:
+        """Evaluation mode for good, no gradient to the weights."""
+        self._frozen = True
+        return self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """A frozen teacher stays in evaluation mode inside a module that goes into training."""
+        return super().train(mode and not self._frozen)
+
+
+def student_size(images: Tensor, size: tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) of the student's image; FsmdeError unless multiples of 32."""
+    height, width = size or (images.shape[1], images.shape[2])
+    if height % STRIDES[-1] or width % STRIDES[-1]:
+        raise FsmdeError(f"the student's image is {width}x{height}; width and height must be multiples of 32")
+    return height, width
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) float -> (B, C, *size), bilinear, low-pass filtered where it shrinks."""
+    if maps.shape[2:] == size:
+        return maps
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def normalised(inverse_depth: Tensor) -> Tensor:
+    """(B, h, w) inverse depth of any affine scale -> the same with median 0 and mean absolute deviation 1 per view.
+
+    The normalisation of Ranftl et al. (MiDaS, 2022). A constant view gives 0.
+    """
+    flat = inverse_depth.float().flatten(1)
+    shifted = flat - flat.median(dim=1, keepdim=True).values
+    deviation = shifted.abs().mean(dim=1, keepdim=True)
+    return (shifted / deviation.clamp_min(torch.finfo(torch.float32).tiny)).view_as(inverse_depth)
