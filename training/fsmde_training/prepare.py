@@ -39,25 +39,22 @@ Span = tuple[int, Optional[int]]  # noqa: UP045 - evaluated at run time
 T = TypeVar("T")
 
 
-def prepare(
-    out: Path = Path("runs/cache"),
-    streets: int = 80,
-    size: Size = (672, 384),
-    network_size: Size = (448, 256),
-    processes: int = 0,
-) -> None:
-    """The shipped student's sets below `out`: `pandaset_train`, `pandaset_val`, `street_train` and `street_val`.
-
-    streets: synthetic streets to train on. size: (width, height) of real training images; network_size: of the others,
-    the network's input. processes: 0 takes one per CPU core. Sets that are there already stay.
-    """
+def pandaset_sets(out: Path, size: Size, network_size: Size, processes: int = 0) -> None:
+    """`pandaset_train` and `pandaset_val` below `out`, of the sample sequence 002; sizes as in `command`."""
     source = open_source("pandaset")
     assert isinstance(source, PandaSetSource)
     first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
     recording_set(out / "pandaset_val", source, (first, None), VALIDATE_ALL, network_size, processes)
     recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes)
-    street_set(out / "street_train", range(FIRST_SEED, FIRST_SEED + streets), network_size, processes)
-    street_set(out / "street_val", range(2 * FIRST_SEED, 2 * FIRST_SEED + 4), network_size, processes)
+
+
+def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None:
+    """`street_train` of so many synthetic streets, and `street_val`, below `out`: six images of each street."""
+    for name, first, number in (("street_train", FIRST_SEED, streets), ("street_val", 2 * FIRST_SEED, 4)):
+        seeds, count = range(first, first + number), CAMERAS * number
+        if not _is_made(out / name, {"source": "streets", "seeds": [first, number], "size": list(size)}):
+            samples = street_samples(seeds, *size, processes or _cores())
+            cache.save(out / name, _shown(samples, name, count), count, *size)
 
 
 def recording_set(
@@ -84,15 +81,6 @@ def _samples(rings: Iterable[Frame], held_out: bool, size: Size, processes: int)
     swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not held_out)
     label = partial(label_ring, width=size[0], height=size[1], sky=not held_out)
     return chain.from_iterable(mapped(label, swept, processes))
-
-
-def street_set(folder: Path, seeds: range, size: Size, processes: int = 0) -> None:
-    """One set of synthetic streets, the six images of a street and rig per seed."""
-    if _is_made(folder, {"source": "streets", "seeds": [seeds.start, seeds.stop], "size": list(size)}):
-        return
-    count = CAMERAS * len(seeds)
-    samples = street_samples(seeds, *size, processes or _cores())
-    cache.save(folder, _shown(samples, folder.name, count), count, *size)
 
 
 def _is_made(folder: Path, recipe: dict[str, Any]) -> bool:
@@ -148,7 +136,10 @@ def command(
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="KEY=VALUE", help="Of the source: version=v1.0-trainval (nuscenes), split=0 (ddad)."),
     ] = None,
-    streets: Annotated[int, typer.Option(min=1, help="Synthetic streets to train on, without --source.")] = 80,
+    streets: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Synthetic streets to train on. Default: 80, with --source none."),
+    ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of training images of recordings.")] = "672x384",
     network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
     out: Annotated[Path, typer.Option(help="Folder of the sets.")] = Path("runs/cache"),
@@ -158,22 +149,23 @@ def command(
 
     Sets that are complete stay; one that was interrupted is made anew. Memory does not grow with the recording.
     """
-    sizes = _parse_size(size), _parse_size(network_size)
+    training, network = _parse_size(size), _parse_size(network_size)
+    if source is None and root is not None:
+        raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
     if source is None:
-        if root is not None:
-            raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
-        prepare(out, streets, *sizes, processes)
-        return
-    options = _parse_options(option or [])
-    recording = _open(source.value, root, options)
-    recipe = {"root": str(root.resolve()) if root else None, "options": options}
-    for name_of_part, part, pixels in (
-        ("val", Part(validation, held_out=True), sizes[1]),
-        ("train", Part(validation, held_out=False), sizes[0]),
-    ):
-        if part not in ((0.0, True), (1.0, False)):  # empty by request
-            folder = out / f"{name}_{name_of_part}"
-            recording_set(folder, recording, parse_frames(frames), part, pixels, processes, **recipe)
+        pandaset_sets(out, training, network, processes)
+    else:
+        options = _parse_options(option or [])
+        recording = _open(source.value, root, options)
+        recipe = {"root": str(root.resolve()) if root else None, "options": options}
+        for part, pixels in ((Part(validation, held_out=True), network), (Part(validation, held_out=False), training)):
+            if part not in ((0, True), (1, False)):  # empty because asked for
+                folder = out / f"{name}_{'val' if part.held_out else 'train'}"
+                recording_set(folder, recording, parse_frames(frames), part, pixels, processes, **recipe)
+    if streets is None:
+        streets = 80 if source is None else 0
+    if streets:
+        street_sets(out, streets, network, processes)
 
 
 def _open(kind: str, root: Path | None, options: dict[str, str]) -> Source:

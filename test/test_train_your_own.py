@@ -1,0 +1,115 @@
+"""docs/train_your_own.md as a new user follows it: own drives in the documented tables, the documented commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsmde_core.encodings import RawImage
+from fsmde_core.engines import load_engine
+from fsmde_core.pipeline import Pipeline
+from fsmde_core.rig import load_rig
+from fsmde_core.sources import open_source
+from fsmde_ros import cli
+from fsmde_training import cache, fit, prepare
+
+pytestmark = pytest.mark.data
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+GUIDE = (REPOSITORY / "docs" / "train_your_own.md").read_text()
+COMMANDS = [
+    shlex.split(line)
+    for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.replace("\\\n", "").splitlines()
+]
+"""What the guide's bash blocks say, in its order."""
+HOUR_US = 3_600_000_000
+SHRINK = {
+    "fsmde_training.prepare": "--validation 0.5 --size 96x64 --network-size 64x64 --processes 1",
+    "fsmde_training.fit": "--trainer.max_epochs 1 --trainer.accelerator cpu --trainer.precision 32-true"
+    " --trainer.enable_progress_bar false --trainer.enable_model_summary false --data.network_width 64"
+    " --data.crop [64,64] --data.samples 4 --data.batch_size 2 --data.pixels 64 --data.workers 0",
+    "export": "--size 64x64",
+    "evaluate": "--frames 0:1 --threads 1",
+}
+"""What is appended to a command so that it takes a second."""
+
+
+def documented_fields() -> dict[str, list[str]]:
+    """Table -> the fields that the guide asks for."""
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", GUIDE, re.MULTILINE)
+    return {table: re.findall(r"`(\w+)`", fields) for table, fields in rows}
+
+
+@pytest.fixture
+def workplace(nuscenes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `my_data`: the keyframe as two drives an hour apart, in no more than the documented fields."""
+    tables = tmp_path / "my_data" / "v1.0-mine"
+    tables.mkdir(parents=True)
+    (tmp_path / "my_data" / "samples").symlink_to(nuscenes_root.resolve() / "samples")
+    (tmp_path / "training").symlink_to(REPOSITORY / "training")
+    for table, fields in documented_fields().items():
+        rows = json.loads(next(nuscenes_root.glob(f"v1.0-*/{table}.json")).read_text())
+        rows = [{field: row[field] for field in fields} for row in rows]
+        later = [drive_later(row) for row in rows] if table in ("sample", "sample_data") else []
+        (tables / f"{table}.json").write_text(json.dumps(rows + later))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def drive_later(row: dict[str, Any]) -> dict[str, Any]:
+    """The same moment of a second drive."""
+    changed = {name: row[name] + "-2" for name in ("token", "scene_token", "sample_token") if name in row}
+    return row | changed | {"timestamp": row["timestamp"] + HOUR_US}
+
+
+def execute(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command of the guide, shrunk, in this process: starting PyTorch six times would take most of a minute."""
+    if words[:2] == ["python", "-c"]:
+        exec(words[2], {})
+    elif words[:3] == ["python", "-m", "fsmde_training.fit"]:
+        fit.main([*words[3:], *shlex.split(SHRINK[words[2]])])
+    elif words[:3] == ["python", "-m", "fsmde_training.prepare"]:
+        with pytest.raises(SystemExit, match="0"):
+            prepare.main([*words[3:], *shlex.split(SHRINK[words[2]])])
+    else:
+        assert words[0] == "fsmde"
+        with monkeypatch.context() as context, pytest.raises(SystemExit, match="0"):
+            context.setattr(sys, "argv", [*words, *shlex.split(SHRINK[words[1]])])
+            cli.main()
+
+
+def test_the_guide_leads_from_own_recordings_to_depth(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in COMMANDS:
+        execute(words, monkeypatch)
+
+    for name in ("mine_train", "mine_val"):
+        views = cache.load(workplace / "runs" / "cache" / name)
+        assert len(views) == 6  # a drive each
+        assert all(np.isfinite(depth).any() for depth in views.depth)
+    assert load_rig("my_rig.yaml").names == open_source("nuscenes", "my_data").rig.names
+
+    frame = next(iter(open_source("nuscenes", "my_data").frames()))
+    images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
+    with closing(Pipeline(load_engine("onnxruntime", Path("mine.onnx"), 1, 6))) as pipeline:
+        result = pipeline.run(images, load_rig("my_rig.yaml"))
+        assert result.names == frame.rig.names
+        assert result.depth.shape == (6, 64, 64)
+        assert np.isfinite(result.depth).all()
+        assert (result.depth > 0).all()
+        assert np.isfinite(result.sigma).all()
+
+
+def test_the_guide_names_launch_arguments_that_exist() -> None:
+    launch = (REPOSITORY / "launch" / "surround_depth.launch.py").read_text()
+    (arguments,) = re.findall(r"ros2 launch fsmde_ros surround_depth\.launch\.py (.*)", GUIDE)
+    for argument in shlex.split(arguments):
+        assert f'"{argument.split(":=")[0]}": (' in launch
