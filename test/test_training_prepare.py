@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -102,6 +103,17 @@ def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
         cache.save(tmp_path, samples(1), None, 16, HEIGHT)
 
 
+def test_memory_does_not_grow_with_a_set(tmp_path: Path) -> None:
+    width, height, count = 128, 96, 100
+    rgb, depth = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.float16)
+    tracemalloc.start()
+    cache.save(tmp_path, ((rgb.copy(), depth.copy(), 100.0) for _ in range(count)), None, width, height)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * (rgb.nbytes + depth.nbytes)
+    assert len(cache.load(tmp_path)) == count
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_work_on_processes_keeps_the_order_and_takes_little_ahead(processes: int) -> None:
     taken: list[int] = []
@@ -131,7 +143,7 @@ def test_drives_end_where_the_stamps_jump(seconds: list[int]) -> None:
 
 
 def test_a_single_drive_cannot_be_split() -> None:
-    with pytest.raises(FsmdeError, match=r"1 drives with a share of 0\.5 for validation leave none for validation"):
+    with pytest.raises(FsmdeError, match=r"of 1 drives none is left for validation when a share of 0\.5 validates"):
         list(Part(0.5, True).of([frame(0), frame(PERIOD_NS)]))
 
 

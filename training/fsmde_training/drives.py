@@ -44,7 +44,7 @@ class Part(NamedTuple):
         if not found:
             purpose = "validation" if self.held_out else "training"
             raise FsmdeError(
-                f"{drive + 1} drives with a share of {self.share} for validation leave none for {purpose}; "
+                f"of {drive + 1} drives none is left for {purpose} when a share of {self.share} validates; "
                 "give another share, more frames or a recording of its own"
             )
 
