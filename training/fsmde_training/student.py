@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from fsmde_training.bins import AdaptiveBins, BinDistribution
-from fsmde_training.decoder import Decoder, upsample
+from fsmde_training.binning import BinDistribution, Binning, Centres, Probabilities
+from fsmde_training.decoder import WIDTHS, Decoder, Pyramid, upsample
 from fsmde_training.mobilenet_v2 import MobileNetV2
 
 
 class Student(nn.Module):
-    """MobileNetV2 encoder, light decoder, adaptive depth bins; the model contract of fsmde_core.model.
+    """MobileNetV2 encoder, light decoder, binning module; the model contract of fsmde_core.model.
 
     focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins, metres at that focal length.
+    centres, probabilities: see `Binning`.
     """
 
     def __init__(
-        self, focal_canonical: float = 300.0, min_depth: float = 0.5, max_depth: float = 250.0, bins: int = 64
+        self,
+        focal_canonical: float = 300.0,
+        min_depth: float = 0.5,
+        max_depth: float = 250.0,
+        bins: int = 64,
+        centres: Centres = "widths",
+        probabilities: Probabilities = "softmax",
     ) -> None:
         super().__init__()
-        self.architecture: dict[str, float] = {
+        self.architecture: dict[str, Any] = {
             "focal_canonical": focal_canonical,
             "min_depth": min_depth,
             "max_depth": max_depth,
             "bins": bins,
+            "centres": centres,
+            "probabilities": probabilities,
         }
         """What rebuilds this network; stored in checkpoints."""
         self.focal_canonical = focal_canonical
@@ -32,19 +43,23 @@ class Student(nn.Module):
         self.max_depth = max_depth
         self.encoder = MobileNetV2()
         self.decoder = Decoder(self.encoder.channels)
-        self.bins = AdaptiveBins(self.decoder.widths[0], self.decoder.widths[-1], bins, min_depth, max_depth)
+        self.bins = Binning(WIDTHS, bins, min_depth, max_depth, centres, probabilities)
+
+    def pyramid(self, images: Tensor) -> Pyramid:
+        """images: (B, H, W, 3) uint8 RGB, sizes multiples of 32 -> decoder maps, `WIDTHS` channels, fine to coarse."""
+        x = images.permute(0, 3, 1, 2).to(torch.float32) * (2 / 255) - 1
+        return self.decoder(self.encoder(x))
 
     def distribution(self, images: Tensor) -> BinDistribution:
-        """images: (B, H, W, 3) uint8 RGB, sizes multiples of 32 -> bins at (H/4, W/4), canonical metres."""
-        x = images.permute(0, 3, 1, 2).to(torch.float32) * (2 / 255) - 1
-        return self.bins(*self.decoder(self.encoder(x)))
+        """images as for `pyramid` -> bins at (H/4, W/4), canonical metres."""
+        return self.bins(self.pyramid(images))
 
     def canonical_depth(self, distribution: BinDistribution) -> Tensor:
         """(B, H, W) metres at the canonical focal length: the geometric mean of the bins, for the losses on depth."""
-        return upsample(torch.exp(distribution.log_mean())[:, None])[:, 0]
+        return upsample(torch.exp(distribution.log_mean()))
 
     def forward(self, images: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
         """images: (B, H, W, 3) uint8; focal: (B,) float32 pixels -> depth, sigma: (B, H, W) float32 metres."""
-        moments = self.distribution(images).moments() * (focal / self.focal_canonical)[:, None, None, None]
-        depth, sigma = upsample(moments).unbind(1)
-        return depth, sigma
+        depth, sigma = self.distribution(images).moments()
+        scale = (focal / self.focal_canonical)[:, None, None]
+        return upsample(depth * scale), upsample(sigma * scale)
