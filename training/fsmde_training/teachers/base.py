@@ -61,9 +61,8 @@ def student_size(images: Tensor, size: tuple[int, int] | None) -> tuple[int, int
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, C, h, w) float -> (B, C, *size), bilinear, low-pass filtered where it shrinks."""
-    if maps.shape[2:] == size:
-        return maps
-    return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=True)
+    shrinks = maps.shape[2] > size[0] or maps.shape[3] > size[1]
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
 def normalised(inverse_depth: Tensor) -> Tensor:

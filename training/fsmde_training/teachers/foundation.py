@@ -51,8 +51,8 @@ class FoundationTeacher(Teacher):
             raise FsmdeError("a teacher on a Swin backbone is not supported; take one on a plain vision transformer")
         self.network: Any = network
         self.channels = (config.fusion_hidden_size,) * len(STRIDES)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     @classmethod
     def from_pretrained(cls, spec: str | Path, download: bool = False) -> FoundationTeacher:
