@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.encodings import RawImage
 from fsmde_core.engines.base import Engine
-from fsmde_core.preprocess import Preprocessor
+from fsmde_core.errors import FsmdeError
+from fsmde_core.preprocess import Preprocessor, RectifiedImage
 from fsmde_core.rig import Camera, Rig
 
 
 @dataclass(frozen=True, eq=False)
 class SurroundDepth:
-    """Depth of one set of images. names and cameras follow the ring; cameras are rectified, at the depth's size.
+    """Depth of one set of images. cameras: rectified, at the depth's size; names: theirs.
 
     rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN where a rectified
-    pixel looks past the edge of its image. The arrays are buffers of the pipeline: valid until its next `run`.
-    stage_ms: milliseconds of `preprocess` and `infer`.
+    pixel looks past the edge of its image. The arrays are buffers of the pipeline: valid until its next inference.
+    stage_ms: milliseconds of `infer`, and of `preprocess` where `run` did that too.
     """
 
     names: tuple[str, ...]
@@ -35,13 +38,16 @@ class SurroundDepth:
 class Pipeline:
     """Images of any subset of a rig's cameras to their depth; a missing camera is simply not in the batch.
 
-    The preprocessor's size must be the engine's: `Preprocessor(engine.info.width, engine.info.height)`.
-    Not thread-safe: one caller at a time.
+    `rectify` may be called by any thread, as images arrive; `infer` and `run` by one at a time.
+    threads: that `run` rectifies with, 0 for one per CPU core that this process may use.
     """
 
-    def __init__(self, engine: Engine, preprocessor: Preprocessor) -> None:
+    def __init__(self, engine: Engine, threads: int = 0) -> None:
+        info = engine.info
         self.engine = engine
-        self.preprocessor = preprocessor
+        self._preprocessor = Preprocessor(info.width, info.height)
+        self._rgb = np.zeros((0, info.height, info.width, 3), np.uint8)
+        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="preprocess")
 
     def warm_up(self, cameras: int) -> None:
         """Run on 1 to `cameras` black images: engines compile or allocate for a number of cameras when they first meet
@@ -52,18 +58,47 @@ class Pipeline:
             images = np.zeros((count, info.height, info.width, 3), np.uint8)
             self.engine.infer(images, np.full(count, info.focal_canonical, np.float32))
 
-    def run(self, images: Mapping[str, RawImage], rig: Rig) -> SurroundDepth:
-        """Depth of the cameras in `images`; raises FsmdeError for images that do not belong to `rig`."""
+    def rectify(self, image: RawImage, camera: Camera) -> RectifiedImage:
+        """See `Preprocessor.rectify`."""
+        return self._preprocessor.rectify(image, camera)
+
+    def infer(self, images: Sequence[RectifiedImage]) -> SurroundDepth:
+        """Depth of at least one rectified image, in one batch."""
         start = time.perf_counter()
-        batch = self.preprocessor.run(images, rig)
-        prepared = time.perf_counter()
-        result = self.engine.infer(batch.rgb, batch.focal)
-        depth = result.depth if batch.outside is None else np.where(batch.outside, np.float32("nan"), result.depth)
-        inferred = time.perf_counter()
-        stage_ms = {"preprocess": 1e3 * (prepared - start), "infer": 1e3 * (inferred - prepared)}
-        return SurroundDepth(batch.names, batch.cameras, batch.rgb, depth, result.sigma, stage_ms)
+        cameras = tuple(image.camera for image in images)
+        if len(images) > len(self._rgb):
+            self._rgb = np.empty((len(images), *self._rgb.shape[1:]), np.uint8)
+        rgb = np.stack([image.rgb for image in images], out=self._rgb[: len(images)])
+        result = self.engine.infer(rgb, np.array([camera.fx for camera in cameras], np.float32))
+        depth = _without_outside(result.depth, images)
+        stage_ms = {"infer": 1e3 * (time.perf_counter() - start)}
+        return SurroundDepth(tuple(c.name for c in cameras), cameras, rgb, depth, result.sigma, stage_ms)
+
+    def run(self, images: Mapping[str, RawImage], rig: Rig) -> SurroundDepth:
+        """Depth of the cameras of `rig` that are in `images`, in ring order.
+
+        Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.
+        """
+        unknown = sorted(set(images) - set(rig.names))
+        if unknown or not images:
+            raise FsmdeError(f"images of {unknown or 'no camera'} given, the rig has {list(rig.names)}")
+        start = time.perf_counter()
+        cameras = [camera for camera in rig.cameras if camera.name in images]
+        rectified = list(self._pool.map(lambda camera: self.rectify(images[camera.name], camera), cameras))
+        preprocess_ms = 1e3 * (time.perf_counter() - start)
+        result = self.infer(rectified)
+        return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})
 
     def close(self) -> None:
         """Release the engine and the worker threads."""
         self.engine.close()
-        self.preprocessor.close()
+        self._pool.shutdown()
+
+
+def _without_outside(depth: NDArray[np.float32], images: Sequence[RectifiedImage]) -> NDArray[np.float32]:
+    """(N, H, W) depth with NaN where an image has nothing; the array itself where that is nowhere."""
+    if all(image.outside is None for image in images):
+        return depth
+    nowhere = np.zeros(depth.shape[1:], bool)
+    outside = np.stack([nowhere if image.outside is None else image.outside for image in images])
+    return np.where(outside, np.float32("nan"), depth)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,22 +11,19 @@ from numpy.typing import NDArray
 
 from fsmde_core.encodings import RawImage, find_encoding, to_rgb
 from fsmde_core.errors import FsmdeError
-from fsmde_core.rig import Camera, Rig
+from fsmde_core.rig import Camera
 
 
 @dataclass(frozen=True, eq=False)
-class ImageBatch:
-    """The network's input. names and cameras follow the ring; cameras are rectified and at the network's size.
+class RectifiedImage:
+    """One camera's part of the network's input. camera: the rectified camera, at the network's size.
 
-    rgb: (N, H, W, 3) uint8, the preprocessor's own buffer: valid until its next `run`. focal: (N,) float32 pixels.
-    outside: (N, H, W) bool, pixels that look past the edge of their image (some lenses, once undistorted, leave such
-    corners); None where there are none.
+    rgb: (H, W, 3) uint8. outside: (H, W) bool, pixels that look past the edge of the image (some lenses, once
+    undistorted, leave such corners); None where there are none.
     """
 
-    names: tuple[str, ...]
-    cameras: tuple[Camera, ...]
+    camera: Camera
     rgb: NDArray[np.uint8]
-    focal: NDArray[np.float32]
     outside: NDArray[np.bool_] | None = None
 
 
@@ -124,58 +118,36 @@ def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: in
     return _rectify_image(RawImage.from_rgb(image), camera, camera.rectified(width, height))
 
 
-def _rectify_image(
-    image: RawImage, camera: Camera, target: Camera, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
+def _rectify_image(image: RawImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
     if (image.width, image.height) != (camera.width, camera.height):
         raise FsmdeError(
-            f"camera '{camera.name}': the image is {image.width}x{image.height}, "
-            f"its calibration is for {camera.width}x{camera.height}; they must agree"
+            f"camera '{camera.name}': the image is {image.width}x{image.height}, its calibration is for "
+            f"{camera.width}x{camera.height}; correct the calibration (camera_info or the rig file)"
         )
     pixels, encoding = image.pixels(), image.encoding
     if find_encoding(encoding).subsampled:
         pixels, encoding = to_rgb(pixels, encoding), "rgb8"
     # Other encodings change to RGB at the small size, where it is cheap.
-    return to_rgb(_rectify(pixels, camera, target), encoding, out)
+    return to_rgb(_rectify(pixels, camera, target), encoding)
 
 
 class Preprocessor:
-    """Turns one set of camera images into the network's batch, cameras in parallel.
+    """Turns camera images into the network's input; any thread may call it.
 
-    width, height: the network's input size in pixels. threads: 0 takes one per CPU core that this process may use.
+    width, height: the network's input size in pixels.
     The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones.
     """
 
-    def __init__(self, width: int, height: int, threads: int = 0) -> None:
+    def __init__(self, width: int, height: int) -> None:
         if width < 1 or height < 1:
             raise FsmdeError(f"network input of {width}x{height} must be at least 1x1 pixels")
         self._size = (width, height)
-        self._rgb = np.zeros((0, height, width, 3), np.uint8)
-        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="preprocess")
         self._targets: dict[str, tuple[Camera, Camera]] = {}
 
-    def run(self, images: Mapping[str, RawImage], rig: Rig) -> ImageBatch:
-        """One batch of the cameras of `rig` that are in `images`, in ring order.
-
-        Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.
-        """
-        unknown = sorted(set(images) - set(rig.names))
-        if unknown or not images:
-            raise FsmdeError(f"images of {unknown or 'no camera'} given, the rig has {list(rig.names)}")
-        cameras = [camera for camera in rig.cameras if camera.name in images]
-        targets = tuple(self._target(camera) for camera in cameras)
-        if len(cameras) > len(self._rgb):
-            self._rgb = np.empty((len(cameras), *self._rgb.shape[1:]), np.uint8)
-        rgb = self._rgb[: len(cameras)]
-        jobs = [
-            self._pool.submit(_rectify_image, images[camera.name], camera, target, out)
-            for camera, target, out in zip(cameras, targets, rgb, strict=True)
-        ]
-        wait(jobs)  # all of them, also when one fails: none may still write when the next batch begins
-        for job in jobs:
-            job.result()
-        focal = np.array([target.fx for target in targets], np.float32)
-        return ImageBatch(tuple(c.name for c in cameras), targets, rgb, focal, _outside(cameras, targets))
+    def rectify(self, image: RawImage, camera: Camera) -> RectifiedImage:
+        """`image` as the rectified `camera` sees it; FsmdeError when it is not of the camera's calibrated size."""
+        target = self._target(camera)
+        return RectifiedImage(target, _rectify_image(image, camera, target), _way(camera, target).outside)
 
     def _target(self, camera: Camera) -> Camera:
         """The rectified camera; the same object as long as `camera` is the same object."""
@@ -184,16 +156,3 @@ class Preprocessor:
             target = camera.rectified(*self._size)
             self._targets[camera.name] = (camera, target)
         return target
-
-    def close(self) -> None:
-        """Stop the worker threads."""
-        self._pool.shutdown()
-
-
-def _outside(cameras: Sequence[Camera], targets: Sequence[Camera]) -> NDArray[np.bool_] | None:
-    """(N, H, W) of `ImageBatch`."""
-    masks = [_way(camera, target).outside for camera, target in zip(cameras, targets, strict=True)]
-    if all(mask is None for mask in masks):
-        return None
-    nowhere = np.zeros((targets[0].height, targets[0].width), bool)
-    return np.stack([nowhere if mask is None else mask for mask in masks])

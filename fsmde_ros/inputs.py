@@ -16,11 +16,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from fsmde_core.encodings import RawImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages import compressed_image, raw_image, stamp_ns
+from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
 from fsmde_ros import qos
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.compat import SimpleFilter
 from fsmde_ros.health import Health
+from fsmde_ros.rectifier import Rectifier
 
 # From Iron on a callback may ask for the time at which the middleware received the message.
 _GIVES_INFO = hasattr(Subscription, "CallbackType")
@@ -28,9 +30,9 @@ _GIVES_INFO = hasattr(Subscription, "CallbackType")
 
 @dataclass(frozen=True, eq=False)
 class Received:
-    """One image. read: gives the pixels, and decodes only then. arrived_ns: monotonic, when the middleware had it."""
+    """One image. rectified: gives it for the network, or raises. arrived_ns: monotonic, when the middleware had it."""
 
-    read: Callable[[], RawImage]
+    rectified: Callable[[], RectifiedImage]
     arrived_ns: int
 
 
@@ -47,6 +49,7 @@ class SurroundSubscriber(SimpleFilter):
         calibration: Calibration,
         health: Health,
         settings: SyncSettings,
+        rectifier: Rectifier,
         compressed: bool,
         use_camera_info: bool,
     ) -> None:
@@ -54,7 +57,8 @@ class SurroundSubscriber(SimpleFilter):
         self._node = node
         self._calibration = calibration
         self._health = health
-        self._read = _read_compressed if compressed else _read_raw
+        self._rectifier = rectifier
+        self._reader = _compressed_reader if compressed else _raw_reader
         names = calibration.rig.names
         self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
         self._lag_ns = 0
@@ -111,7 +115,7 @@ class SurroundSubscriber(SimpleFilter):
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
             raise FsmdeError(f"the image's stamp is {stamp} ns, expected its time of exposure; set it in the driver")
-        received = Received(self._read(message), arrived_ns)
+        received = Received(self._rectifier.start(name, self._reader(message)), arrived_ns)
         self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))
 
     def _on_camera_info(self, name: str, message: CameraInfo, waited_ns: int) -> None:
@@ -128,12 +132,12 @@ class SurroundSubscriber(SimpleFilter):
             self.signalMessage(images)
 
 
-def _read_raw(message: Image) -> Callable[[], RawImage]:
+def _raw_reader(message: Image) -> Callable[[], RawImage]:
     image = raw_image(message)  # checked here, so that a broken image does not take a place in a set
     return lambda: image
 
 
-def _read_compressed(message: CompressedImage) -> Callable[[], RawImage]:
+def _compressed_reader(message: CompressedImage) -> Callable[[], RawImage]:
     return partial(compressed_image, message)
 
 

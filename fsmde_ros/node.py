@@ -25,14 +25,15 @@ from rclpy.signals import SignalHandlerOptions
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline import Pipeline
-from fsmde_core.preprocess import Preprocessor
 from fsmde_ros import diagnostics, parameters
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.dds import use_shared_memory_profile
 from fsmde_ros.health import Health
 from fsmde_ros.inputs import SurroundSubscriber
 from fsmde_ros.logs import forward_to
+from fsmde_ros.memory import keep_freed_memory
 from fsmde_ros.outputs import Outputs
+from fsmde_ros.rectifier import Rectifier
 from fsmde_ros.settings import Live, Setup
 from fsmde_ros.transforms import TransformMounts
 from fsmde_ros.worker import Worker
@@ -137,15 +138,15 @@ class SurroundDepth(LifecycleNode):
             if mounts is not None:
                 stack.callback(mounts.close)
             engine = load_engine(setup.engine, setup.model, setup.threads, len(setup.rig.cameras))
-            size = (engine.info.width, engine.info.height)
-            pipeline = Pipeline(engine, Preprocessor(*size, setup.threads))
+            pipeline = Pipeline(engine, setup.threads)
             stack.callback(pipeline.close)
             pipeline.warm_up(len(setup.rig.cameras))
             outputs = Outputs(self, setup.rig)
             stack.callback(outputs.close)
             self.loaded = _Loaded(setup, calibration, mounts, pipeline, outputs, stack.pop_all())
         self.get_logger().info(
-            f"{setup.model.name} on {engine.name} ({engine.device}, {engine.precision}), {size[0]}x{size[1]}, "
+            f"{setup.model.name} on {engine.name} ({engine.device}, {engine.precision}), "
+            f"{engine.info.width}x{engine.info.height}, "
             f"cameras {', '.join(setup.rig.names)}"
         )
 
@@ -155,19 +156,24 @@ class SurroundDepth(LifecycleNode):
         mounts = loaded.mounts
         health = Health(setup.rig.names, self.get_logger().warning)
         with ExitStack() as stack:
-            worker = Worker(
+            rectifier = Rectifier(
                 loaded.pipeline,
                 loaded.calibration,
+                missing=lambda: mounts.missing if mounts is not None else {},
+                threads=setup.threads,
+            )
+            stack.callback(rectifier.close)
+            worker = Worker(
+                loaded.pipeline,
+                rectifier,
                 loaded.outputs,
                 health,
                 live=lambda: self._live,
-                missing=lambda: mounts.missing if mounts is not None else {},
                 min_cameras=setup.sync.min_cameras,
-                threads=setup.threads,
             )
             stack.callback(worker.close)
             inputs = SurroundSubscriber(
-                self, loaded.calibration, health, setup.sync, setup.compressed, setup.use_camera_info
+                self, loaded.calibration, health, setup.sync, rectifier, setup.compressed, setup.use_camera_info
             )
             stack.callback(inputs.close)
             inputs.registerCallback(worker.offer)
@@ -211,6 +217,7 @@ class SurroundDepth(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its arguments or parameters cannot be read."""
     use_shared_memory_profile()
+    keep_freed_memory()
     try:
         _init(args)
         _run()

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.dds import use_shared_memory_profile
+from fsmde_ros.memory import keep_freed_memory
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -26,6 +27,7 @@ def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
             f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
         ) from error
     use_shared_memory_profile()
+    keep_freed_memory()
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     before = signal.signal(signal.SIGTERM, _terminate)

@@ -1,57 +1,46 @@
-"""The thread between hand-over and publication: pixels, inference, clouds, messages. Nothing in it ends the thread."""
+"""The thread between hand-over and publication: inference, clouds, messages. Nothing in it ends the thread."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from fsmde_core.clouds import CloudPacker
-from fsmde_core.encodings import RawImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline import Pipeline
-from fsmde_core.rig import Rig
+from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.synchronizer import ImageSet
-from fsmde_ros.calibration import Calibration
 from fsmde_ros.diagnostics import timing_message
 from fsmde_ros.handover import Handover
 from fsmde_ros.health import Health, SetTiming, lags_ms
 from fsmde_ros.inputs import Received
 from fsmde_ros.outputs import Outputs
+from fsmde_ros.rectifier import Rectifier
 from fsmde_ros.settings import Live
 
 
 class Worker:
-    """Processes the newest set of images, one at a time.
-
-    live: gives the settings in force. missing: per camera without a known mount, the reason; its images are left out.
-    threads: decode images side by side; 0 for one per available CPU.
-    """
+    """Processes the newest set of images, one at a time. live: gives the settings in force."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        calibration: Calibration,
+        rectifier: Rectifier,
         outputs: Outputs,
         health: Health,
         live: Callable[[], Live],
-        missing: Callable[[], dict[str, str]],
         min_cameras: int,
-        threads: int,
     ) -> None:
         self._pipeline = pipeline
-        self._calibration = calibration
+        self._rectifier = rectifier
         self._outputs = outputs
         self._health = health
         self._live = live
-        self._missing = missing
         self._min_cameras = min_cameras
         self._packer = CloudPacker(live().cloud_settings)
         self._handover: Handover[ImageSet[Received]] = Handover()
-        self._decoders = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="decode")
         self._thread = threading.Thread(target=self._run, name="surround_depth")
         self._thread.start()
 
@@ -64,7 +53,6 @@ class Worker:
         """Finish the set at hand and stop."""
         self._handover.close()
         self._thread.join()
-        self._decoders.shutdown()
 
     def _run(self) -> None:
         while (images := self._handover.get()) is not None:
@@ -78,16 +66,17 @@ class Worker:
     def _process(self, images: ImageSet[Received]) -> None:
         live = self._live()
         wanted = self._outputs.wanted(live)
+        self._rectifier.ahead = bool(wanted)
         if not wanted:
             self._health.rested()
             return
-        rig = self._calibration.rig
-        pixels = self._pixels(images, rig)
-        if len(pixels) < self._min_cameras:
-            self._health.lost("too_few", f"{len(pixels)} usable images, sync.min_cameras is {self._min_cameras}")
-            return
         started_ns = time.monotonic_ns()
-        result = self._pipeline.run(pixels, rig)
+        rectified = self._rectified(images)
+        if len(rectified) < self._min_cameras:
+            self._health.lost("too_few", f"{len(rectified)} usable images, sync.min_cameras is {self._min_cameras}")
+            return
+        rectified_ns = time.monotonic_ns()
+        result = self._pipeline.infer(rectified)
         if self._packer.settings != live.cloud_settings:
             self._packer = CloudPacker(live.cloud_settings)
         sent_ms = self._outputs.publish(result, images.stamps_ns, wanted, self._packer, live)
@@ -98,35 +87,24 @@ class Worker:
             cameras=result.names,
             skew_ms=images.skew_ns / 1e6,
             lag_ms=lags_ms(images.stamps_ns),
-            stage_ms={"receive": (started_ns - arrived_ns) / 1e6, **result.stage_ms, **sent_ms},
+            stage_ms={
+                "receive": (started_ns - arrived_ns) / 1e6,
+                "preprocess": (rectified_ns - started_ns) / 1e6,
+                **result.stage_ms,
+                **sent_ms,
+            },
             end_to_end_ms=(done_ns - arrived_ns) / 1e6,
         )
         self._health.finished(timing)
         if wanted.timing:
             self._outputs.publish_timing(timing_message(timing))
 
-    def _pixels(self, images: ImageSet[Received], rig: Rig) -> dict[str, RawImage]:
-        """The images of the set that can be used, decoded side by side; the others are counted."""
-        missing = self._missing()
-
-        def load(name: str) -> RawImage | None:
+    def _rectified(self, images: ImageSet[Received]) -> list[RectifiedImage]:
+        """The images of the set that can be used, in ring order; the others are counted."""
+        rectified = []
+        for name, received in images.items.items():
             try:
-                if name in missing:
-                    raise FsmdeError(missing[name])
-                return _checked(images.items[name].read(), rig, name)
+                rectified.append(received.rectified())
             except FsmdeError as error:
                 self._health.fault(name, "image", str(error))
-                return None
-
-        loaded = zip(images.items, self._decoders.map(load, images.items), strict=True)
-        return {name: image for name, image in loaded if image is not None}
-
-
-def _checked(image: RawImage, rig: Rig, name: str) -> RawImage:
-    camera = rig[name]
-    if (image.width, image.height) != (camera.width, camera.height):
-        raise FsmdeError(
-            f"the image is {image.width}x{image.height}, the camera's calibration is for "
-            f"{camera.width}x{camera.height}; correct camera_info or the rig file"
-        )
-    return image
+        return rectified

@@ -197,12 +197,12 @@ def test_timing_and_stamps(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_bound_the_decoders(stage: Stage, threads: int) -> None:
+def test_threads_bound_the_rectifier(stage: Stage, threads: int) -> None:
     stage.node(threads=threads)
     stage.client.listen_to_all()
     stage.client.send_set(GREYS, STAMP)
     assert stage.spin_until(lambda: stage.client.received["points"])
-    assert 1 <= sum(thread.name.startswith("decode") for thread in threading.enumerate()) <= threads
+    assert 1 <= sum(thread.name.startswith("rectify") for thread in threading.enumerate()) <= threads
 
 
 def test_nothing_is_computed_for_nobody(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid
 from fsmde_core.pipeline import Pipeline
-from fsmde_core.preprocess import Preprocessor, rectify_rgb
+from fsmde_core.preprocess import rectify_rgb
 from fsmde_core.rig import Camera, Rig
 from tiny_model import HEIGHT, WIDTH
 
@@ -35,7 +35,7 @@ RIG = Rig(tuple(looking(name, yaw) for name, yaw in YAWS.items()))
 
 @pytest.fixture
 def pipeline(tiny_model: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(load_engine("onnxruntime", tiny_model, threads=1), Preprocessor(WIDTH, HEIGHT, threads=2))
+    pipeline = Pipeline(load_engine("onnxruntime", tiny_model, threads=1), threads=2)
     yield pipeline
     pipeline.close()
 
@@ -86,15 +86,26 @@ def test_cloud_lies_where_the_cameras_look(pipeline: Pipeline) -> None:
     assert points[0, :, 0, 1].min() > 0 > points[0, :, -1, 1].max()  # y left: its first column is to the left
 
 
-def test_warm_up_and_wrong_sizes(pipeline: Pipeline) -> None:
+def test_images_rectified_one_by_one_give_the_same_depth(pipeline: Pipeline) -> None:
+    """As the node works: rectified when they arrive, in any order, then inferred together."""
+    images = {name: grey(level) for name, level in zip(RIG.names, (10, 20, 30), strict=True)}
+    together = pipeline.run(images, RIG).depth.copy()
+    apart = {name: pipeline.rectify(images[name], RIG[name]) for name in reversed(RIG.names)}
+    result = pipeline.infer([apart[name] for name in RIG.names])
+    assert result.names == RIG.names and set(result.stage_ms) == {"infer"}
+    np.testing.assert_array_equal(result.depth, together)
+
+
+def test_warm_up(pipeline: Pipeline) -> None:
     pipeline.warm_up(3)
-    mismatched = Pipeline(pipeline.engine, Preprocessor(WIDTH, HEIGHT + 1, threads=1))
-    with pytest.raises(FsmdeError, match=r"images are \(1, 65, 112, 3\) uint8, the model takes"):
-        mismatched.run({"front": grey(1)}, RIG)
-    mismatched.preprocessor.close()
+    assert pipeline.run({"left": grey(1)}, RIG).depth.shape == (1, HEIGHT, WIDTH)
 
 
 def test_bad_images_leave_the_pipeline_usable(pipeline: Pipeline) -> None:
     with pytest.raises(FsmdeError, match="calibration is for 448x256"):
         pipeline.run({"front": RawImage.from_rgb(np.zeros((10, 10, 3), np.uint8)), "left": grey(3)}, RIG)
+    with pytest.raises(FsmdeError, match=r"\['rear'\]"):
+        pipeline.run({"rear": grey(1)}, RIG)
+    with pytest.raises(FsmdeError, match="no camera"):
+        pipeline.run({}, RIG)
     assert pipeline.run({"front": grey(3)}, RIG).depth[0, 0, 0] == pytest.approx(3.0)

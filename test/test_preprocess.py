@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
 
 from fsmde_core.encodings import RawImage, to_rgb
 from fsmde_core.errors import FsmdeError
-from fsmde_core.preprocess import Preprocessor, rectify_rgb
+from fsmde_core.preprocess import Preprocessor, RectifiedImage, rectify_rgb
 from fsmde_core.rig import Camera, Rig
 
 DISTORTIONS = {
@@ -107,10 +109,8 @@ def test_any_encoding_gives_the_same_picture(encoding: str) -> None:
     padded = np.pad(rows, ((0, 0), (0, 13)))
     image = RawImage(padded.tobytes(), encoding, 640, 400, padded.shape[1])
     expected = rectify_rgb(np.ascontiguousarray(to_rgb(pixels, encoding)), source, 160, 100)
-    preprocessor = Preprocessor(160, 100, threads=1)
-    batch = preprocessor.run({"front": image}, Rig((source,)))
-    preprocessor.close()
-    np.testing.assert_allclose(batch.rgb[0].astype(int), expected, atol=2)
+    rectified = Preprocessor(160, 100).rectify(image, source)
+    np.testing.assert_allclose(rectified.rgb.astype(int), expected, atol=2)
 
 
 @pytest.fixture
@@ -124,41 +124,32 @@ def surround() -> Rig:
     return Rig(tuple(cameras))
 
 
-def test_batch_equals_single_images(surround: Rig) -> None:
+def test_any_order_and_thread(surround: Rig) -> None:
     images = {c.name: texture(c.width, c.height, i) for i, c in enumerate(surround.cameras)}
-    preprocessor = Preprocessor(160, 100, threads=3)
-    batch = preprocessor.run({name: RawImage.from_rgb(image) for name, image in images.items()}, surround)
-    assert batch.names == surround.names
-    for i, source in enumerate(surround.cameras):
-        np.testing.assert_array_equal(batch.rgb[i], rectify_rgb(images[source.name], source, 160, 100))
-        assert batch.focal[i] == pytest.approx(source.fx * 160 / source.width)
-        np.testing.assert_array_equal(batch.cameras[i].K, source.rectified(160, 100).K)
-    some = preprocessor.run({name: RawImage.from_rgb(images[name]) for name in ("back", "front")}, surround)
-    assert some.names == ("front", "back") and some.rgb.shape == (2, 100, 160, 3)
-    np.testing.assert_array_equal(some.rgb[1], rectify_rgb(images["back"], surround["back"], 160, 100))
-    assert some.cameras[0] is batch.cameras[0]
-    preprocessor.close()
+    preprocessor = Preprocessor(160, 100)
+
+    def rectify(source: Camera) -> RectifiedImage:
+        return preprocessor.rectify(RawImage.from_rgb(images[source.name]), source)
+
+    first = {source.name: rectify(source) for source in reversed(surround.cameras)}
+    with ThreadPoolExecutor(3) as pool:
+        for source, rectified in zip(surround.cameras, pool.map(rectify, surround.cameras), strict=True):
+            np.testing.assert_array_equal(rectified.rgb, rectify_rgb(images[source.name], source, 160, 100))
+            np.testing.assert_array_equal(rectified.camera.K, source.rectified(160, 100).K)
+            assert rectified.camera is first[source.name].camera
 
 
 def test_changed_calibration_is_used_at_once() -> None:
     image = texture(640, 400)
-    preprocessor = Preprocessor(160, 100, threads=1)
+    preprocessor = Preprocessor(160, 100)
     for D in ([], DISTORTIONS["plumb_bob"], []):
         source = camera(D=D)
-        batch = preprocessor.run({"front": RawImage.from_rgb(image)}, Rig((source,)))
-        np.testing.assert_array_equal(batch.rgb[0], rectify_rgb(image, source, 160, 100))
-    preprocessor.close()
+        rectified = preprocessor.rectify(RawImage.from_rgb(image), source)
+        np.testing.assert_array_equal(rectified.rgb, rectify_rgb(image, source, 160, 100))
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    preprocessor = Preprocessor(160, 100, threads=1)
-    rig = Rig((camera(),))
     with pytest.raises(FsmdeError, match="the image is 320x200, its calibration is for 640x400"):
-        preprocessor.run({"front": RawImage.from_rgb(texture(320, 200))}, rig)
-    with pytest.raises(FsmdeError, match=r"\['rear'\]"):
-        preprocessor.run({"rear": RawImage.from_rgb(texture(640, 400))}, rig)
-    with pytest.raises(FsmdeError, match="no camera"):
-        preprocessor.run({}, rig)
-    preprocessor.close()
+        Preprocessor(160, 100).rectify(RawImage.from_rgb(texture(320, 200)), camera())
     with pytest.raises(FsmdeError, match="0x100"):
         Preprocessor(0, 100)

@@ -42,7 +42,6 @@ def evaluate(
     from fsmde_core.evaluation.run import evaluate as run
     from fsmde_core.model import default_model_path
     from fsmde_core.pipeline import Pipeline
-    from fsmde_core.preprocess import Preprocessor
     from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
@@ -51,7 +50,7 @@ def evaluate(
     recording = open_recording(source, root)
     rules = make_protocol(protocol, recording.name, cap)
     loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
-    with closing(Pipeline(loaded, Preprocessor(loaded.info.width, loaded.info.height, threads))) as pipeline:
+    with closing(Pipeline(loaded, threads)) as pipeline:
         student = ModelPredictor(pipeline)
         predictors: list[Predictor] = [student, ConstantDepth(), GroundPlane()] if baselines else [student]
         with progress_bar() as progress:

@@ -1,0 +1,21 @@
+"""The C library set up for messages of megabytes that come and go at camera rate."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # of glibc on 64 bit
+_KEPT_BYTES = 512 << 20
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep up to 512 MB of freed memory instead of giving it back with every message.
+
+    Pages given back are cleared by the kernel when they are needed again, which costs three times what copying the
+    message does. Without effect where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
