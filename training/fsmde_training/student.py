@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsmde_training.binning import BinDistribution, Binning, Centres, Probabilities
+from fsmde_training.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
 from fsmde_training.decoder import WIDTHS, Decoder, Pyramid, upsample
 from fsmde_training.mobilenet_v2 import MobileNetV2
 
 
-class Student(nn.Module):
+class Student(MetricNetwork):
     """MobileNetV2 encoder, light decoder, binning module; the model contract of fsmde_core.model.
 
     focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins, metres at that focal length.
@@ -28,19 +26,7 @@ class Student(nn.Module):
         centres: Centres = "widths",
         probabilities: Probabilities = "softmax",
     ) -> None:
-        super().__init__()
-        self.architecture: dict[str, Any] = {
-            "focal_canonical": focal_canonical,
-            "min_depth": min_depth,
-            "max_depth": max_depth,
-            "bins": bins,
-            "centres": centres,
-            "probabilities": probabilities,
-        }
-        """What rebuilds this network; stored in checkpoints."""
-        self.focal_canonical = focal_canonical
-        self.min_depth = min_depth
-        self.max_depth = max_depth
+        super().__init__(focal_canonical, min_depth, max_depth, bins, centres, probabilities)
         self.encoder = MobileNetV2()
         self.decoder = Decoder(self.encoder.channels)
         self.bins = Binning(WIDTHS, bins, min_depth, max_depth, centres, probabilities)
@@ -53,10 +39,6 @@ class Student(nn.Module):
     def distribution(self, images: Tensor) -> BinDistribution:
         """images as for `pyramid` -> bins at (H/4, W/4), canonical metres."""
         return self.bins(self.pyramid(images))
-
-    def canonical_depth(self, distribution: BinDistribution) -> Tensor:
-        """(B, H, W) metres at the canonical focal length: the geometric mean of the bins, for the losses on depth."""
-        return upsample(torch.exp(distribution.log_mean()))
 
     def forward(self, images: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
         """images: (B, H, W, 3) uint8; focal: (B,) float32 pixels -> depth, sigma: (B, H, W) float32 metres."""

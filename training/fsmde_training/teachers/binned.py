@@ -1,0 +1,72 @@
+"""A binning module on a teacher's features: what gives a foundation model bin probabilities to distil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fsmde_core.errors import FsmdeError
+from fsmde_training.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
+from fsmde_training.decoder import WIDTHS, Pyramid
+
+
+def _adapter(inputs: int, outputs: int) -> nn.Sequential:
+    """1x1 convolution, normalised over the whole map: no batch statistics, so that frozen means frozen."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.GroupNorm(1, outputs), nn.ReLU())
+
+
+class BinnedTeacher(MetricNetwork):
+    """Adapters from the teacher's channels to the student's, then the student's binning module.
+
+    channels: of the teacher's pyramid, fine to coarse. The other arguments are as of `Student` and have to be the
+    student's for its bins to be compared with these.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        focal_canonical: float = 300.0,
+        min_depth: float = 0.5,
+        max_depth: float = 250.0,
+        bins: int = 64,
+        centres: Centres = "widths",
+        probabilities: Probabilities = "softmax",
+    ) -> None:
+        super().__init__(focal_canonical, min_depth, max_depth, bins, centres, probabilities)
+        self.channels = tuple(channels)
+        self.architecture["channels"] = self.channels
+        self.adapters = nn.ModuleList(_adapter(c, w) for c, w in zip(channels, WIDTHS, strict=True))
+        self.binning = Binning(WIDTHS, bins, min_depth, max_depth, centres, probabilities)
+
+    def adapted(self, pyramid: Sequence[Tensor]) -> Pyramid:
+        """The teacher's maps in `WIDTHS` channels. FsmdeError where they do not have `channels`."""
+        found = tuple(level.shape[1] for level in pyramid)
+        if found != self.channels:
+            raise FsmdeError(
+                f"the teacher's maps have {found} channels, the binned teacher expects {self.channels}; "
+                "fit it to this teacher with fsmde_training.stage0"
+            )
+        return tuple(adapter(level) for adapter, level in zip(self.adapters, pyramid, strict=True))
+
+    def distribution(self, pyramid: Sequence[Tensor]) -> BinDistribution:
+        """The teacher's maps -> bins at stride 4, canonical metres."""
+        return self.binning(self.adapted(pyramid))
+
+
+def save_binned_teacher(binned: BinnedTeacher, path: Path) -> None:
+    """Write weights and architecture to one .pt file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"architecture": binned.architecture, "state_dict": binned.state_dict()}, path)
+
+
+def load_binned_teacher(path: Path) -> BinnedTeacher:
+    """What `save_binned_teacher` wrote, frozen. FsmdeError where there is no such file."""
+    if not path.is_file():
+        raise FsmdeError(f"binned teacher {path} does not exist; make it with 'python -m fsmde_training.stage0'")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    binned = BinnedTeacher(**content["architecture"])
+    binned.load_state_dict(content["state_dict"])
+    return binned.requires_grad_(False).eval()
