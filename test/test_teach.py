@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fsmde_training import cache
-from fsmde_training.teach import TeacherModule, main
+from fsmde_training.teach import TeacherModule, blurred, main
 from fsmde_training.teachers import ProjectTeacher, load_teacher
 
 CONFIG = Path(__file__).resolve().parents[1] / "training" / "configs" / "teacher.yaml"
@@ -118,6 +118,18 @@ def test_the_losses_fall_on_a_batch_seen_again_and_again(sets: Path) -> None:
         history.append({name: value.item() for name, value in terms.items()})
     assert history[-1]["silog"] < 0.5 * history[0]["silog"]
     assert history[-1]["relative"] < 0.5 * history[0]["relative"]
+
+
+def test_some_views_are_shown_as_a_students_image_enlarged() -> None:
+    images = torch.zeros(3, 32, 64, 3, dtype=torch.uint8)
+    images[:, :, ::2] = 200  # stripes that half the resolution cannot hold
+    out = blurred(images, torch.tensor([True, False, True]))
+    assert torch.equal(out[1], images[1])
+    assert out.dtype == torch.uint8
+    assert (out[[0, 2], :, 4:-4].float() - 100).abs().max() <= 1
+    constant = torch.full((1, 32, 32, 3), 77, dtype=torch.uint8)
+    assert torch.equal(blurred(constant, torch.tensor([True])), constant)
+    assert torch.equal(blurred(images, torch.zeros(3, dtype=torch.bool)), images)
 
 
 def test_sky_counts_as_far_and_views_without_labels_count_nothing(sets: Path) -> None:

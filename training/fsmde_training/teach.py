@@ -21,6 +21,7 @@ from fsmde_training.data import Views
 from fsmde_training.fit import TrainingCLI
 from fsmde_training.losses import log_gradient, relative_error, silog
 from fsmde_training.module import VALIDATION_RANGE
+from fsmde_training.teachers.base import resize
 from fsmde_training.teachers.project import ProjectTeacher
 
 WEIGHTS = {"silog": 1.0, "relative": 5.0, "edges": 1.0}
@@ -31,6 +32,8 @@ class TeacherModule(L.LightningModule):
 
     Labels beyond the teacher's range, sky among them, count as the farthest depth for the relative error; sky is left
     out of SILog, where one such pixel would outweigh hundreds of near ones.
+    enlarged: share of training views at half their resolution, enlarged again: as a student's own images reach the
+    teacher where nothing larger is at hand.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class TeacherModule(L.LightningModule):
         encoder_rate: float = 0.2,
         weight_decay: float = 0.01,
         weights: dict[str, float] | None = None,
+        enlarged: float = 0.5,
     ) -> None:
         super().__init__()
         self.save_hyperparameters({"architecture": teacher.architecture})
         self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learning_rate, self.encoder_rate, self.weight_decay = learning_rate, encoder_rate, weight_decay
         self.weights = WEIGHTS if weights is None else weights
+        self.enlarged = enlarged
         if encoder_weights is not None:
             self.teacher.encoder.load_imagenet(find_weights(encoder_weights))
         self.abs_rel = MeanMetric()
@@ -67,7 +72,8 @@ class TeacherModule(L.LightningModule):
         }
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        terms = self.losses(batch)
+        shown = blurred(batch["images"], torch.rand(len(batch["images"])) < self.enlarged)
+        terms = self.losses({**batch, "images": shown})
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, prog_bar=True)
         return torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum()
 
@@ -94,6 +100,15 @@ class TeacherModule(L.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.1)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def blurred(images: Tensor, chosen: Tensor) -> Tensor:
+    """images: (B, H, W, 3) uint8, even sizes -> the same, the `chosen` (B,) bool ones halved and enlarged again."""
+    x = images[chosen].permute(0, 3, 1, 2).float()
+    half = resize(x, (x.shape[2] // 2, x.shape[3] // 2))
+    out = images.clone()
+    out[chosen] = resize(half, (x.shape[2], x.shape[3])).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return out
 
 
 def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> LightningCLI:

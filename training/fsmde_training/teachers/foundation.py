@@ -100,5 +100,5 @@ class FoundationTeacher(Teacher):
             resize(level.float(), (height // stride, width // stride))
             for level, stride in zip(reversed(fused), STRIDES, strict=True)
         )
-        inverse = 1 / predicted.clamp_min(1e-3) if self.predicts_depth else predicted
+        inverse = 1 / predicted.clamp_min(0.1) if self.predicts_depth else predicted
         return TeacherOutput(pyramid, normalised(resize(inverse[:, None].float(), (height // 4, width // 4))[:, 0]))
