@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsmde_core.sources.pandaset import PandaSetSource
 from fsmde_training import cache
 from fsmde_training.densify import densify, densify_set
+from fsmde_training.labels import label_ring, with_sweeps
 
 
 def test_a_plane_is_filled_exactly_and_no_further_than_the_radius() -> None:
@@ -78,3 +80,20 @@ def test_a_densified_set_has_more_labels_of_the_same_images(tmp_path: Path) -> N
     np.testing.assert_array_equal(dense.images, sparse.images)
     np.testing.assert_array_equal(dense.focal, sparse.focal)
     assert np.isfinite(dense.depth).sum() > 3 * np.isfinite(sparse.depth).sum()
+
+
+@pytest.mark.data
+def test_real_returns_that_were_held_out_come_back(pandaset_root: Path) -> None:
+    rng = np.random.default_rng(0)
+    (swept,) = with_sweeps([PandaSetSource(pandaset_root).frame(0)])
+    errors, grown = [], []
+    for rgb, labels, _focal in label_ring(swept, 672, 384):
+        depth = labels.astype(np.float32)
+        held_out = np.isfinite(depth) & (rng.random(depth.shape) < 0.2)
+        filled = densify(rgb, np.where(held_out, np.float32(np.nan), depth))
+        errors.append(np.abs(filled[held_out] / depth[held_out] - 1))
+        grown.append(np.isfinite(filled).sum() / np.isfinite(depth).sum())
+    error = np.concatenate(errors)
+    assert np.isfinite(error).mean() > 0.9
+    assert np.nanmean(error) < 0.01
+    assert min(grown) > 2.5
