@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.bins import AdaptiveBins, BinDistribution
+from fsmde_training.binning import BinDistribution
+from fsmde_training.decoder import WIDTHS
 from fsmde_training.mobilenet_v2 import MobileNetV2, SameConv2d
 from fsmde_training.student import Student
 
@@ -21,7 +22,9 @@ SIZE = (64, 96)
 def student() -> Student:
     torch.manual_seed(0)
     network = Student()
-    torch.nn.init.normal_(network.bins.widths.weight, std=0.5)  # as training leaves it: bins differ between images
+    torch.nn.init.normal_(
+        network.bins.centres.seeds[-1].weight, std=0.5
+    )  # as training leaves it: bins differ between images
     return network.eval()
 
 
@@ -98,16 +101,16 @@ def test_bins_are_a_distribution_over_increasing_centres(student: Student, image
     assert not torch.equal(centres[0], centres[1])  # chosen per image
 
 
-def test_untrained_bins_are_log_uniform() -> None:
-    bins = AdaptiveBins(features=4, context=4, bins=3, min_depth=1.0, max_depth=1000.0)
-    torch.testing.assert_close(bins.centres(torch.randn(1, 4))[0], torch.tensor([10**0.5, 10**1.5, 10**2.5]))
+def test_the_decoder_gives_four_maps_fine_to_coarse(student: Student, images: torch.Tensor) -> None:
+    shapes = [tuple(level.shape) for level in student.pyramid(images)]
+    assert shapes == [(3, c, SIZE[0] // s, SIZE[1] // s) for c, s in zip(WIDTHS, (4, 8, 16, 32), strict=True)]
 
 
 def test_estimates_of_a_distribution_by_hand() -> None:
     p = torch.tensor([0.1, 0.6, 0.3])
     centres = torch.tensor([2.0, 10.0, 40.0])
     bins = BinDistribution(p.log()[None, None, None], centres[None, None, None])
-    depth, sigma = bins.moments()[0, :, 0, 0]
+    depth, sigma = bins.moments()
     assert depth.item() == pytest.approx(1 / (0.1 / 2 + 0.6 / 10 + 0.3 / 40), rel=1e-5)
     mean = 0.1 * 2 + 0.6 * 10 + 0.3 * 40
     assert sigma.item() == pytest.approx(np.sqrt(0.1 * 4 + 0.6 * 100 + 0.3 * 1600 - mean**2), rel=1e-4)
@@ -118,9 +121,10 @@ def test_a_sure_pixel_has_one_depth_and_an_unsure_one_leans_near() -> None:
     centres = torch.tensor([2.0, 10.0, 40.0])[None, None, None]
     sure = BinDistribution(torch.tensor([-50.0, 50.0, -50.0])[None, None, None], centres)
     unsure = BinDistribution(torch.zeros(1, 1, 1, 3), centres)
-    assert sure.moments()[0, 0].item() == pytest.approx(10)
-    assert sure.moments()[0, 1].item() < 0.01
-    assert 2 < unsure.moments()[0, 0].item() < unsure.log_mean().exp().item() < 52 / 3
+    depth, sigma = sure.moments()
+    assert depth.item() == pytest.approx(10)
+    assert sigma.item() < 0.01
+    assert 2 < unsure.moments()[0].item() < unsure.log_mean().exp().item() < 52 / 3
 
 
 def test_depth_is_within_the_bins_and_scales_with_the_focal_length(student: Student, images: torch.Tensor) -> None:
