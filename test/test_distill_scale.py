@@ -1,0 +1,131 @@
+"""Distillation runs: resumed ones end bit for bit where straight ones do, and two processes make one model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from distill_sets import CONFIG, configuration, save_rings, save_teacher
+from fsmde_training.checkpoint import load_student
+from fsmde_training.distill.fit import main
+from fsmde_training.teachers.binned import BinnedTeacher, save_binned_teacher
+
+TERMS = ("silog", "relative", "likelihood", "edges", "ckd_probability", "ckd_centres", "vrkd_affinity")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scale")
+    save_rings(folder / "sets" / "city", rings=4)
+    save_rings(folder / "sets" / "city_val", rings=1, seed=1)
+    save_binned_teacher(BinnedTeacher(save_teacher(folder / "teacher.ckpt").channels), folder / "binned.pt")
+    return folder
+
+
+class StopAfterFirstEpoch(L.Callback):
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = True
+
+
+@pytest.fixture(scope="module")
+def straight(folder: Path) -> Path:
+    """The folder of a run of two epochs of two steps."""
+    run = folder / "straight"
+    main(configuration(folder, default_root_dir=str(run)))
+    return run
+
+
+def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(folder: Path, straight: Path) -> None:
+    arguments = configuration(folder, default_root_dir=str(folder / "resumed"))
+    assert main(arguments, callbacks=[StopAfterFirstEpoch()]).trainer.global_step == 2
+    torch.rand(7)  # another process would be somewhere else in the global stream of random numbers
+    assert main([*arguments, "--ckpt_path=last"]).trainer.global_step == 4
+    ends = [torch.load(run / "last.ckpt", weights_only=True) for run in (straight, folder / "resumed")]
+    for state in ("state_dict", "current_model_state"):  # averaged weights and those in training
+        for name, value in ends[0][state].items():
+            assert torch.equal(value, ends[1][state][name]), f"{state} {name}"
+    moments = [end["optimizer_states"][0]["state"] for end in ends]
+    assert all(torch.equal(moments[0][k]["exp_avg_sq"], moments[1][k]["exp_avg_sq"]) for k in moments[0])
+
+
+def test_curves_hold_terms_gradient_norms_and_validation(straight: Path) -> None:
+    events = EventAccumulator(str(straight / "lightning_logs" / "version_0")).Reload()
+    wanted = {f"{kind}/{name}" for kind in ("train", "gradient") for name in TERMS} | {"val/city_val", "val/abs_rel"}
+    assert wanted <= set(events.Tags()["scalars"])
+    assert all(np.isfinite(event.value) for tag in wanted for event in events.Scalars(tag))
+    assert len(events.Scalars("gradient/silog")) == 2  # the first step of every epoch
+    assert all(event.value > 0 for event in events.Scalars("gradient/ckd_probability"))
+
+
+def test_the_student_alone_leaves_the_checkpoint(straight: Path) -> None:
+    content = torch.load(straight / "last.ckpt", weights_only=True)
+    assert any(name.startswith("teacher.") for name in content["state_dict"])
+    student = load_student(straight / "last.ckpt")
+    assert student.architecture == content["hyper_parameters"]["architecture"]
+    assert not any("teacher" in name or "adapter" in name for name in student.state_dict())
+
+
+@pytest.mark.parametrize("config", sorted(CONFIG.parent.glob("distill/*_trainval.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_is_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as finished:
+        main(["fit", f"--config={CONFIG}", f"--config={config}", "--print_config"])
+    assert finished.value.code == 0
+    settings = yaml.safe_load(capsys.readouterr().out)
+    assert settings["trainer"]["default_root_dir"] == f"runs/{config.stem}"
+    assert settings["model"]["student"]["init_args"]["focal_canonical"] > 0
+
+
+WORKER = """
+import sys
+from pathlib import Path
+
+import lightning as L
+import torch
+from fsmde_training.distill.fit import main
+
+torch.set_num_threads(1)
+
+
+class Record(L.Callback):
+    rings, losses = [], []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        self.rings.append(batch["ring"].tolist())
+
+    def on_fit_end(self, trainer, module):
+        record = {"rings": self.rings, "weights": module.state_dict(), "steps": trainer.global_step}
+        record["val"] = trainer.callback_metrics["val/abs_rel"]
+        torch.save(record, Path(sys.argv[1]) / f"rank_{trainer.global_rank}.pt")
+
+
+main(sys.argv[2:], callbacks=[Record()])
+"""
+
+
+def test_two_processes_share_the_rings_and_end_with_the_same_weights(folder: Path) -> None:
+    """One epoch of four rings: two batches per process, gathered into one optimizer step."""
+    run = folder / "two"
+    run.mkdir()
+    (run / "worker.py").write_text(WORKER)
+    arguments = configuration(
+        folder, default_root_dir=str(run), max_epochs=1, devices=2, strategy="ddp", accumulate_grad_batches=2
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", run / "worker.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([*launch, run, *arguments, "--data.samples=4"], check=True, timeout=120, env=environment)
+    ranks = [torch.load(run / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert sorted(ring for rank in ranks for batch in rank["rings"] for ring in batch) == [0, 1, 2, 3]
+    for name, value in ranks[0]["weights"].items():
+        if "running" not in name:  # statistics of batch norm are those of every process's own batches
+            assert torch.equal(value, ranks[1]["weights"][name]), name
+    assert ranks[0]["val"] == ranks[1]["val"]
+    assert ranks[0]["steps"] == ranks[1]["steps"] == 1

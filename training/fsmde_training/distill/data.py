@@ -1,0 +1,149 @@
+"""Batches of rings, labelled and unlabelled, with what the teacher makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from fsmde_core.errors import FsmdeError
+from fsmde_training.cache import load
+from fsmde_training.data import ValidationViews
+from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingViews
+from fsmde_training.distill.sampler import RingSampler, Stratum
+from fsmde_training.teachers import CachedOutputs, Teacher, TeacherOutput, cached_outputs, fingerprint, load_teacher
+
+
+@dataclass(frozen=True)
+class RingSet:
+    """share: of every epoch, any positive number. labelled: rings with labels, evenly spread over the set; None: all.
+
+    labelled_share: part of this set's draws that goes to labelled rings: 1 for supervision alone, 0 for none.
+    """
+
+    share: float = 1.0
+    labelled: int | None = None
+    labelled_share: float = 0.5
+
+
+class Rings(L.LightningDataModule):
+    """Training rings and validation images out of sets of `fsmde_training.cache`, mapped into memory, never read whole.
+
+    root: folder of the sets. train: sets of rings, all of one size, by name. validation: sets at the network's size.
+    teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, which see the
+    images as stored; without it the teacher runs in every step, on the augmented images: slower, and no disk needed.
+    batch_size: rings per process. samples: rings per epoch over all processes. pixels: labelled pixels per view.
+    views: images per ring. seed: of the order and the augmentation, which depend on nothing else but epoch and place.
+    """
+
+    prepare_data_per_node = False
+    """The nodes share their disks; one process writes the teacher's outputs."""
+
+    def __init__(
+        self,
+        root: Path,
+        train: dict[str, RingSet],
+        validation: list[str],
+        augmentation: RingAugmentation,
+        teacher: str | None = None,
+        outputs: Path | None = None,
+        batch_size: int = 2,
+        samples: int = 600,
+        pixels: int = 2048,
+        views: int = 6,
+        workers: int = 2,
+        seed: int = 1,
+    ) -> None:
+        super().__init__()
+        self.root, self.train, self.validation, self.augmentation = root, train, validation, augmentation
+        self.teacher, self.outputs = teacher, outputs
+        self.batch_size, self.samples, self.pixels, self.views = batch_size, samples, pixels, views
+        self.workers, self.seed = workers, seed
+        self._live: Teacher | None = None
+        self._cached: dict[str, CachedOutputs] = {}
+
+    def prepare_data(self) -> None:
+        if self.outputs is not None:
+            self._read_outputs()
+
+    def setup(self, stage: str) -> None:
+        if self.teacher is None:
+            return
+        if self.outputs is not None:
+            self._cached = self._read_outputs()
+        else:
+            self._live = load_teacher(self.teacher).to(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+    def _read_outputs(self) -> dict[str, CachedOutputs]:
+        """The teacher's outputs for every set, computed where they are not there yet."""
+        if self.teacher is None or self.outputs is None:
+            return {}
+        teacher = load_teacher(self.teacher).to(self._device)
+        key = fingerprint(teacher)
+        return {
+            name: cached_outputs(teacher, load(self.root / name).images, self.outputs / f"{name}_{key[:12]}", key)
+            for name in self.train
+        }
+
+    def train_dataloader(self) -> DataLoader:
+        sets = [
+            RingViews(
+                load(self.root / name),
+                self.augmentation,
+                self.pixels,
+                chosen.labelled,
+                self.views,
+                self._cached.get(name),
+            )
+            for name, chosen in self.train.items()
+        ]
+        strata = [
+            stratum
+            for number, (views, chosen) in enumerate(zip(sets, self.train.values(), strict=True))
+            for stratum in _strata(number, views, chosen)
+        ]
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+        mixed = MixedRings(sets)
+        return DataLoader(
+            mixed,
+            batch_size=self.batch_size,
+            sampler=RingSampler(mixed, strata, self.samples, self.batch_size, self.seed, world, rank),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=self._device.type == "cuda",
+        )
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """Under DDP the last images may count twice, so that all processes have the same number."""
+        return [DataLoader(ValidationViews(load(self.root / name)), batch_size=self.views) for name in self.validation]
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        if self._live is None or self.trainer is None or not self.trainer.training:
+            return batch
+        images = batch["images"]
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+            pyramid, relative = self._live(images.flatten(0, 1))
+        rings = images.shape[:2]
+        batch["teacher"] = TeacherOutput(tuple(m.unflatten(0, rings) for m in pyramid), relative.unflatten(0, rings))
+        return batch
+
+
+def _strata(number: int, views: RingViews, chosen: RingSet) -> list[Stratum]:
+    """Labelled and unlabelled rings of one set, with their shares; those that are never drawn are left out."""
+    labelled = views.labelled
+    unlabelled = np.setdiff1d(np.arange(len(views)), labelled)
+    both = len(labelled) > 0 and len(unlabelled) > 0
+    part = chosen.labelled_share if both else float(len(labelled) > 0)
+    if not 0 <= part <= 1:
+        raise FsmdeError(f"labelled_share={part}, expected 0 to 1; change data.train")
+    shares = ((labelled, chosen.share * part), (unlabelled, chosen.share * (1 - part)))
+    return [Stratum(number, rings, share) for rings, share in shares if share > 0]
