@@ -31,8 +31,8 @@ from fsmde_ros.dds import use_shared_memory_profile
 from fsmde_ros.health import Health
 from fsmde_ros.inputs import SurroundSubscriber
 from fsmde_ros.logs import forward_to
-from fsmde_ros.memory import keep_freed_memory
 from fsmde_ros.outputs import Outputs
+from fsmde_ros.process import keep_freed_memory, leave_threads_to_us
 from fsmde_ros.rectifier import Rectifier
 from fsmde_ros.settings import Live, Setup
 from fsmde_ros.transforms import TransformMounts
@@ -218,6 +218,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its arguments or parameters cannot be read."""
     use_shared_memory_profile()
     keep_freed_memory()
+    leave_threads_to_us()
     try:
         _init(args)
         _run()

@@ -9,7 +9,7 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.dds import use_shared_memory_profile
-from fsmde_ros.memory import keep_freed_memory
+from fsmde_ros.process import keep_freed_memory
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -1,8 +1,10 @@
-"""The C library set up for messages of megabytes that come and go at camera rate."""
+"""The process set up for images of megabytes that come and go at camera rate."""
 
 from __future__ import annotations
 
 import ctypes
+
+import cv2
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # of glibc on 64 bit
@@ -19,3 +21,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def leave_threads_to_us() -> None:
+    """Keep OpenCV to the thread that calls it: images are worked on side by side, which costs a fifth less."""
+    cv2.setNumThreads(1)
