@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from fsmde_core.errors import FsmdeError
 from fsmde_training import cache
 from fsmde_training.teach import TeacherModule, blurred, main
 from fsmde_training.teachers import ProjectTeacher, load_teacher
@@ -146,3 +147,8 @@ def test_sky_counts_as_far_and_views_without_labels_count_nothing(sets: Path) ->
     assert terms["silog"] == terms["edges"] == 0
     batch["pixels"] = torch.full((1, 8), -1)
     assert all(value == 0 for value in module.losses({**batch, "depth": batch["depth"] * torch.nan}).values())
+
+
+def test_a_term_that_is_not_known_is_named() -> None:
+    with pytest.raises(FsmdeError, match=r"\['likelihood'\]"):
+        TeacherModule(ProjectTeacher(NARROW), weights={"likelihood": 1.0})

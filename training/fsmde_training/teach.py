@@ -20,7 +20,7 @@ from fsmde_training.checkpoint import find_weights
 from fsmde_training.data import Views
 from fsmde_training.fit import TrainingCLI
 from fsmde_training.losses import log_gradient, relative_error, silog
-from fsmde_training.module import VALIDATION_RANGE
+from fsmde_training.module import VALIDATION_RANGE, weighted_terms
 from fsmde_training.teachers.base import resize
 from fsmde_training.teachers.project import ProjectTeacher
 
@@ -50,7 +50,7 @@ class TeacherModule(L.LightningModule):
         self.save_hyperparameters({"architecture": teacher.architecture})
         self.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learning_rate, self.encoder_rate, self.weight_decay = learning_rate, encoder_rate, weight_decay
-        self.weights = WEIGHTS if weights is None else weights
+        self.weights = weighted_terms(WEIGHTS if weights is None else weights, WEIGHTS)
         self.enlarged = enlarged
         if encoder_weights is not None:
             self.teacher.encoder.load_imagenet(find_weights(encoder_weights))
