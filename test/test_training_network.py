@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.binning import BinDistribution
+from fsmde_training.checkpoint import load_student
 from fsmde_training.decoder import WIDTHS
 from fsmde_training.mobilenet_v2 import MobileNetV2, SameConv2d
 from fsmde_training.student import Student
@@ -156,3 +157,21 @@ def test_depth_map_is_the_depth_of_the_bins_interpolated(student: Student, image
     coarse = 1 / (bins.probabilities / bins.centres).sum(-1)
     expected = F.interpolate(coarse[:, None], size=SIZE, mode="bilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(depth, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_checkpoint_brings_back_the_student_of_its_kind(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ours = Student(focal_canonical=150.0, bins=16, centres="attractor", probabilities="log_binomial")
+    weights = {f"student.{name}": value for name, value in ours.state_dict().items()} | {"other.weight": torch.ones(1)}
+    torch.save({"state_dict": weights, "hyper_parameters": {"architecture": ours.architecture}}, tmp_path / "a.ckpt")
+    again = load_student(tmp_path / "a.ckpt")
+    assert again.architecture == ours.architecture
+    torch.testing.assert_close(dict(again.state_dict()), dict(ours.state_dict()), rtol=0, atol=0)
+
+
+def test_a_checkpoint_without_a_student_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FsmdeError, match=r"none\.ckpt does not exist"):
+        load_student(tmp_path / "none.ckpt")
+    torch.save({"state_dict": {"teacher.weight": torch.ones(1)}, "hyper_parameters": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(FsmdeError, match="holds no student"):
+        load_student(tmp_path / "a.ckpt")

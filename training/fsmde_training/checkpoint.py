@@ -19,6 +19,8 @@ def load_student(checkpoint: str | Path) -> Student:
     content = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "student."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    if not weights:
+        raise FsmdeError(f"checkpoint {path} holds no student; give a .ckpt file that fsmde_training.fit wrote")
     student = Student(**content["hyper_parameters"]["architecture"])
     student.load_state_dict(weights)
     return student.eval()

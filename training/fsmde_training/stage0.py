@@ -42,7 +42,7 @@ class Stage0Module(L.LightningModule):
         maps, _relative = batch["teacher"]
         distribution = self.binned.distribution(tuple(level.flatten(0, 1) for level in maps))
         with torch.autocast(self.device.type, enabled=False):
-            return supervised_terms(self.binned, distribution, views, WEIGHTS)  # type: ignore[arg-type]
+            return supervised_terms(self.binned, distribution, views, WEIGHTS)
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         terms = self.losses(batch)

@@ -42,7 +42,10 @@ class BinnedTeacher(MetricNetwork):
         self.binning = Binning(WIDTHS, bins, min_depth, max_depth, centres, probabilities)
 
     def adapted(self, pyramid: Sequence[Tensor]) -> Pyramid:
-        """The teacher's maps in `WIDTHS` channels. FsmdeError where they do not have `channels`."""
+        """The teacher's maps in `WIDTHS` channels. FsmdeError where they do not have `channels`.
+
+        Bins with centres "widths" read the finest and the coarsest only: the other two adapters stay untrained.
+        """
         found = tuple(level.shape[1] for level in pyramid)
         if found != self.channels:
             raise FsmdeError(
