@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fsmde_training.export.compare import Cost
+
+LARGEST_COST = 0.01
+"""Relative increase of AbsRel beyond which the command warns."""
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A .ckpt file that training wrote.")],
     out: Annotated[Path, typer.Option(help="The new ONNX file.")] = Path("fsmde_student.onnx"),
     size: Annotated[str, typer.Option(metavar="WxH", help="Input size, multiples of 32 pixels.")] = "448x256",
+    precision: Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Of weights and arithmetic.")] = "fp32",
+    calibration: Annotated[
+        str, typer.Option(metavar="SET|KIND[:ROOT]", help="For int8: a training set's folder, or a recording.")
+    ] = "pandaset",
 ) -> None:
     """Export a trained student to ONNX; the file is compared with PyTorch before it is trusted."""
     from rich.console import Console
@@ -25,11 +35,35 @@ def export(
         raise FsmdeError(f"size '{size}' must be width x height in pixels, such as 448x256")
     width, height = (int(number) for number in match.groups())
     try:
-        from fsmde_training.export import export_onnx
+        from fsmde_training import export as exporting
     except ImportError as error:
         raise FsmdeError(f"export needs PyTorch ({error}); install it with `pip install 'fsmde_ros[train]'`") from error
     console = Console(stderr=True)
     with console.status(f"Exporting {checkpoint}"):
-        path = export_onnx(checkpoint, out, (height, width))
-    model = read_model_info(path)
-    typer.echo(f"{path}: {model.width}x{model.height}, {path.stat().st_size / 1e6:.1f} MB, sha256 {model.sha256[:16]}")
+        report = exporting.export(checkpoint, out, (height, width), precision, calibration)
+    model = read_model_info(report.path)
+    megabytes = report.path.stat().st_size / 1e6
+    typer.echo(f"{report.path}: {model.width}x{model.height}, {megabytes:.1f} MB, sha256 {model.sha256[:16]}")
+    typer.echo(
+        f"float32 against PyTorch: relative difference at most {report.difference:.1e} ({exporting.TOLERANCE} allowed)"
+    )
+    if report.deviation is not None:
+        typer.echo(f"{precision} against float32, relative to depth + sigma: {report.deviation}")
+    if precision == "int8":
+        _print_cost(report.cost)
+
+
+def _print_cost(cost: Cost | None) -> None:
+    if cost is None:
+        typer.echo("warning: the calibration recording has no held-out depth; what int8 costs is not known", err=True)
+        return
+    typer.echo(
+        f"AbsRel on {cost.images} held-out images: float32 {cost.float32:.4f}, int8 {cost.reduced:.4f} "
+        f"({cost.relative:+.1%})"
+    )
+    if cost.relative > LARGEST_COST:
+        typer.echo(
+            f"warning: int8 raises AbsRel by {cost.relative:.1%}, more than {LARGEST_COST:.0%}; calibrate with more "
+            "varied images, or export fp16",
+            err=True,
+        )

@@ -1,4 +1,4 @@
-"""A trained student as one ONNX file of the model contract (fsmde_core.model), checked before it is trusted."""
+"""A trained student as one float32 ONNX file of the model contract (fsmde_core.model), checked before it is trusted."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def _metadata(student: Student, size: tuple[int, int]) -> dict[str, str]:
         "training_data": TRAINING_DATA,
         "git_revision": _git_revision(),
         "licence": LICENCE,
+        "precision": "fp32",
     }
 
 
@@ -106,3 +107,9 @@ def _git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
+    """Replace the model's metadata entries of these names and keep the others."""
+    kept = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, kept | values)

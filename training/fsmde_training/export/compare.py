@@ -1,0 +1,59 @@
+"""How far a reduced precision is from the float32 file: on a fixed input, and on lidar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fsmde_core.engines.check import Deviation, deviation, reference
+from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, open_session
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.protocol import SurroundDepthProtocol
+from fsmde_core.model import read_model_info
+from fsmde_training.cache import ImageSet
+
+CAMERAS = 6
+
+
+class Cost(NamedTuple):
+    """AbsRel of the float32 file and of the reduced precision, over `images` images."""
+
+    float32: float
+    reduced: float
+    images: int
+
+    @property
+    def relative(self) -> float:
+        """Increase of AbsRel as a share of the float32 file's."""
+        return self.reduced / self.float32 - 1
+
+
+def compare(path: Path, reduced: Path) -> Deviation:
+    """Errors of `reduced` against `path` on the input of the engines' self-check, both in ONNX Runtime."""
+    engine = OnnxRuntimeEngine(read_model_info(reduced))
+    try:
+        return deviation(engine, reference(read_model_info(path), CAMERAS))
+    finally:
+        engine.close()
+
+
+def accuracy_cost(path: Path, reduced: Path, labelled: ImageSet) -> Cost:
+    """AbsRel of both files on images of the network's size, up to 80 m, averaged over images; no scaling."""
+    protocol = SurroundDepthProtocol()
+    sums = np.zeros(2)
+    count = 0
+    sessions = [open_session(file, 0) for file in (path, reduced)]
+    for image, depth, focal in zip(labelled.images, labelled.depth, labelled.focal, strict=True):
+        feeds = {"images": image[None], "focal": np.array([focal], np.float32)}
+        truth = depth.astype(np.float32)
+        found = [protocol.measure(truth, session.run(["depth"], feeds)[0][0]) for session in sessions]
+        if found[0] is not None and found[1] is not None:
+            sums += [metrics.abs_rel for metrics in found if metrics is not None]
+            count += 1
+    if not count:
+        raise FsmdeError(
+            f"none of {len(labelled)} held-out images has a depth below 80 m; calibrate with labelled data"
+        )
+    return Cost(sums[0] / count, sums[1] / count, count)
