@@ -47,7 +47,7 @@ def features(seed: int = 1, views: int = 2) -> Pyramid:
 
 
 @every_kind
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.001, 30))
 def test_whatever_the_weights_bins_are_in_order_and_probabilities_sum_to_one(
     centres: Centres, probabilities: Probabilities, seed: int, scale: float
@@ -110,7 +110,7 @@ def test_log_binomial_is_the_binomial_distribution() -> None:
         torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 100))
 def test_log_binomial_has_one_peak(seed: int) -> None:
     with torch.no_grad():

@@ -99,8 +99,6 @@ def pull(attractors: Tensor, centres: Tensor) -> Tensor:
 
     d / (1 + SHARPNESS d^2) for a distance d (ZoeDepth's inverse attractor): strongest nearby, never past the attractor.
     """
-    total = torch.zeros_like(centres)
-    for attractor in attractors.split(1, dim=1):
-        distance = attractor - centres
-        total = total + distance / (1 + SHARPNESS * distance.square())
-    return total / attractors.shape[1]
+    distances = [attractor - centres for attractor in attractors.split(1, dim=1)]
+    first, *others = [distance / (1 + SHARPNESS * distance.square()) for distance in distances]
+    return sum(others, first) / len(distances)
