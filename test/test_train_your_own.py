@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fsmde_core.encodings import RawImage
 from fsmde_core.engines import load_engine
@@ -19,28 +20,41 @@ from fsmde_core.pipeline import Pipeline
 from fsmde_core.rig import load_rig
 from fsmde_core.sources import open_source
 from fsmde_ros import cli
-from fsmde_training import cache, fit, prepare
+from fsmde_training import cache, fit, prepare, stage0
+from fsmde_training.checkpoint import load_student
+from fsmde_training.distill import fit as distill
+from test_teachers import depth_anything
 
 pytestmark = pytest.mark.data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 GUIDE = (REPOSITORY / "docs" / "train_your_own.md").read_text()
-COMMANDS = [
-    shlex.split(line)
-    for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
-    for line in block.replace("\\\n", "").splitlines()
-]
-"""What the guide's bash blocks say, in its order."""
 HOUR_US = 3_600_000_000
+TWO_STEPS = (
+    "--trainer.max_epochs 1 --trainer.accelerator cpu --trainer.precision 32-true --trainer.enable_progress_bar false"
+    " --trainer.enable_model_summary false --data.samples 2 --data.batch_size 1 --data.pixels 64 --data.workers 0"
+)
+MODULES = {
+    "fsmde_training.fit": fit.main,
+    "fsmde_training.stage0": stage0.main,
+    "fsmde_training.distill.fit": distill.main,
+}
 SHRINK = {
-    "fsmde_training.prepare": "--validation 0.5 --size 96x64 --network-size 64x64 --processes 1",
-    "fsmde_training.fit": "--trainer.max_epochs 1 --trainer.accelerator cpu --trainer.precision 32-true"
-    " --trainer.enable_progress_bar false --trainer.enable_model_summary false --data.network_width 64"
-    " --data.crop [64,64] --data.samples 4 --data.batch_size 2 --data.pixels 64 --data.workers 0",
+    "fsmde_training.prepare": "--validation 0.5 --size 64x64 --network-size 64x64 --processes 1",
+    "fsmde_training.fit": f"{TWO_STEPS} --data.network_width 64 --data.crop [64,64]",
+    "fsmde_training.stage0": TWO_STEPS,
+    "fsmde_training.distill.fit": TWO_STEPS,
     "export": "--size 64x64",
     "evaluate": "--frames 0:1 --threads 1",
 }
 """What is appended to a command so that it takes a second."""
+
+
+def commands(begin: str, end: str | None = None) -> list[list[str]]:
+    """What the guide's bash blocks say, in order, from one heading to another."""
+    part = GUIDE[GUIDE.index(begin) : None if end is None else GUIDE.index(end)]
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", part, re.DOTALL))
+    return [shlex.split(line) for line in blocks.replace("\\\n", "").splitlines()]
 
 
 def documented_fields() -> dict[str, list[str]]:
@@ -75,8 +89,8 @@ def execute(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a command of the guide, shrunk, in this process: starting PyTorch six times would take most of a minute."""
     if words[:2] == ["python", "-c"]:
         exec(words[2], {})
-    elif words[:3] == ["python", "-m", "fsmde_training.fit"]:
-        fit.main([*words[3:], *shlex.split(SHRINK[words[2]])])
+    elif words[:2] == ["python", "-m"] and words[2] in MODULES:
+        MODULES[words[2]]([*words[3:], *shlex.split(SHRINK[words[2]])])
     elif words[:3] == ["python", "-m", "fsmde_training.prepare"]:
         with pytest.raises(SystemExit, match="0"):
             prepare.main([*words[3:], *shlex.split(SHRINK[words[2]])])
@@ -88,7 +102,7 @@ def execute(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_guide_leads_from_own_recordings_to_depth(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for words in COMMANDS:
+    for words in commands("## 1.", "## With a teacher"):
         execute(words, monkeypatch)
 
     for name in ("mine_train", "mine_val"):
@@ -106,6 +120,15 @@ def test_the_guide_leads_from_own_recordings_to_depth(workplace: Path, monkeypat
         assert np.isfinite(result.depth).all()
         assert (result.depth > 0).all()
         assert np.isfinite(result.sigma).all()
+
+
+def test_the_guide_distils_from_a_foundation_model(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depth_anything().save_pretrained(workplace / "teacher")
+    for words in commands("## With a teacher"):
+        execute(words, monkeypatch)
+    student = load_student(Path("runs/distilled/best.ckpt"))
+    depth, _ = student(torch.zeros(6, 64, 64, 3, dtype=torch.uint8), torch.full((6,), 60.0))
+    assert depth.isfinite().all()
 
 
 def test_the_guide_names_launch_arguments_that_exist() -> None:
