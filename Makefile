@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # rclpy turns SIGTERM into an orderly shutdown, so a hung test run ends by SIGKILL only.
 TIMEOUT := timeout -s KILL
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint clean experiment experiment-smoke
 
 demo: $(VENV)/.run
 	$(BIN)/fsmde demo $(ARGS)
@@ -24,6 +24,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Trains and compares all students; goes on where it was stopped. See docs/experiments.md.
+experiment: $(VENV)/.dev
+	$(BIN)/python -m fsmde_training.experiment --config training/configs/experiment/full.yaml $(ARGS)
+
+experiment-smoke: $(VENV)/.dev
+	$(BIN)/python -m fsmde_training.experiment --config training/configs/experiment/smoke.yaml $(ARGS)
 
 clean:
 	rm -rf $(VENV) build install log out *.egg-info

@@ -1,0 +1,77 @@
+"""What students are measured on: recordings and streets that no training has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.evaluation.protocol import EvaluationProtocol, SurroundDepthProtocol, make_protocol
+from fsmde_core.frames import Frame
+from fsmde_core.sources import open_source
+from fsmde_core.sources.base import IndexedSource, Source
+from fsmde_core.sources.pandaset import PandaSetSource
+from fsmde_core.sources.synthetic import SyntheticStreet
+from fsmde_training.prepare import FIRST_SEED, FIRST_VALIDATION_FRAME
+from fsmde_training.streets import random_rig
+
+TITLES = {"pandaset": "PandaSet 40-49", "nuscenes": "nuScenes", "ddad": "DDAD", "streets": "held-out streets"}
+
+
+class HeldOutStreets(IndexedSource):
+    """One frame of each of `count` synthetic streets, every one with a random rig of (width, height) cameras.
+
+    Seeds are neither those of training nor of validation. Frames are rendered once per process.
+    """
+
+    name = "streets"
+
+    def __init__(self, count: int, width: int, height: int) -> None:
+        self._count, self._size = count, (width, height)
+        self.rig = self.frame(0).rig
+
+    def __len__(self) -> int:
+        return self._count
+
+    def frame(self, index: int) -> Frame:
+        """The only frame of street `index`."""
+        return _render(3 * FIRST_SEED + index, *self._size)
+
+
+@cache
+def _render(seed: int, width: int, height: int) -> Frame:
+    rig = random_rig(np.random.default_rng((seed, 1)), width, height)
+    return SyntheticStreet(seed, frames=1, rig=rig).frame(0)
+
+
+@dataclass(frozen=True)
+class ExactDepthProtocol(SurroundDepthProtocol):
+    """Protocol A with every pixel's exact depth as the truth, in place of lidar."""
+
+    name: str = "exact"
+
+    def truth(self, frame: Frame, camera_name: str) -> NDArray[np.float32]:
+        """(H, W) float32 metres, NaN for sky."""
+        return frame.depth[camera_name]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """An evaluation set: frames `span` of a source, and the rules."""
+
+    source: Source
+    protocol: EvaluationProtocol
+    span: tuple[int, int | None] = (0, None)
+
+
+def open_set(name: str, streets: int, size: tuple[int, int]) -> HeldOut:
+    """The set called `name`, one of TITLES. streets: how many synthetic ones; size: their (width, height)."""
+    if name == "streets":
+        return HeldOut(HeldOutStreets(streets, *size), ExactDepthProtocol())
+    source = open_source(name)
+    first = 0
+    if isinstance(source, PandaSetSource):
+        first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
+    return HeldOut(source, make_protocol("surrounddepth", source.name), (first, None))
