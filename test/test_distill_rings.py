@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,23 @@ def test_supervision_alone_draws_labelled_rings_only(root: Path) -> None:
         assert set(batch["ring"].tolist()) <= {1, 4}
     with pytest.raises(FsmdeError, match=r"labelled_share=1\.5"):
         Rings(root, {"city": RingSet(labelled=2, labelled_share=1.5)}, [], RingAugmentation()).train_dataloader()
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """A set of 1.5 GB, all holes on disk: an epoch of draws takes what its own few rings take."""
+    count, height, width = 1200 * VIEWS, 256, 512
+    folder = tmp_path / "large"
+    folder.mkdir()
+    np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, height, width, 3))
+    np.lib.format.open_memmap(folder / "depth.npy", "w+", np.float16, (count, height, width))
+    np.save(folder / "focal.npy", np.ones(count, np.float32))
+    data = Rings(tmp_path, {"large": RingSet()}, [], STILL, batch_size=1, samples=8, views=VIEWS, workers=0, pixels=8)
+    tracemalloc.start()
+    try:
+        rings = sum(len(batch["ring"]) for batch in data.train_dataloader())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    ring = VIEWS * height * width * (3 + 4)  # bytes of colour and depth
+    assert rings == 8
+    assert peak < 6 * ring

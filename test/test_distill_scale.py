@@ -15,8 +15,10 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from distill_sets import CONFIG, configuration, save_rings, save_teacher
+from fsmde_training import stage0
 from fsmde_training.checkpoint import load_student
 from fsmde_training.distill.fit import main
+from fsmde_training.distill.module import COMMON
 from fsmde_training.teachers.binned import BinnedTeacher, save_binned_teacher
 
 TERMS = ("silog", "relative", "likelihood", "edges", "ckd_probability", "ckd_centres", "vrkd_affinity")
@@ -74,14 +76,27 @@ def test_the_student_alone_leaves_the_checkpoint(straight: Path) -> None:
     assert not any("teacher" in name or "adapter" in name for name in student.state_dict())
 
 
-@pytest.mark.parametrize("config", sorted(CONFIG.parent.glob("distill/*_trainval.yaml")), ids=lambda path: path.stem)
-def test_every_configuration_is_valid(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as finished:
-        main(["fit", f"--config={CONFIG}", f"--config={config}", "--print_config"])
-    assert finished.value.code == 0
-    settings = yaml.safe_load(capsys.readouterr().out)
-    assert settings["trainer"]["default_root_dir"] == f"runs/{config.stem}"
-    assert settings["model"]["student"]["init_args"]["focal_canonical"] > 0
+@pytest.mark.parametrize("name", ["nuscenes", "ddad"])
+def test_the_configurations_of_the_large_sets_are_valid(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for command, base, own in (
+        (stage0.main, "distill/stage0.yaml", f"distill/{name}_stage0.yaml"),
+        (main, "distill.yaml", f"distill/{name}_trainval.yaml"),
+    ):
+        files = [f"--config={CONFIG.parent / file}" for file in (base, own)]
+        with pytest.raises(SystemExit) as finished:
+            command(["fit", *files, f"--data.teacher={folder / 'teacher.ckpt'}", "--print_config"])
+        assert finished.value.code == 0
+        shown.append(yaml.safe_load(capsys.readouterr().out))
+    bins, student = shown
+    given = Path(bins["trainer"]["default_root_dir"]) / stage0.FILE
+    assert given == Path(student["model"]["binned_teacher"])
+    architectures = (bins["model"]["binned"]["init_args"], student["model"]["student"]["init_args"])
+    assert len({tuple(architecture[key] for key in COMMON) for architecture in architectures}) == 1
+    assert list(bins["data"]["train"]) == list(student["data"]["train"]) == [f"{name}_train"]
+    assert student["data"]["validation"] == [f"{name}_val"]
 
 
 WORKER = """
@@ -91,6 +106,7 @@ from pathlib import Path
 import lightning as L
 import torch
 from fsmde_training.distill.fit import main
+from fsmde_training.distill.module import COMMON
 
 torch.set_num_threads(1)
 
@@ -112,16 +128,16 @@ main(sys.argv[2:], callbacks=[Record()])
 
 
 def test_two_processes_share_the_rings_and_end_with_the_same_weights(folder: Path) -> None:
-    """One epoch of four rings: two batches per process, gathered into one optimizer step."""
+    """One epoch of four rings: two batches per process, accumulated to one step; bfloat16, teacher in the loop."""
     run = folder / "two"
     run.mkdir()
     (run / "worker.py").write_text(WORKER)
-    arguments = configuration(
-        folder, default_root_dir=str(run), max_epochs=1, devices=2, strategy="ddp", accumulate_grad_batches=2
-    )
+    trainer = {"max_epochs": 1, "devices": 2, "strategy": "ddp", "accumulate_grad_batches": 2}
+    arguments = configuration(folder, default_root_dir=str(run), precision="bf16-mixed", **trainer)
+    data = ["--data.samples=4", "--data.outputs=null"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", run / "worker.py"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run([*launch, run, *arguments, "--data.samples=4"], check=True, timeout=120, env=environment)
+    subprocess.run([*launch, run, *arguments, *data], check=True, timeout=240, env=environment)
     ranks = [torch.load(run / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert sorted(ring for rank in ranks for batch in rank["rings"] for ring in batch) == [0, 1, 2, 3]
     for name, value in ranks[0]["weights"].items():

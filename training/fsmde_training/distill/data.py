@@ -35,14 +35,12 @@ class Rings(L.LightningDataModule):
     """Training rings and validation images out of sets of `fsmde_training.cache`, mapped into memory, never read whole.
 
     root: folder of the sets. train: sets of rings, all of one size, by name. validation: sets at the network's size.
-    teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, which see the
-    images as stored; without it the teacher runs in every step, on the augmented images: slower, and no disk needed.
+    teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, for images as
+    stored; those that are missing are computed first, by one process. Without it the teacher runs in every step, on the
+    augmented images: slower, and no disk needed.
     batch_size: rings per process. samples: rings per epoch over all processes. pixels: labelled pixels per view.
     views: images per ring. seed: of the order and the augmentation, which depend on nothing else but epoch and place.
     """
-
-    prepare_data_per_node = False
-    """The nodes share their disks; one process writes the teacher's outputs."""
 
     def __init__(
         self,
@@ -60,6 +58,7 @@ class Rings(L.LightningDataModule):
         seed: int = 1,
     ) -> None:
         super().__init__()
+        self.prepare_data_per_node = False  # the nodes share their disks: one process writes the teacher's outputs
         self.root, self.train, self.validation, self.augmentation = root, train, validation, augmentation
         self.teacher, self.outputs = teacher, outputs
         self.batch_size, self.samples, self.pixels, self.views = batch_size, samples, pixels, views
