@@ -92,11 +92,11 @@ def execute(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     elif words[:2] == ["python", "-m"] and words[2] in MODULES:
         MODULES[words[2]]([*words[3:], *shlex.split(SHRINK[words[2]])])
     elif words[:3] == ["python", "-m", "fsmde_training.prepare"]:
-        with pytest.raises(SystemExit, match="0"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             prepare.main([*words[3:], *shlex.split(SHRINK[words[2]])])
     else:
         assert words[0] == "fsmde"
-        with monkeypatch.context() as context, pytest.raises(SystemExit, match="0"):
+        with monkeypatch.context() as context, pytest.raises(SystemExit, match=r"^0$"):
             context.setattr(sys, "argv", [*words, *shlex.split(SHRINK[words[1]])])
             cli.main()
 

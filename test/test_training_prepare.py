@@ -20,11 +20,12 @@ from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.pandaset import PandaSetSource
-from fsmde_training import cache
+from fsmde_training import cache, prepare
 from fsmde_training.drives import TRAIN_ALL, Part, WholeRings, drives
 from fsmde_training.labels import NEIGHBOUR_NS, SweptFrame, label_ring, with_sweeps
 from fsmde_training.parallel import mapped
 from fsmde_training.prepare import main, recording_set
+from fsmde_training.streets import CAMERAS
 
 SIZE = WIDTH, HEIGHT = 32, 24
 SECOND_NS = 1_000_000_000
@@ -238,9 +239,29 @@ def test_lidar_labels_of_frames_without_a_sweep_come_from_the_neighbours(pandase
 @pytest.mark.data
 def test_any_source_becomes_a_set(ddad_root: Path, tmp_path: Path) -> None:
     arguments = ["--source=ddad", f"--root={ddad_root}", "--frames=0:2", "--size=96x64", "--processes=1"]
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*arguments, "--name=fleet", f"--out={tmp_path}"])
     views = cache.load(tmp_path / "fleet_train")
     assert views.images.shape == (12, 64, 96, 3)
     assert all(np.isfinite(depth).any() for depth in views.depth)
     assert not (tmp_path / "fleet_val").exists()
+
+
+@pytest.mark.data
+def test_without_a_source_the_shipped_students_sets_are_made(
+    pandaset_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if PandaSetSource(pandaset_root).numbers != tuple(range(50)):
+        pytest.skip("the recording is not complete")
+    recordings: dict[str, tuple[object, ...]] = {}
+    monkeypatch.setattr(prepare, "recording_set", lambda folder, _, *rest: recordings.update({folder.name: rest}))
+    monkeypatch.setattr(prepare, "street_samples", lambda seeds, *_: samples(CAMERAS * len(seeds)))
+    sizes = ["--size=64x48", f"--network-size={WIDTH}x{HEIGHT}"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([f"--out={tmp_path}", "--streets=2", "--processes=1", *sizes])
+    assert recordings == {
+        "pandaset_val": ((40, None), Part(1.0, True), SIZE, 1),
+        "pandaset_train": ((0, 40), Part(0.0, False), (64, 48), 1),
+    }
+    assert len(cache.load(tmp_path / "street_train")) == 12
+    assert len(cache.load(tmp_path / "street_val")) == 24

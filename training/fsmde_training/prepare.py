@@ -138,7 +138,7 @@ def command(
     ] = None,
     streets: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Synthetic streets to train on. Default: 80, with --source none."),
+        typer.Option(min=0, help="Synthetic streets to train on. Default: 80; beside a --source none."),
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of training images of recordings.")] = "672x384",
     network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
