@@ -15,14 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 from fsmde_core.engines.check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
-from fsmde_ros.cli import export as export_command
+from fsmde_ros.cli.export import print_cost
 from fsmde_training import cache, export
-from fsmde_training.export import fp16, int8
+from fsmde_training.export import calibration, fp16, int8
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.equalise import equalise
 from fsmde_training.export.graph import network_nodes
 from fsmde_training.student import Student
+from small_rig import SmallRig
 
 SIZE = (64, 96)
 
@@ -171,11 +172,12 @@ def test_a_set_gives_images_of_the_networks_size_and_keeps_its_end_back(tmp_path
     assert load_calibration(str(make_set(tmp_path / "small", 3)), SIZE).held_out is None
 
 
-def test_a_recording_gives_images_of_every_camera() -> None:
-    data = load_calibration("synthetic", SIZE)
-    assert data.images.shape[1:] == (*SIZE, 3)
-    assert len(data.images) >= 6
-    assert data.held_out is None or np.isfinite(data.held_out.depth).any()
+def test_a_recording_gives_images_of_every_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "open_source", lambda kind, root: SmallRig(frames=5))
+    data = load_calibration("nuscenes", SIZE)
+    assert data.images.shape == (16, *SIZE, 3)  # four frames of four cameras; the fifth is held out
+    np.testing.assert_allclose(data.focal, 90)  # 30 at 32 pixels, the image is 96 wide
+    assert data.held_out is None or len(data.held_out) == 4
 
 
 def test_the_cost_is_the_mean_over_images(float32: Path, tmp_path: Path) -> None:
@@ -219,9 +221,9 @@ def test_quantisation_needs_images_and_its_library(
 
 
 def test_the_command_prints_the_cost_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
-    export_command._print_cost(Cost(0.1, 0.1005, 6))
+    print_cost(Cost(0.1, 0.1005, 6))
     assert "6 held-out images: float32 0.1000, int8 0.1005 (+0.5%)" in capsys.readouterr().out
-    export_command._print_cost(Cost(0.1, 0.103, 6))
+    print_cost(Cost(0.1, 0.103, 6))
     assert "warning: int8 raises AbsRel by 3.0%, more than 1%" in capsys.readouterr().err
-    export_command._print_cost(None)
+    print_cost(None)
     assert "no held-out depth" in capsys.readouterr().err

@@ -50,10 +50,11 @@ def export(
     if report.deviation is not None:
         typer.echo(f"{precision} against float32, relative to depth + sigma: {report.deviation}")
     if precision == "int8":
-        _print_cost(report.cost)
+        print_cost(report.cost)
 
 
-def _print_cost(cost: Cost | None) -> None:
+def print_cost(cost: Cost | None) -> None:
+    """What int8 costs in AbsRel on held-out images; a warning on stderr beyond LARGEST_COST, or where none was measured."""
     if cost is None:
         typer.echo("warning: the calibration recording has no held-out depth; what int8 costs is not known", err=True)
         return

@@ -48,7 +48,7 @@ def accuracy_cost(path: Path, reduced: Path, labelled: ImageSet) -> Cost:
     for image, depth, focal in zip(labelled.images, labelled.depth, labelled.focal, strict=True):
         feeds = {"images": image[None], "focal": np.array([focal], np.float32)}
         truth = depth.astype(np.float32)
-        found = [protocol.measure(truth, session.run(["depth"], feeds)[0][0]) for session in sessions]
+        found = [protocol.measure(truth, np.asarray(session.run(["depth"], feeds)[0])[0]) for session in sessions]
         if found[0] is not None and found[1] is not None:
             sums += [metrics.abs_rel for metrics in found if metrics is not None]
             count += 1

@@ -62,7 +62,7 @@ def _scales(
     made = {node.output[0] for node in _convolutions(model)}
     to_depthwise = {node.input[0] for node in _convolutions(model) if is_depthwise(node)}
     clipped = {node.output[0] for node in model.graph.node if node.op_type == "Clip"}
-    scales = {}
+    scales: dict[str, NDArray[np.float32]] = {}
     for group in _groups(model, weights):
         measured = [peaks[name] for name in group if name in peaks]
         if not made & group or not measured:

@@ -56,6 +56,7 @@ def quantize(path: Path, out: Path, images: NDArray[np.uint8]) -> Path:
             nodes_to_exclude=float_nodes(model),
         )
     result = onnx.load(out)
+    del result.metadata_props[:]  # the quantiser adds entries of its own
     set_metadata(result, {entry.key: entry.value for entry in model.metadata_props} | {"precision": "int8"})
     onnx.save(result, out)
     return out
@@ -91,9 +92,9 @@ def channel_peaks(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str
         session = open_session(Path(folder) / "probe.onnx", 0, optimise=False)
         peaks: dict[str, Any] = dict.fromkeys(names, np.float32(0))
         for feeds in _feeds(images):
-            for name, values in zip(names, session.run(names, feeds), strict=True):
-                axes = (0, *range(2, np.ndim(values)))
-                peaks[name] = np.maximum(peaks[name], np.abs(values).max(axes))
+            for name, found in zip(names, session.run(names, feeds), strict=True):
+                values = np.abs(np.asarray(found))
+                peaks[name] = np.maximum(peaks[name], values.max((0, *range(2, values.ndim))))
     return peaks
 
 
