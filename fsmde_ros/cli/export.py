@@ -54,7 +54,7 @@ def export(
 
 
 def print_cost(cost: Cost | None) -> None:
-    """What int8 costs in AbsRel on held-out images; a warning on stderr beyond LARGEST_COST, or where none was measured."""
+    """What int8 costs in AbsRel on held-out images; a warning on stderr beyond LARGEST_COST, or where unknown."""
     if cost is None:
         typer.echo("warning: the calibration recording has no held-out depth; what int8 costs is not known", err=True)
         return
