@@ -65,7 +65,7 @@ def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:
     student, runtime = engine.info, f"{engine.name} {engine.precision}"
     height, width = input_size(student.height, student.width)
     with tempfile.TemporaryDirectory() as folder:
-        teacher = export_onnx(Path(folder) / "teacher.onnx", cameras, height, width)
+        teacher = export_onnx(Path(folder) / "teacher.onnx", height, width)
         student_ms, teacher_ms = compare_with_teacher(engine, teacher, (height, width), cameras, settings.threads)
     return {
         "teacher": f"{TEACHER}, {width}x{height}, {runtime}",

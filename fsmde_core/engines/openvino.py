@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +17,94 @@ from fsmde_core.model import ModelInfo
 ov: Any = openvino  # its type stubs leave out most of its names
 
 
-def compile_request(path: Path, shapes: dict[str, list[int]], threads: int, precision: str | None) -> Any:
-    """An inference request of the ONNX file for fixed input shapes; threads 0, precision None: the plugin's choice."""
-    # Threads pinned to cores would wait for the one that receives images just then.
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = threads
-    if precision:
-        config["INFERENCE_PRECISION_HINT"] = precision
-    core = ov.Core()
-    model = core.read_model(path)
-    model.reshape(shapes)
-    return core.compile_model(model, "CPU", config).create_infer_request()
+class ImageStreams:
+    """Any ONNX network whose inputs and outputs run over images along their first axis, run image by image.
+
+    Images go side by side, each on few threads (OpenVINO's streams): threads that share every layer of one large batch
+    wait for each other after each layer. Six images on two threads take 0.7 times as long as one batch of six.
+
+    shapes: of the inputs for one image. threads: 0 leaves the number to the plugin. precision: None does so as well.
+    """
+
+    def __init__(self, path: Path, shapes: Mapping[str, Sequence[int]], threads: int, precision: str | None) -> None:
+        self._core = ov.Core()
+        self._model = self._core.read_model(path)
+        self._model.reshape({name: [1, *shape[1:]] for name, shape in shapes.items()})
+        # Threads pinned to cores would wait for the one that receives images just then.
+        self._config: dict[str, Any] = {"ENABLE_CPU_PINNING": False}
+        if precision:
+            self._config["INFERENCE_PRECISION_HINT"] = precision
+        if threads:
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        probe = self._compile(PERFORMANCE_HINT="LATENCY")
+        self.precision: str = probe.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self._threads: int = threads or probe.get_property("INFERENCE_NUM_THREADS")
+        self._requests: dict[int, list[Any]] = {}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        """feeds: input name -> (N, ...). outputs: name -> (N, ...), written to; others are not given out."""
+        requests = self._enough(len(next(iter(feeds.values()))))
+        for index, request in enumerate(requests):
+            one = slice(index, index + 1)
+            for name, values in outputs.items():
+                request.set_tensor(name, ov.Tensor(values[one], shared_memory=True))
+            request.start_async({name: values[one] for name, values in feeds.items()}, share_inputs=True)
+        for request in requests:
+            request.wait()
+
+    def _enough(self, images: int) -> list[Any]:
+        """A request per image, compiled when a number of streams is first needed (0.1 to 0.3 s)."""
+        streams = stream_count(images, self._threads)
+        requests = self._requests.setdefault(streams, [])
+        if len(requests) < images:
+            compiled = self._compile(NUM_STREAMS=streams, INFERENCE_NUM_THREADS=self._threads)
+            requests[:] = [compiled.create_infer_request() for _ in range(images)]
+        return requests[:images]
+
+    def _compile(self, **config: Any) -> Any:
+        return self._core.compile_model(self._model, "CPU", {**self._config, **config})
+
+
+def stream_count(images: int, threads: int) -> int:
+    """The least number of streams that need no more rounds than one stream per thread would: the others get threads."""
+    rounds = -(-images // min(images, threads))
+    return -(-images // rounds)
 
 
 class OpenVinoEngine:
-    """threads: 0 leaves the number to the plugin. precision: None is the plugin's choice, else `f32`.
-
-    The network is compiled for each number of cameras when that number first comes (0.1 to 0.3 s): with fixed shapes
-    it runs twice as fast as with a free batch size.
-    """
+    """threads: 0 leaves the number to the plugin. precision: None is the plugin's choice, else `f32`."""
 
     name = "openvino"
 
     def __init__(self, info: ModelInfo, threads: int = 0, precision: str | None = None) -> None:
-        self._threads, self._hint = threads, precision
-        self._requests: dict[int, Any] = {}
         self.info = info
         self.device = str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        shapes = {"images": (1, info.height, info.width, 3), "focal": (1,)}
         try:
-            compiled = self._request(1).get_compiled_model()
+            self._streams = ImageStreams(info.path, shapes, threads, precision)
         except RuntimeError as error:
             raise FsmdeError(f"model file {info.path} does not load in OpenVINO: {first_line(error)}") from error
-        self.precision: str = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-
-    def _request(self, count: int) -> Any:
-        if count not in self._requests:
-            shapes = {"images": [count, self.info.height, self.info.width, 3], "focal": [count]}
-            self._requests[count] = compile_request(self.info.path, shapes, self._threads, self._hint)
-        return self._requests[count]
+        self.precision = self._streams.precision
+        self._outputs = np.empty((2, 0, info.height, info.width), np.float32)
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
         """See `Engine.infer`; the result lies in the engine's buffers."""
         check_batch(self.info, images, focal)
-        inputs = {"images": images, "focal": focal}
-        outputs = self._request(len(images)).infer(inputs, share_inputs=True, share_outputs=True)
-        return DepthBatch(outputs["depth"], outputs["sigma"])
+        if self._outputs.shape[1] < len(images):
+            self._outputs = np.empty((2, len(images), *self._outputs.shape[2:]), np.float32)
+        depth, sigma = self._outputs[:, : len(images)]
+        self._streams.run({"images": images, "focal": focal}, {"depth": depth, "sigma": sigma})
+        return DepthBatch(depth, sigma)
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._requests.clear()
+        del self._streams
 
 
 def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
     """A call that runs any ONNX file on fixed inputs exactly as the engine runs its own: for comparisons of speed."""
-    request = compile_request(path, {name: list(value.shape) for name, value in feeds.items()}, threads, precision)
-    return lambda: request.infer(dict(feeds), share_inputs=True, share_outputs=True)
+    streams = ImageStreams(path, {name: values.shape for name, values in feeds.items()}, threads, precision)
+    return lambda: streams.run(feeds, {})
 
 
 def variants(info: ModelInfo, threads: int) -> Iterator[OpenVinoEngine]:

@@ -60,12 +60,12 @@ class _DepthOnly(nn.Module):
         return self.network(pixel_values=pixel_values).predicted_depth
 
 
-def export_onnx(path: Path, batch: int, height: int, width: int, size: str = "small") -> Path:
-    """Write the network as ONNX: `pixel_values` (batch, 3, height, width) float32 -> `predicted_depth`.
+def export_onnx(path: Path, height: int, width: int, size: str = "small") -> Path:
+    """Write the network as ONNX: `pixel_values` (N, 3, height, width) float32 -> `predicted_depth`, any N.
 
     height, width: multiples of 14 pixels.
     """
-    example = torch.zeros(batch, 3, height, width)
+    example = torch.zeros(2, 3, height, width)
     with torch.no_grad():
         torch.onnx.export(
             _DepthOnly(build(size)).eval(),
@@ -73,6 +73,7 @@ def export_onnx(path: Path, batch: int, height: int, width: int, size: str = "sm
             path,
             input_names=["pixel_values"],
             output_names=["predicted_depth"],
+            dynamic_shapes={"pixel_values": {0: torch.export.Dim("images", min=1, max=64)}},
             dynamo=True,
             external_data=False,
             verbose=False,
