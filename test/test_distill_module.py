@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ def test_gradient_norms_by_hand() -> None:
     assert norms["both"].item() == pytest.approx(2.5)  # of (2, 0) and 1.5
     assert norms["one"].item() == pytest.approx(3)
     assert all(parameter.grad is None for parameter in parameters)
+
+
+def test_the_optimizer_has_the_student_and_the_adapter_and_not_the_teacher(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = module(folder, distillation={"fitnets": 1.0})
+    monkeypatch.setattr(ours, "_trainer", SimpleNamespace(estimated_stepping_batches=10))
+    groups = ours.configure_optimizers()["optimizer"].param_groups
+    assert ours.adapter is not None
+    learning = [*ours.student.parameters(), *ours.adapter.parameters()]
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in learning}
+    assert groups[0]["max_lr"] == pytest.approx(0.2 * groups[1]["max_lr"])  # the encoder's
 
 
 def test_sharing_starts_from_the_teachers_bins(folder: Path) -> None:

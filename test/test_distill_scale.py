@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -38,20 +39,34 @@ class StopAfterFirstEpoch(L.Callback):
         trainer.should_stop = True
 
 
+class Seen(L.Callback):
+    """The images of every step."""
+
+    def __init__(self) -> None:
+        self.images: list[torch.Tensor] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, _: int) -> None:
+        self.images.append(batch["images"])
+
+
 @pytest.fixture(scope="module")
-def straight(folder: Path) -> Path:
-    """The folder of a run of two epochs of two steps."""
-    run = folder / "straight"
-    main(configuration(folder, default_root_dir=str(run)))
-    return run
+def straight(folder: Path) -> tuple[Path, Seen]:
+    """The folder of a run of two epochs of two steps, and what it saw."""
+    run, seen = folder / "straight", Seen()
+    main(configuration(folder, default_root_dir=str(run)), callbacks=[seen])
+    return run, seen
 
 
-def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(folder: Path, straight: Path) -> None:
+def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(folder: Path, straight: tuple[Path, Seen]) -> None:
+    run, seen = straight
     arguments = configuration(folder, default_root_dir=str(folder / "resumed"))
     assert main(arguments, callbacks=[StopAfterFirstEpoch()]).trainer.global_step == 2
     torch.rand(7)  # another process would be somewhere else in the global stream of random numbers
-    assert main([*arguments, "--ckpt_path=last"]).trainer.global_step == 4
-    ends = [torch.load(run / "last.ckpt", weights_only=True) for run in (straight, folder / "resumed")]
+    again = Seen()
+    assert main([*arguments, "--ckpt_path=last"], callbacks=[again]).trainer.global_step == 4
+    assert torch.equal(torch.cat(again.images), torch.cat(seen.images[2:]))
+    assert len(torch.unique(torch.cat(seen.images), dim=0)) == 4  # and every epoch sees something else
+    ends = [torch.load(end / "last.ckpt", weights_only=True) for end in (run, folder / "resumed")]
     for state in ("state_dict", "current_model_state"):  # averaged weights and those in training
         for name, value in ends[0][state].items():
             assert torch.equal(value, ends[1][state][name]), f"{state} {name}"
@@ -59,8 +74,8 @@ def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(folder: Path, 
     assert all(torch.equal(moments[0][k]["exp_avg_sq"], moments[1][k]["exp_avg_sq"]) for k in moments[0])
 
 
-def test_curves_hold_terms_gradient_norms_and_validation(straight: Path) -> None:
-    events = EventAccumulator(str(straight / "lightning_logs" / "version_0")).Reload()
+def test_curves_hold_terms_gradient_norms_and_validation(straight: tuple[Path, Seen]) -> None:
+    events = EventAccumulator(str(straight[0] / "lightning_logs" / "version_0")).Reload()
     wanted = {f"{kind}/{name}" for kind in ("train", "gradient") for name in TERMS} | {"val/city_val", "val/abs_rel"}
     assert wanted <= set(events.Tags()["scalars"])
     assert all(np.isfinite(event.value) for tag in wanted for event in events.Scalars(tag))
@@ -68,10 +83,11 @@ def test_curves_hold_terms_gradient_norms_and_validation(straight: Path) -> None
     assert all(event.value > 0 for event in events.Scalars("gradient/ckd_probability"))
 
 
-def test_the_student_alone_leaves_the_checkpoint(straight: Path) -> None:
-    content = torch.load(straight / "last.ckpt", weights_only=True)
+def test_the_student_alone_leaves_the_checkpoint(straight: tuple[Path, Seen]) -> None:
+    checkpoint = straight[0] / "last.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
     assert any(name.startswith("teacher.") for name in content["state_dict"])
-    student = load_student(straight / "last.ckpt")
+    student = load_student(checkpoint)
     assert student.architecture == content["hyper_parameters"]["architecture"]
     assert not any("teacher" in name or "adapter" in name for name in student.state_dict())
 

@@ -20,6 +20,8 @@ from fsmde_training.student import Student
 
 VALIDATION_RANGE = (0.1, 80.0)
 WEIGHTS = {"silog": 1.0, "relative": 5.0, "likelihood": 0.5, "edges": 1.0}
+RISE = 0.0999
+"""Share of the steps over which the learning rate rises; with 0.1, OneCycleLR divides by zero in runs of ten steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,16 +143,17 @@ class StudentModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Means over the images of all processes: the metrics gather them."""
         for name, metric in self.abs_rel.items():
-            self.log(f"val/{name}", metric.compute(), prog_bar=name == "abs_rel")
+            self.log(f"val/{name}", metric.compute(), prog_bar=name == "abs_rel", sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         encoder = list(self.student.encoder.parameters())
-        rest = [value for name, value in self.named_parameters() if not name.startswith("student.encoder.")]
+        named = ((name, value) for name, value in self.named_parameters() if value.requires_grad)
+        rest = [value for name, value in named if not name.startswith("student.encoder.")]
         rates = [self.learning_rate * self.encoder_rate, self.learning_rate]
         groups = [{"params": group, "lr": rate} for group, rate in zip((encoder, rest), rates, strict=True)]
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=RISE)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

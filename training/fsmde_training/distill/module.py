@@ -142,7 +142,6 @@ def gradient_norms(terms: Mapping[str, Tensor], parameters: Sequence[nn.Paramete
     norms = {}
     for name, value in terms.items():
         gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-        norms[name] = torch.stack(
-            [g.float().norm() for g in gradients if g is not None] or [value.new_zeros(())]
-        ).norm()
+        reached = [gradient.float().norm() for gradient in gradients if gradient is not None]
+        norms[name] = torch.stack([value.new_zeros(()), *reached]).norm()
     return norms
