@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fsmde_ros.cli.options import parse_size
 
 if TYPE_CHECKING:
     from fsmde_training.export.compare import Cost
@@ -23,6 +24,8 @@ def export(
     calibration: Annotated[
         str, typer.Option(metavar="SET|KIND[:ROOT]", help="For int8: a training set's folder, or a recording.")
     ] = "pandaset",
+    training_data: Annotated[str, typer.Option(help="What the model was trained on, for its metadata.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "not stated",
 ) -> None:
     """Export a trained student to ONNX; the file is compared with PyTorch before it is trusted."""
     from rich.console import Console
@@ -30,17 +33,16 @@ def export(
     from fsmde_core.errors import FsmdeError
     from fsmde_core.model import read_model_info
 
-    match = re.fullmatch(r"(\d+)x(\d+)", size)
-    if not match:
-        raise FsmdeError(f"size '{size}' must be width x height in pixels, such as 448x256")
-    width, height = (int(number) for number in match.groups())
+    width, height = parse_size(size)
     try:
         from fsmde_training import export as exporting
     except ImportError as error:
         raise FsmdeError(f"export needs PyTorch ({error}); install it with `pip install 'fsmde_ros[train]'`") from error
     console = Console(stderr=True)
     with console.status(f"Exporting {checkpoint}"):
-        report = exporting.export(checkpoint, out, (height, width), precision, calibration)
+        report = exporting.export(
+            checkpoint, out, (height, width), precision, calibration, exporting.Origin(training_data, licence)
+        )
     model = read_model_info(report.path)
     megabytes = report.path.stat().st_size / 1e6
     typer.echo(f"{report.path}: {model.width}x{model.height}, {megabytes:.1f} MB, sha256 {model.sha256[:16]}")

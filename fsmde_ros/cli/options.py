@@ -35,3 +35,11 @@ def parse_frames(text: str) -> tuple[int, int | None]:
         raise FsmdeError(f"frames '{text}' must look like 0:50, 10: or :20")
     start, stop = match.groups()
     return int(start or 0), int(stop) if stop else None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'WxH' -> (width, height) in pixels."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or "0" in match.groups():
+        raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")
+    return int(match[1]), int(match[2])

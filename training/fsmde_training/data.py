@@ -9,6 +9,7 @@ import cv2
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomSampler
 
 from fsmde_training.augment import Augmentation, augment
@@ -45,14 +46,18 @@ class TrainingViews(Dataset):
             self._network_scale,
             rng,
         )
-        labelled = np.flatnonzero(~np.isnan(depth))
-        pixels = rng.choice(labelled, self._pixels) if labelled.size else np.full(self._pixels, -1)
         return {
             "images": torch.from_numpy(rgb),
             "depth": torch.from_numpy(depth),
             "focal": torch.tensor(focal, dtype=torch.float32),
-            "pixels": torch.from_numpy(pixels),
+            "pixels": torch.from_numpy(draw_labelled(depth, self._pixels, rng)),
         }
+
+
+def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """depth (H, W) -> (count,) indices into the flat depth of labelled pixels, with replacement; -1 without labels."""
+    labelled = np.flatnonzero(~np.isnan(depth))
+    return rng.choice(labelled, count) if labelled.size else np.full(count, -1)
 
 
 class ValidationViews(Dataset):

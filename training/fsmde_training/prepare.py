@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -21,7 +20,7 @@ from fsmde_core.frames import Frame
 from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.base import Source
 from fsmde_core.sources.pandaset import PandaSetSource
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
 from fsmde_ros.cli.recordings import frame_count
 from fsmde_training import cache
 from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
@@ -108,13 +107,6 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _parse_size(text: str) -> Size:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or "0" in match.groups():
-        raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")
-    return int(match[1]), int(match[2])
-
-
 def _parse_options(options: list[str]) -> dict[str, str]:
     if wrong := [option for option in options if "=" not in option]:
         raise FsmdeError(f"options {wrong} must be KEY=VALUE, such as version=v1.0-trainval")
@@ -149,7 +141,7 @@ def command(
 
     Sets that are complete stay; one that was interrupted is made anew. Memory does not grow with the recording.
     """
-    training, network = _parse_size(size), _parse_size(network_size)
+    training, network = parse_size(size), parse_size(network_size)
     if source is None and root is not None:
         raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
     if source is None:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from fsmde_core.errors import FsmdeError
 from fsmde_training.augment import damage, flip_ring, jitter_colour
 from fsmde_training.cache import ImageSet
+from fsmde_training.data import draw_labelled
 from fsmde_training.teachers import TeacherOutput
 from fsmde_training.teachers.cache import CachedOutputs
 
@@ -113,12 +114,6 @@ class RingViews(Dataset):
         if mirrored:
             pyramid, relative = tuple(mirror_maps(level) for level in pyramid), mirror_maps(relative)
         return TeacherOutput(pyramid, relative)
-
-
-def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """depth (H, W) -> (count,) indices into the flat depth of labelled pixels, with replacement; -1 without labels."""
-    labelled = np.flatnonzero(~np.isnan(depth))
-    return rng.choice(labelled, count) if labelled.size else np.full(count, -1)
 
 
 def mirror_maps(maps: Tensor) -> Tensor:

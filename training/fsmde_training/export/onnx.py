@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,21 @@ from fsmde_training.student import Student
 TOLERANCE = 1e-3
 """Largest relative difference allowed between PyTorch and ONNX Runtime, both in float32."""
 
-TRAINING_DATA = "PandaSet sequence 002, frames 00-39 (CC BY 4.0); synthetic street of this project"
-LICENCE = "Apache-2.0"
+
+@dataclass(frozen=True)
+class Origin:
+    """What the file says of where its weights come from; whoever trained them knows."""
+
+    training_data: str = "not stated"
+    licence: str = "not stated"
 
 
-def export_onnx(student: Student | str | Path, path: str | Path, size: tuple[int, int] = (256, 448)) -> Path:
+def export_onnx(
+    student: Student | str | Path,
+    path: str | Path,
+    size: tuple[int, int] = (256, 448),
+    origin: Origin = Origin(),
+) -> Path:
     """Write `student` (or the checkpoint of one) for images of (height, width) = `size` and check the file.
 
     Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
@@ -50,7 +61,7 @@ def export_onnx(student: Student | str | Path, path: str | Path, size: tuple[int
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
-    onnx.helper.set_model_props(model, _metadata(student, size))
+    onnx.helper.set_model_props(model, _metadata(student, size, origin))
     onnx.save(model, path)
     check_export(student, path)
     return path
@@ -86,7 +97,7 @@ def _example(cameras: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarra
     return smooth.permute(0, 2, 3, 1).contiguous().to(torch.uint8).numpy(), focal
 
 
-def _metadata(student: Student, size: tuple[int, int]) -> dict[str, str]:
+def _metadata(student: Student, size: tuple[int, int], origin: Origin) -> dict[str, str]:
     height, width = size
     return {
         "width": str(width),
@@ -94,9 +105,9 @@ def _metadata(student: Student, size: tuple[int, int]) -> dict[str, str]:
         "focal_canonical": str(student.focal_canonical),
         "min_depth": str(student.min_depth),
         "max_depth": str(student.max_depth),
-        "training_data": TRAINING_DATA,
+        "training_data": origin.training_data,
         "git_revision": _git_revision(),
-        "licence": LICENCE,
+        "licence": origin.licence,
         "precision": "fp32",
     }
 

@@ -13,7 +13,7 @@ from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.fp16 import convert_fp16
 from fsmde_training.export.int8 import quantize
-from fsmde_training.export.onnx import check_export, export_onnx
+from fsmde_training.export.onnx import Origin, check_export, export_onnx
 from fsmde_training.student import Student
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -39,22 +39,24 @@ def export(
     size: tuple[int, int] = (256, 448),
     precision: str = "fp32",
     calibration: str = DEFAULT_CALIBRATION,
+    origin: Origin = Origin(),  # noqa: B008 (frozen)
 ) -> ExportReport:
     """Write `student`, or the checkpoint of one, for images of (height, width) = `size` as `out`.
 
-    precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. Raises FsmdeError for another
-    precision, without calibration images, and where a file is further from its original than its precision explains.
+    precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
+    Raises FsmdeError for another precision, without calibration images, and where a file is further from its original
+    than its precision explains.
     """
     if precision not in PRECISIONS:
         raise FsmdeError(f"precision '{precision}' is unknown; use one of {', '.join(PRECISIONS)}")
     student = student.eval() if isinstance(student, Student) else load_student(student)
     out = Path(out)
     if precision == "fp32":
-        return ExportReport(export_onnx(student, out, size), precision, check_export(student, out))
+        return ExportReport(export_onnx(student, out, size, origin), precision, check_export(student, out))
     data = load_calibration(calibration, size) if precision == "int8" else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        original = export_onnx(student, Path(folder) / "float32.onnx", size)
+        original = export_onnx(student, Path(folder) / "float32.onnx", size, origin)
         difference = check_export(student, original)
         if data is None:
             return ExportReport(out, precision, difference, convert_fp16(original, out))
