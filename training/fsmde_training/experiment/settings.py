@@ -69,7 +69,7 @@ def claim_folder(settings: Settings) -> None:
         changed = sorted(name for name in kept if kept[name] != found.get(name))
         raise FsmdeError(
             f"{settings.folder} was begun with other settings of {', '.join(changed)}; remove it, or choose another "
-            "with --settings.folder"
+            "with --folder"
         )
     settings.folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(kept, indent=1) + "\n")
