@@ -16,17 +16,25 @@ DEPTH = torch.tensor([2.0, 5.0, 11.0, 40.0])
 
 def test_silog_by_hand() -> None:
     g = torch.log(torch.tensor([1.1, 1.3]))
-    expected = 10 * math.sqrt((g.square().mean() - 0.85 * g.mean().square()).item() + 1e-6)
+    expected = 10 * math.sqrt((g.square().mean() - 0.85 * g.mean().square()).item() + 1e-6) - 0.01
     assert silog(torch.tensor([11.0, 26.0]), torch.tensor([10.0, 20.0])).item() == pytest.approx(expected, rel=1e-5)
 
 
 @given(scale=st.floats(0.2, 5.0))
 def test_silog_of_a_common_scale_is_discounted_not_ignored(scale: float) -> None:
     whole = silog(scale * DEPTH, DEPTH, balance=0.0).item()
-    assert silog(scale * DEPTH, DEPTH, balance=1.0).item() == pytest.approx(0.01, abs=0.005)
-    expected = 10 * math.sqrt(0.15 * math.log(scale) ** 2 + 1e-6)
+    assert silog(scale * DEPTH, DEPTH, balance=1.0).item() == pytest.approx(0, abs=0.005)
+    expected = 10 * math.sqrt(0.15 * math.log(scale) ** 2 + 1e-6) - 0.01
     assert silog(scale * DEPTH, DEPTH).item() == pytest.approx(expected, rel=0.01, abs=0.005)
     assert whole >= silog(scale * DEPTH, DEPTH).item() - 1e-4
+
+
+def test_silog_of_the_truth_is_zero_with_a_finite_gradient() -> None:
+    depth = DEPTH.clone().requires_grad_()
+    loss = silog(depth, DEPTH)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert depth.grad is not None and torch.isfinite(depth.grad).all()
 
 
 def test_likelihood_prefers_the_bin_that_holds_the_truth_and_the_sharper_of_two() -> None:
