@@ -112,7 +112,7 @@ def run_once(main: Callable[[list[str]], Any], base: str, folder: Path, override
         path.write_text(yaml.safe_dump(content))
         arguments.append(f"--config={path}")
     if (folder / "last.ckpt").is_file():
-        arguments.append(f"--ckpt_path={folder / 'last.ckpt'}")
+        arguments.append("--ckpt_path=last")
     start = time.perf_counter()
     main(arguments)
     seconds = time.perf_counter() - start
