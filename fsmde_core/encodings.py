@@ -105,18 +105,13 @@ def find_encoding(name: str) -> Encoding:
         raise FsmdeError(f"image encoding '{name}' is not supported, expected one of {', '.join(ENCODINGS)}") from None
 
 
-def to_rgb(pixels: NDArray[np.uint8], encoding: str, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """(H, W[, C]) uint8 pixels of `encoding` as (H, W, 3) uint8 RGB, written to `out` where given.
+def to_rgb(pixels: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """(H, W[, C]) uint8 pixels of `encoding` as (H, W, 3) uint8 RGB.
 
-    YUV is BT.601 studio range, Bayer is demosaiced bilinearly; `rgb8` without `out` returns `pixels` itself.
+    YUV is BT.601 studio range, Bayer is demosaiced bilinearly; `rgb8` returns `pixels` itself.
     """
     code = find_encoding(encoding).to_rgb
-    if code is not None:
-        return cv2.cvtColor(pixels, code, dst=out)  # type: ignore[return-value]
-    if out is None:
-        return pixels
-    np.copyto(out, pixels)
-    return out
+    return pixels if code is None else cv2.cvtColor(pixels, code)  # type: ignore[return-value]
 
 
 def decode_compressed(data: Any, format: str) -> RawImage:

@@ -62,6 +62,11 @@ class Pipeline:
         """See `Preprocessor.rectify`."""
         return self._preprocessor.rectify(image, camera)
 
+    def placed(self, image: RectifiedImage, camera: Camera) -> RectifiedImage:
+        """`image` on the mount that `camera` has now; as it is where the intrinsics have changed since."""
+        target = self._preprocessor.target(camera)
+        return replace(image, camera=target) if np.array_equal(target.K, image.camera.K) else image
+
     def infer(self, images: Sequence[RectifiedImage]) -> SurroundDepth:
         """Depth of at least one rectified image, in one batch."""
         start = time.perf_counter()

@@ -146,11 +146,11 @@ class Preprocessor:
 
     def rectify(self, image: RawImage, camera: Camera) -> RectifiedImage:
         """`image` as the rectified `camera` sees it; FsmdeError when it is not of the camera's calibrated size."""
-        target = self._target(camera)
+        target = self.target(camera)
         return RectifiedImage(target, _rectify_image(image, camera, target), _way(camera, target).outside)
 
-    def _target(self, camera: Camera) -> Camera:
-        """The rectified camera; the same object as long as `camera` is the same object."""
+    def target(self, camera: Camera) -> Camera:
+        """The rectified camera at the network's size, as a rule the same object for the same `camera`."""
         source, target = self._targets.get(camera.name, (None, None))
         if target is None or source is not camera:
             target = camera.rectified(*self._size)

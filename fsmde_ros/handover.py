@@ -16,11 +16,10 @@ class Handover(Generic[T]):
         self._item: T | None = None
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Offer an item; True when it replaced one that nobody took."""
+    def put(self, item: T) -> T | None:
+        """Offer an item; returns the one that it replaced, which nobody took."""
         with self._condition:
-            replaced = self._item is not None
-            self._item = item
+            replaced, self._item = self._item, item
             self._condition.notify()
         return replaced
 

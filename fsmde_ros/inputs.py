@@ -16,13 +16,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from fsmde_core.encodings import RawImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages import compressed_image, raw_image, stamp_ns
-from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
 from fsmde_ros import qos
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.compat import SimpleFilter
 from fsmde_ros.health import Health
-from fsmde_ros.rectifier import Rectifier
+from fsmde_ros.rectifier import Rectification, Rectifier
 
 # From Iron on a callback may ask for the time at which the middleware received the message.
 _GIVES_INFO = hasattr(Subscription, "CallbackType")
@@ -30,9 +29,9 @@ _GIVES_INFO = hasattr(Subscription, "CallbackType")
 
 @dataclass(frozen=True, eq=False)
 class Received:
-    """One image. rectified: gives it for the network, or raises. arrived_ns: monotonic, when the middleware had it."""
+    """One image. rectification: gives it for the network. arrived_ns: monotonic, when the middleware had it."""
 
-    rectified: Callable[[], RectifiedImage]
+    rectification: Rectification
     arrived_ns: int
 
 

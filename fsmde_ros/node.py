@@ -32,7 +32,7 @@ from fsmde_ros.health import Health
 from fsmde_ros.inputs import SurroundSubscriber
 from fsmde_ros.logs import forward_to
 from fsmde_ros.outputs import Outputs
-from fsmde_ros.process import keep_freed_memory, leave_threads_to_us
+from fsmde_ros.process import keep_freed_memory, keep_opencv_to_one_thread
 from fsmde_ros.rectifier import Rectifier
 from fsmde_ros.settings import Live, Setup
 from fsmde_ros.transforms import TransformMounts
@@ -67,7 +67,7 @@ class SurroundDepth(LifecycleNode):
     """Configure loads rig and engine, activate receives and publishes, deactivate stops, cleanup releases.
 
     A transition that fails leaves the node unconfigured, with the reason in the log and on /diagnostics.
-    Everything but inference runs on the executor's one thread; see `Worker` for the other.
+    Callbacks run on the executor's one thread, rectifying on those of `Rectifier`, inference and output on `Worker`'s.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -165,6 +165,7 @@ class SurroundDepth(LifecycleNode):
             stack.callback(rectifier.close)
             worker = Worker(
                 loaded.pipeline,
+                loaded.calibration,
                 rectifier,
                 loaded.outputs,
                 health,
@@ -218,7 +219,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C or SIGTERM; 0 then, 2 when its arguments or parameters cannot be read."""
     use_shared_memory_profile()
     keep_freed_memory()
-    leave_threads_to_us()
+    keep_opencv_to_one_thread()
     try:
         _init(args)
         _run()

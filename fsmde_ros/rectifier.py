@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import BoundedSemaphore
 
@@ -17,9 +17,33 @@ from fsmde_ros.calibration import Calibration
 MAX_AHEAD_PER_CAMERA = 2  # images; more would pile up memory on a machine too slow for its cameras
 
 
-class Rectifier:
-    """Works ahead on its own threads; an image that finds no room there is rectified when it is asked for.
+class Rectification:
+    """One image on its way to the network; used by one thread at a time."""
 
+    def __init__(self, pool: ThreadPoolExecutor, job: Callable[[], RectifiedImage]) -> None:
+        self._pool, self._job = pool, job
+        self._future: Future[RectifiedImage] | None = None
+
+    def begin(self) -> Future[RectifiedImage]:
+        """Have a thread of the pool do it, unless one does already."""
+        if self._future is None:
+            self._future = self._pool.submit(self._job)
+        return self._future
+
+    def result(self) -> RectifiedImage:
+        """Waits for it; raises FsmdeError for an image that cannot be used."""
+        return self.begin().result()
+
+    def cancel(self) -> None:
+        """Nobody will ask for it: leave it out, if it has not begun."""
+        if self._future is not None:
+            self._future.cancel()
+
+
+class Rectifier:
+    """Works ahead on its own threads; an image that finds no room there waits until it is asked for.
+
+    Images are judged by the calibration that is in force when work on them begins.
     missing: per camera without a known mount, the reason; asking for its images raises it. threads: 0 for one per
     available CPU. ahead: whether to work ahead at all; off while nobody listens to the node.
     """
@@ -34,21 +58,16 @@ class Rectifier:
         self._room = BoundedSemaphore(MAX_AHEAD_PER_CAMERA * len(calibration.rig.cameras))
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="rectify")
 
-    def start(self, name: str, read: Callable[[], RawImage]) -> Callable[[], RectifiedImage]:
-        """Begin with an image of camera `name`; read: gives its pixels.
-
-        The result, called, waits for the rectified image, or raises FsmdeError.
-        """
-        job = partial(self._rectify, name, read)
-        if not (self.ahead and self._room.acquire(blocking=False)):
-            return job
-        future = self._pool.submit(job)
-        future.add_done_callback(lambda _: self._room.release())
-        return future.result
+    def start(self, name: str, read: Callable[[], RawImage]) -> Rectification:
+        """Take an image of camera `name`, and begin with it if there is room; read: gives its pixels."""
+        rectification = Rectification(self._pool, partial(self._rectify, name, read))
+        if self.ahead and self._room.acquire(blocking=False):
+            rectification.begin().add_done_callback(lambda _: self._room.release())
+        return rectification
 
     def close(self) -> None:
-        """Finish what has begun and end the threads."""
-        self._pool.shutdown()
+        """Finish the images at hand, drop those that wait, and end the threads."""
+        self._pool.shutdown(cancel_futures=True)
 
     def _rectify(self, name: str, read: Callable[[], RawImage]) -> RectifiedImage:
         missing = self._missing()

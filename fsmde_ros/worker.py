@@ -12,6 +12,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline import Pipeline
 from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.synchronizer import ImageSet
+from fsmde_ros.calibration import Calibration
 from fsmde_ros.diagnostics import timing_message
 from fsmde_ros.handover import Handover
 from fsmde_ros.health import Health, SetTiming, lags_ms
@@ -27,6 +28,7 @@ class Worker:
     def __init__(
         self,
         pipeline: Pipeline,
+        calibration: Calibration,
         rectifier: Rectifier,
         outputs: Outputs,
         health: Health,
@@ -34,6 +36,7 @@ class Worker:
         min_cameras: int,
     ) -> None:
         self._pipeline = pipeline
+        self._calibration = calibration
         self._rectifier = rectifier
         self._outputs = outputs
         self._health = health
@@ -46,7 +49,10 @@ class Worker:
 
     def offer(self, images: ImageSet[Received]) -> None:
         """Hand over a set; it replaces one that still waits."""
-        if self._handover.put(images):
+        replaced = self._handover.put(images)
+        if replaced is not None:
+            for received in replaced.items.values():
+                received.rectification.cancel()
             self._health.lost("overload")
 
     def close(self) -> None:
@@ -100,11 +106,19 @@ class Worker:
             self._outputs.publish_timing(timing_message(timing))
 
     def _rectified(self, images: ImageSet[Received]) -> list[RectifiedImage]:
-        """The images of the set that can be used, in ring order; the others are counted."""
+        """The images of the set that can be used, in ring order; the others are counted.
+
+        All carry the mounts of one moment: those of a moving base change while a set comes in.
+        """
+        for received in images.items.values():
+            received.rectification.begin()
+        rig = self._calibration.rig
         rectified = []
         for name, received in images.items.items():
             try:
-                rectified.append(received.rectified())
+                rectified.append(self._pipeline.placed(received.rectification.result(), rig[name]))
             except FsmdeError as error:
                 self._health.fault(name, "image", str(error))
+            except Exception as error:  # whatever a message holds, it costs itself alone
+                self._health.fault(name, "internal", f"{type(error).__name__}: {error}")
         return rectified

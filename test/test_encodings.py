@@ -63,14 +63,6 @@ def test_bayer_recovers_linear_ramps(encoding: str, pattern: str) -> None:
     np.testing.assert_allclose(rgb[2:-2, 2:-2], colour[2:-2, 2:-2], atol=1)
 
 
-def test_to_rgb_writes_into_the_given_array() -> None:
-    pixels = random_pixels((5, 7, 3), 1)
-    for encoding, expected in (("rgb8", pixels), ("bgr8", pixels[..., ::-1])):
-        out = np.zeros((5, 7, 3), np.uint8)
-        assert to_rgb(pixels, encoding, out) is out
-        np.testing.assert_array_equal(out, expected)
-
-
 @pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview, lambda b: array.array("B", b)])
 def test_any_buffer_is_viewed_not_copied(buffer: type) -> None:
     image = RawImage(buffer(bytes(range(24))), "rgb8", 2, 3, 8)

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from fsmde_core.engines import ENGINES, DepthBatch, describe_engines, load_engine, select
 from fsmde_core.engines.check import TOLERANCE, Deviation, check_input, deviation, reference
+from fsmde_core.engines.openvino import ImageStreams, stream_count
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
 from fsmde_core.preprocess import rectify_rgb
@@ -36,11 +37,12 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_tiny_model_is_computed_as_its_formula(engine_name: str, tiny_model: Path) -> None:
-    engine = load_engine(engine_name, tiny_model, threads=1)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_tiny_model_is_computed_as_its_formula(engine_name: str, tiny_model: Path, threads: int) -> None:
+    engine = load_engine(engine_name, tiny_model, threads)
     assert engine.name == engine_name and engine.device and engine.info.width == WIDTH
     tolerance = 1e-5 if engine.precision == "f32" else 1e-2
-    for count in (6, 1, 5, 6):
+    for count in (2, 6, 1, 5, 6):
         images, focal = batch(count, count)
         result = engine.infer(images, focal)
         expected = (1 + images.astype(np.float64).mean(-1)) * focal[:, None, None] / 100
@@ -48,6 +50,35 @@ def test_tiny_model_is_computed_as_its_formula(engine_name: str, tiny_model: Pat
         np.testing.assert_allclose(result.depth, expected, rtol=tolerance)
         np.testing.assert_allclose(result.sigma, expected / 10, rtol=tolerance)
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("images", "threads", "streams"), [(6, 1, 1), (6, 2, 2), (6, 4, 3), (5, 4, 3), (6, 16, 6), (1, 8, 1), (5, 2, 2)]
+)
+def test_streams_are_loaded_evenly(images: int, threads: int, streams: int) -> None:
+    assert stream_count(images, threads) == streams
+
+
+def test_a_failing_request_ends_no_other_early(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arrays belong to the caller again when the error comes."""
+
+    class Request:
+        def __init__(self, fails: bool) -> None:
+            self.fails, self.waited = fails, False
+
+        def start_async(self, feeds: Any, share_inputs: bool) -> None: ...
+
+        def wait(self) -> None:
+            self.waited = True
+            if self.fails:
+                raise RuntimeError("broken")
+
+    streams = ImageStreams(tiny_model, {"images": (1, HEIGHT, WIDTH, 3), "focal": (1,)}, 1, None)
+    requests = [Request(fails=True), Request(fails=False)]
+    monkeypatch.setattr(streams, "_enough", lambda images: requests)
+    with pytest.raises(RuntimeError, match="broken"):
+        streams.run({"focal": np.ones(2, np.float32)}, {})
+    assert all(request.waited for request in requests)
 
 
 def test_views_do_not_change_each_other(engine_name: str, tiny_model: Path) -> None:

@@ -119,10 +119,10 @@ def test_read_padded_images() -> None:
 
 def test_the_newest_item_wins() -> None:
     handover: Handover[int] = Handover()
-    assert not handover.put(1)
-    assert handover.put(2)
+    assert handover.put(1) is None
+    assert handover.put(2) == 1
     assert handover.get() == 2
-    assert not handover.put(3)
+    assert handover.put(3) is None
 
 
 def test_closing_wakes_the_waiting_thread() -> None:

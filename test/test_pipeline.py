@@ -96,6 +96,16 @@ def test_images_rectified_one_by_one_give_the_same_depth(pipeline: Pipeline) -> 
     np.testing.assert_array_equal(result.depth, together)
 
 
+def test_a_set_is_placed_on_the_mounts_of_one_moment(pipeline: Pipeline) -> None:
+    front = RIG["front"]
+    image = pipeline.rectify(grey(1), front)
+    moved = replace(front, T_base_camera=rigid(np.eye(3), [5, 0, 0]))
+    placed = pipeline.placed(image, moved)
+    assert placed.camera.T_base_camera[0, 3] == 5 and placed.rgb is image.rgb
+    other = replace(moved, K=front.K * [[1.1], [1.1], [1]])
+    assert pipeline.placed(image, other) is image  # its pixels are of the old intrinsics
+
+
 def test_warm_up(pipeline: Pipeline) -> None:
     pipeline.warm_up(3)
     assert pipeline.run({"left": grey(1)}, RIG).depth.shape == (1, HEIGHT, WIDTH)

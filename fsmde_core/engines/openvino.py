@@ -39,26 +39,38 @@ class ImageStreams:
         probe = self._compile(PERFORMANCE_HINT="LATENCY")
         self.precision: str = probe.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self._threads: int = threads or probe.get_property("INFERENCE_NUM_THREADS")
-        self._requests: dict[int, list[Any]] = {}
+        self._compiled: dict[int, tuple[Any, list[Any]]] = {}
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        """feeds: input name -> (N, ...). outputs: name -> (N, ...), written to; others are not given out."""
-        requests = self._enough(len(next(iter(feeds.values()))))
-        for index, request in enumerate(requests):
-            one = slice(index, index + 1)
-            for name, values in outputs.items():
-                request.set_tensor(name, ov.Tensor(values[one], shared_memory=True))
-            request.start_async({name: values[one] for name, values in feeds.items()}, share_inputs=True)
-        for request in requests:
-            request.wait()
+        """feeds: input name -> (N, ...). outputs: name -> (N, ...), written to: the same names in every call.
+
+        Raises what a request raises, after all have ended: none may still use the arrays.
+        """
+        started, failures = [], []
+        try:
+            for index, request in enumerate(self._enough(len(next(iter(feeds.values()))))):
+                one = slice(index, index + 1)
+                for name, values in outputs.items():
+                    request.set_tensor(name, ov.Tensor(values[one], shared_memory=True))
+                request.start_async({name: values[one] for name, values in feeds.items()}, share_inputs=True)
+                started.append(request)
+        finally:
+            for request in started:
+                try:
+                    request.wait()
+                except RuntimeError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _enough(self, images: int) -> list[Any]:
-        """A request per image, compiled when a number of streams is first needed (0.1 to 0.3 s)."""
+        """A request per image; compiles when a number of streams is first needed (0.1 to 0.3 s)."""
         streams = stream_count(images, self._threads)
-        requests = self._requests.setdefault(streams, [])
-        if len(requests) < images:
+        if streams not in self._compiled:
             compiled = self._compile(NUM_STREAMS=streams, INFERENCE_NUM_THREADS=self._threads)
-            requests[:] = [compiled.create_infer_request() for _ in range(images)]
+            self._compiled[streams] = (compiled, [])
+        compiled, requests = self._compiled[streams]
+        requests += [compiled.create_infer_request() for _ in range(images - len(requests))]
         return requests[:images]
 
     def _compile(self, **config: Any) -> Any:
@@ -66,7 +78,7 @@ class ImageStreams:
 
 
 def stream_count(images: int, threads: int) -> int:
-    """The least number of streams that need no more rounds than one stream per thread would: the others get threads."""
+    """The least number of streams that need no more rounds than one stream per thread would."""
     rounds = -(-images // min(images, threads))
     return -(-images // rounds)
 
