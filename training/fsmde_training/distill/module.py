@@ -72,7 +72,7 @@ class DistillationModule(StudentModule):
             raise FsmdeError(
                 f"model.binned_teacher is not given, expected a .pt file of stage 0 for {needing} and sharing={sharing}"
             )
-        if self.teacher is None or not BINNED & set(self.distillation):
+        if self.teacher is None or (sharing == "none" and not BINNED & set(self.distillation)):
             return
         for name in COMMON:
             ours, theirs = self.student.architecture[name], self.teacher.architecture[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,17 +105,23 @@ def over_seeds(runs: Iterable[RunResult], arm: str, value: Callable[[RunResult],
     return Spread.of([value(run) for run in of_arm(runs, arm)])
 
 
-def gains(runs: Sequence[RunResult], arm: str) -> dict[int, float]:
+def gains(runs: Sequence[RunResult], arm: str, without: Collection[str] = ()) -> dict[int, float]:
     """By seed: by how many percent AbsRel is lower than the supervised student's of the same seed, averaged over sets.
 
-    Every set counts alike: mean over sets of 100 * (1 - AbsRel / AbsRel of supervised). A reference (seed 0) is
-    compared with the supervised students one by one. Positive is better.
+    Every set counts alike, those in `without` not at all: mean over sets of 100 * (1 - AbsRel / AbsRel of supervised).
+    A reference (seed 0) is compared with the supervised students one by one. Positive is better.
     """
     found = of_arm(runs, arm)
     pairs = {base.seed: (base, run) for base in of_arm(runs, SUPERVISED) for run in found if run.seed in (0, base.seed)}
     return {
         seed: float(
-            np.mean([100 * (1 - run.sets[name].mean.abs_rel / base.sets[name].mean.abs_rel) for name in base.sets])
+            np.mean(
+                [
+                    100 * (1 - run.sets[name].mean.abs_rel / base.sets[name].mean.abs_rel)
+                    for name in base.sets
+                    if name not in without
+                ]
+            )
         )
         for seed, (base, run) in pairs.items()
     }
