@@ -76,6 +76,8 @@ def test_supervised_terms_are_those_of_supervised_training(folder: Path, batch: 
 @pytest.mark.parametrize("name", sorted(TERMS))
 def test_every_term_teaches_the_student_only(name: str, folder: Path, batch: dict[str, Any]) -> None:
     ours = module(folder, weights={}, distillation={name: 1.0})
+    assert ours.teacher is not None
+    ours.teacher.requires_grad_(True)  # the terms themselves must keep it out
     terms = ours.losses(batch)
     assert set(terms) == {name}
     assert torch.isfinite(terms[name])
@@ -87,6 +89,17 @@ def test_every_term_teaches_the_student_only(name: str, folder: Path, batch: dic
     assert (ours.adapter is not None) == (name == "fitnets")
     if name == "ckd_centres":
         assert not any(key.startswith("student.bins.probability_head") for key in gradients)
+
+
+def test_scaling_all_centres_leaves_ckd_a_unchanged(folder: Path, batch: dict[str, Any]) -> None:
+    ours = module(folder, weights={"silog": 1.0}, distillation={"ckd_probability": 1.0, "ckd_centres": 1.0}).eval()
+    before = ours.losses(batch)
+    bins = ours.student.bins.centres.log_bins
+    bins.min_depth, bins.max_depth = 3 * bins.min_depth, 3 * bins.max_depth
+    after = ours.losses(batch)
+    assert after["ckd_probability"] == before["ckd_probability"]
+    assert (after["silog"] - before["silog"]).abs() > 0.1
+    assert (after["ckd_centres"] - before["ckd_centres"]).abs() > 0.1
 
 
 def test_distillation_takes_in_unlabelled_rings_and_supervision_does_not(folder: Path, batch: dict[str, Any]) -> None:
