@@ -44,8 +44,8 @@ def export(
     """Write `student`, or the checkpoint of one, for images of (height, width) = `size` as `out`.
 
     precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
-    Raises FsmdeError for another precision, without calibration images, and where a file is further from its original
-    than its precision explains.
+    Raises FsmdeError for another precision, without calibration images, and where a float32 or float16 file is further
+    from its original than its precision explains; what int8 costs is measured and left to the caller to judge.
     """
     if precision not in PRECISIONS:
         raise FsmdeError(f"precision '{precision}' is unknown; use one of {', '.join(PRECISIONS)}")
