@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,6 +81,21 @@ def test_a_failing_request_ends_no_other_early(tiny_model: Path, monkeypatch: py
     with pytest.raises(RuntimeError, match="broken"):
         streams.run({"focal": np.ones(2, np.float32)}, {})
     assert all(request.waited for request in requests)
+
+
+def test_signals_reach_python_after_engines_came_and_went(engine_name: str, tiny_model: Path) -> None:
+    """OpenVINO exchanges the stack that signals run on; the first engine ends first here."""
+    script = f"""
+import signal
+from fsmde_core.engines import load_engine
+signal.signal(signal.SIGUSR1, lambda *_: print("alive"))
+engines = [load_engine({engine_name!r}, {str(tiny_model)!r}, threads=1) for _ in range(2)]
+while engines:
+    engines.pop(0).close()
+signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def test_views_do_not_change_each_other(engine_name: str, tiny_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from fsmde_core.model import ModelInfo
 ov: Any = openvino  # its type stubs leave out most of its names
 
 
+@cache
+def _core() -> Any:
+    """The one Core of this process, never released.
+
+    A Core's CPU plugin gives the thread a signal stack of its own and puts the former one back when it is released. Of
+    two that are not released in reverse order the second puts back the first one's, which is gone by then: the next
+    signal with a Python handler, Ctrl-C for one, would end the process by a segmentation fault.
+    """
+    return ov.Core()
+
+
 class ImageStreams:
     """Any ONNX network whose inputs and outputs run over images along their first axis, run image by image.
 
@@ -27,8 +39,7 @@ class ImageStreams:
     """
 
     def __init__(self, path: Path, shapes: Mapping[str, Sequence[int]], threads: int, precision: str | None) -> None:
-        self._core = ov.Core()
-        self._model = self._core.read_model(path)
+        self._model = _core().read_model(path)
         self._model.reshape({name: [1, *shape[1:]] for name, shape in shapes.items()})
         # Threads pinned to cores would wait for the one that receives images just then.
         self._config: dict[str, Any] = {"ENABLE_CPU_PINNING": False}
@@ -74,7 +85,7 @@ class ImageStreams:
         return requests[:images]
 
     def _compile(self, **config: Any) -> Any:
-        return self._core.compile_model(self._model, "CPU", {**self._config, **config})
+        return _core().compile_model(self._model, "CPU", {**self._config, **config})
 
 
 def stream_count(images: int, threads: int) -> int:
@@ -90,7 +101,7 @@ class OpenVinoEngine:
 
     def __init__(self, info: ModelInfo, threads: int = 0, precision: str | None = None) -> None:
         self.info = info
-        self.device = str(ov.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        self.device = str(_core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
         shapes = {"images": (1, info.height, info.width, 3), "focal": (1,)}
         try:
             self._streams = ImageStreams(info.path, shapes, threads, precision)
@@ -129,6 +140,6 @@ def variants(info: ModelInfo, threads: int) -> Iterator[OpenVinoEngine]:
 
 def describe() -> EngineReport:
     """The installed version and the devices it sees; the engine uses the CPU."""
-    core = ov.Core()
+    core = _core()
     devices = tuple(f"{name}: {core.get_property(name, 'FULL_DEVICE_NAME')}".strip() for name in core.available_devices)
     return EngineReport("openvino", ov.__version__.split("-")[0], devices)
