@@ -17,7 +17,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
 from fsmde_training import cache
 from fsmde_training.checkpoint import load_student
-from fsmde_training.export import check_export, export_onnx
+from fsmde_training.export import Origin, check_export, export_onnx
 from fsmde_training.fit import main
 from fsmde_training.module import StudentModule
 from fsmde_training.student import Student
@@ -151,7 +151,7 @@ def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, S
     torch.testing.assert_close(student.state_dict()[name], content["state_dict"][f"student.{name}"])
     assert not torch.equal(student.state_dict()[name], content["current_model_state"][f"student.{name}"])
 
-    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96))
+    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Origin(licence="Apache-2.0"))
     info = read_model_info(path)
     assert (info.height, info.width) == (64, 96)
     assert info.focal_canonical == student.focal_canonical
