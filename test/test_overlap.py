@@ -40,7 +40,7 @@ def test_walls_seen_in_parallel_differ_by_their_depths() -> None:
     found = overlap_differences(SIDE_BY_SIDE, walls(10, 8), [EDGE])
     assert set(found) == {"left/right"}
     np.testing.assert_allclose(found["left/right"], 2 / 9, rtol=1e-6)
-    # 2 m aside at 10 m are 4 pixels, at 8 m 5: columns 4 to 39 of the left view and 0 to 34 of the right are seen twice.
+    # 2 m aside at 10 m are 4 pixels, at 8 m 5: columns 4 to 39 of the left and 0 to 34 of the right are seen twice.
     assert len(found["left/right"]) == (18 + 18) * SIZE[0] / 2
     assert len(overlap_differences(SIDE_BY_SIDE, walls(10, 8), [EDGE], stride=1)["left/right"]) == (36 + 35) * SIZE[0]
 
