@@ -142,7 +142,7 @@ class _Group:
 
 def _widest_gap(stamps: Iterable[int]) -> tuple[int, int]:
     """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
-    return max((later - earlier, later) for earlier, later in pairwise(sorted(stamps)))
+    return max([(later - earlier, later) for earlier, later in pairwise(sorted(stamps))])
 
 
 class Synchronizer(Generic[T]):
@@ -191,9 +191,8 @@ class Synchronizer(Generic[T]):
         if not self._agrees(camera, stamp_ns, now_ns):
             counts.off_clock += 1
             return None
-        # `_agrees` may have reset everything, so `accepted` is read again.
-        bounds = (self._accepted.get(camera), self._emitted)
-        late = any(bound is not None and stamp_ns <= bound for bound in bounds)
+        accepted, emitted = self._accepted.get(camera), self._emitted  # `_agrees` may have reset both
+        late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
         group = None if late else self._join(camera, _Member(stamp_ns, now_ns, item))
         if group is None:
             counts.late += 1
@@ -214,7 +213,7 @@ class Synchronizer(Generic[T]):
     def _agrees(self, camera: str, stamp_ns: int, now_ns: int) -> bool:
         """Whether the stamp is near the median of the cameras heard lately; resets when the median jumped back."""
         self._latest[camera] = (stamp_ns, now_ns)
-        votes = sorted(stamp for stamp, heard in self._latest.values() if now_ns - heard <= self._jump)
+        votes = sorted([stamp for stamp, heard in self._latest.values() if now_ns - heard <= self._jump])
         median = votes[len(votes) // 2]  # the upper one of two: a clock that was never set reads 0
         if self._median is not None and median < self._median - self._jump:
             self.stats.resets += 1
