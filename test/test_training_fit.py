@@ -151,7 +151,7 @@ def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, S
     torch.testing.assert_close(student.state_dict()[name], content["state_dict"][f"student.{name}"])
     assert not torch.equal(student.state_dict()[name], content["current_model_state"][f"student.{name}"])
 
-    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Origin(licence="Apache-2.0"))
+    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Origin("PandaSet", "Apache-2.0"))
     info = read_model_info(path)
     assert (info.height, info.width) == (64, 96)
     assert info.focal_canonical == student.focal_canonical
