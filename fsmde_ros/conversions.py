@@ -33,6 +33,14 @@ def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Imag
     return message
 
 
+def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
+    """pixels: (H, W, 3) uint8 RGB."""
+    height, width = pixels.shape[:2]
+    message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width)
+    message.data = array.array("B", pixels.tobytes())
+    return message
+
+
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Depth in metres as whole millimetres; 0 where it does not fit or is not finite."""
     with np.errstate(invalid="ignore"):

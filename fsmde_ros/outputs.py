@@ -13,24 +13,26 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from fsmde_core.clouds import CloudPacker
+from fsmde_core.colors import depth_rgb
 from fsmde_core.pipeline import SurroundDepth
 from fsmde_core.rig import Rig
 from fsmde_ros import qos
-from fsmde_ros.conversions import camera_info, depth_image, header, point_cloud
+from fsmde_ros.conversions import camera_info, depth_image, header, point_cloud, rgb_image
 from fsmde_ros.settings import Live
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Who listens. depth and clouds: names of cameras."""
+    """Who listens. depth, color and clouds: names of cameras."""
 
     depth: frozenset[str]
+    color: frozenset[str]
     clouds: frozenset[str]
     fused: bool
     timing: bool
 
     def __bool__(self) -> bool:
-        return bool(self.depth or self.clouds or self.fused or self.timing)
+        return bool(self.depth or self.color or self.clouds or self.fused or self.timing)
 
 
 class Outputs:
@@ -42,6 +44,7 @@ class Outputs:
         self._publishers: list[Any] = []
         self._depth = {name: self._create(Image, f"{name}/depth/image") for name in rig.names}
         self._infos = {name: self._create(CameraInfo, f"{name}/depth/camera_info") for name in rig.names}
+        self._color = {name: self._create(Image, f"{name}/depth/color") for name in rig.names}
         self._clouds = {name: self._create(PointCloud2, f"{name}/depth/points") for name in rig.names}
         self._fused = self._create(PointCloud2, "points")
         self._timing = self._create(DiagnosticArray, "~/timing")
@@ -49,8 +52,9 @@ class Outputs:
     def wanted(self, live: Live) -> Wanted:
         """What has listeners and is switched on."""
         depth = {n for n in self._depth if _heard(self._depth[n]) or _heard(self._infos[n])} if live.depth else ()
-        clouds = {name for name, publisher in self._clouds.items() if _heard(publisher)} if live.camera_clouds else ()
-        return Wanted(frozenset(depth), frozenset(clouds), live.cloud and _heard(self._fused), _heard(self._timing))
+        color = _heard_of(self._color) if live.depth_color else frozenset()
+        clouds = _heard_of(self._clouds) if live.camera_clouds else frozenset()
+        return Wanted(frozenset(depth), color, clouds, live.cloud and _heard(self._fused), _heard(self._timing))
 
     def publish(
         self, result: SurroundDepth, stamps_ns: dict[str, int], wanted: Wanted, packer: CloudPacker, live: Live
@@ -66,6 +70,9 @@ class Outputs:
                 head = header(stamps_ns[name], camera.frame_id)
                 self._depth[name].publish(depth_image(head, depth[index], live.depth_encoding))
                 self._infos[name].publish(camera_info(head, camera))
+            if name in wanted.color:
+                picture = rgb_image(header(stamps_ns[name], camera.frame_id), depth_rgb(depth[index]))
+                self._color[name].publish(picture)
         packing = 0.0
         for index, (name, camera) in enumerate(zip(result.names, result.cameras, strict=True)):
             if name in wanted.clouds:
@@ -100,6 +107,10 @@ class Outputs:
 
 def _heard(publisher: Any) -> bool:
     return publisher.get_subscription_count() > 0
+
+
+def _heard_of(publishers: dict[str, Any]) -> frozenset[str]:
+    return frozenset(name for name, publisher in publishers.items() if _heard(publisher))
 
 
 def _gated(result: SurroundDepth, packer: CloudPacker) -> NDArray[np.float32]:

@@ -113,6 +113,7 @@ PARAMETERS = (
     Spec("sync.deadline_ms", _SYNC.deadline_ms, _CONFIGURE, "Longest wait for the missing cameras of a set.", (1, 900)),
     Spec("sync.min_cameras", _SYNC.min_cameras, _CONFIGURE, "Fewest cameras of a set that is processed.", (1, 64)),
     Spec("publish.depth", True, _LIVE, "Serve <camera>/depth/image and <camera>/depth/camera_info."),
+    Spec("publish.depth_color", False, _LIVE, "Serve <camera>/depth/color, the depth as a picture for people."),
     Spec("publish.cloud", True, _LIVE, "Serve the fused cloud on points."),
     Spec("publish.camera_clouds", True, _LIVE, "Serve organised clouds on <camera>/depth/points."),
     Spec(

@@ -55,6 +55,7 @@ class Live:
     """What counts from the next set of images on."""
 
     depth: bool
+    depth_color: bool
     cloud: bool
     camera_clouds: bool
     depth_encoding: str
@@ -69,6 +70,7 @@ class Live:
         clouds = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
         return cls(
             depth=values["publish.depth"],
+            depth_color=values["publish.depth_color"],
             cloud=values["publish.cloud"],
             camera_clouds=values["publish.camera_clouds"],
             depth_encoding=values["depth.encoding"],
