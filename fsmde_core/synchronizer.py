@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
@@ -119,8 +118,8 @@ class _Group:
     @classmethod
     def of(cls, members: dict[str, _Member]) -> _Group:
         """A group of one or more members."""
-        stamps = [member.stamp_ns for member in members.values()]
-        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
+        stamps, arrivals, _ = zip(*members.values(), strict=True)
+        return cls(members, min(stamps), max(stamps), min(arrivals))
 
     def put(self, camera: str, member: _Member) -> None:
         self.members[camera] = member
@@ -142,7 +141,13 @@ class _Group:
 
 def _widest_gap(stamps: Iterable[int]) -> tuple[int, int]:
     """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
-    return max([(later - earlier, later) for earlier, later in pairwise(sorted(stamps))])
+    ordered = sorted(stamps)
+    widest, start, earlier = -1, ordered[0], ordered[0]
+    for later in ordered[1:]:
+        if later - earlier >= widest:
+            widest, start = later - earlier, later
+        earlier = later
+    return widest, start
 
 
 class Synchronizer(Generic[T]):
@@ -213,7 +218,8 @@ class Synchronizer(Generic[T]):
     def _agrees(self, camera: str, stamp_ns: int, now_ns: int) -> bool:
         """Whether the stamp is near the median of the cameras heard lately; resets when the median jumped back."""
         self._latest[camera] = (stamp_ns, now_ns)
-        votes = sorted([stamp for stamp, heard in self._latest.values() if now_ns - heard <= self._jump])
+        heard_since = now_ns - self._jump
+        votes = sorted([stamp for stamp, heard in self._latest.values() if heard >= heard_since])
         median = votes[len(votes) // 2]  # the upper one of two: a clock that was never set reads 0
         if self._median is not None and median < self._median - self._jump:
             self.stats.resets += 1
