@@ -24,6 +24,7 @@ class SmallRig:
     """Four tiny cameras, 15 ms apart, 10 Hz, lidar in every second frame 20 ms after the last camera, a turning car."""
 
     name = "small"
+    notes = ()
 
     def __init__(self, frames: int = 6, missing: tuple[int, str] | None = None) -> None:
         K = np.array([[30.0, 0, 16], [0, 30.0, 10], [0, 0, 1]])

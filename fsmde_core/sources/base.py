@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fsmde_core.frames import Frame
@@ -11,10 +11,17 @@ from fsmde_core.rig import Rig
 
 
 class Source(Protocol):
-    """A recording. `rig` is the calibration of its first frame; `name` is what tables and files call it."""
+    """A recording. `rig` is the calibration of its first frame; `name` is what tables and files call it.
+
+    notes: sentences on what a reader of its results should know, such as where a bag is damaged; they grow while
+    frames are read.
+    """
 
     name: str
     rig: Rig
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 
@@ -28,6 +35,7 @@ class IndexedSource(ABC):
 
     name: str
     rig: Rig
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...
