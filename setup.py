@@ -14,6 +14,7 @@ RUNTIME = [
     "openvino>=2026.3,<2027",
     "pyyaml",
     "rosbags>=0.11",
+    "mcap>=1.2,<2",
     "typer>=0.12",
     "rich>=13",
     "matplotlib>=3.7",

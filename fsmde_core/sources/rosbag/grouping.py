@@ -1,0 +1,91 @@
+"""Sets of images, each with its lidar sweep, at the moment when the poses for them are known."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in
+from fsmde_core.sources.transforms import LIMIT_NS, TransformTree
+from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
+
+# A sweep belongs to a set when it is at most half a period of a 10 Hz lidar away.
+LIDAR_GAP_NS = 50_000_000
+# Poses that are older than a set by this much are let go.
+KEEP_NS = 2 * LIMIT_NS
+_ENDLESS_NS = 1_000_000_000_000
+
+
+class Group(NamedTuple):
+    images: ImageSet[Record]
+    sweep: Record | None
+
+
+class Grouper:
+    """Groups a stream of messages into sets in order of time; holds those only whose poses or sweep may yet come."""
+
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        lidar: str | None,
+        tree: TransformTree,
+        way: tuple[str | None, str],
+        sync: SyncSettings,
+    ) -> None:
+        """names: image topic -> camera. lidar: its topic. way: world frame, None where nothing moves, and base frame.
+
+        tree: is kept up to date with the stream, and holds for the set that was given out last.
+        """
+        self._names, self._lidar, self._tree, (self._world, self._base) = names, lidar, tree, way
+        self._synchronizer: Synchronizer[Record] = Synchronizer(dict.fromkeys(names.values()), sync)
+        self._pending: deque[ImageSet[Record]] = deque()
+        self._sweeps: deque[Record] = deque()
+        self._newest_ns = 0  # offline, stamps are the clock that deadlines are counted in
+
+    def groups(self, records: Iterable[Record]) -> Iterator[Group]:
+        """The sets of a stream; each must be used before the next one is asked for, because the tree moves on."""
+        for record in records:
+            if record.topic in TF_TOPICS:
+                take_in(self._tree, record)
+            else:
+                self._add(record)
+            while self._pending and self._is_ready(self._pending[0]):
+                yield self._take()
+        while images := self._synchronizer.poll(self._newest_ns + _ENDLESS_NS):
+            self._pending.append(images)
+        while self._pending:
+            yield self._take()
+
+    def _add(self, record: Record) -> None:
+        stamp_ns = record.stamp_ns
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        if record.topic == self._lidar:
+            self._sweeps.append(record)
+        else:
+            self._close(self._synchronizer.add(self._names[record.topic], stamp_ns, self._newest_ns, record))
+        self._close(self._synchronizer.poll(self._newest_ns))
+
+    def _close(self, images: ImageSet[Record] | None) -> None:
+        if images is not None:
+            self._pending.append(images)
+
+    def _is_ready(self, images: ImageSet[Record]) -> bool:
+        """Whether a sweep that belongs to the set would have come, and the poses for both."""
+        waited_ns = self._newest_ns - images.stamp_ns
+        if waited_ns <= LIDAR_GAP_NS:
+            return False
+        needed_ns = images.stamp_ns + (LIDAR_GAP_NS if self._sweeps else 0)
+        ways = {(self._base, sweep.frame_id) for sweep in self._sweeps} | {(self._world or self._base, self._base)}
+        tracks = [track for way in ways for track in self._tree.tracks(*way)]
+        return waited_ns > LIMIT_NS or all((track.newest_ns or 0) >= needed_ns for track in tracks)
+
+    def _take(self) -> Group:
+        """The oldest set with its nearest sweep; sweeps and poses too old for this and every later one are let go."""
+        images = self._pending.popleft()
+        while self._sweeps and self._sweeps[0].stamp_ns < images.stamp_ns - LIDAR_GAP_NS:
+            self._sweeps.popleft()
+        near = [sweep for sweep in self._sweeps if abs(sweep.stamp_ns - images.stamp_ns) <= LIDAR_GAP_NS]
+        self._tree.forget(min(images.stamps_ns.values()) - KEEP_NS)
+        return Group(images, min(near, key=lambda sweep: abs(sweep.stamp_ns - images.stamp_ns), default=None))

@@ -1,0 +1,88 @@
+"""The rig and the tree of frames, from the beginning of a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages import camera_from_info
+from fsmde_core.recording import CAMERA_INFO, TF_TOPIC
+from fsmde_core.rig import Camera, Rig, ring_order
+from fsmde_core.sources.rosbag.bag import Bag
+from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in, world_frame
+from fsmde_core.sources.rosbag.topics import CameraTopics
+from fsmde_core.sources.transforms import TransformTree
+
+# Transforms that come this long after everything else is known still belong to the beginning.
+SETTLE_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Opening:
+    """tree: frames as far as known, without poses. world: the frame that the vehicle moves in, None where it stands."""
+
+    rig: Rig
+    tree: TransformTree
+    world: str | None
+
+
+def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str) -> Opening:
+    """Read until every camera is placed in the base frame and the base's motion is found, and a second more.
+
+    Read to the end where something does not come. FsmdeError when a camera is not calibrated or not placed.
+    """
+    tree, infos = TransformTree(), {}
+    names = {topics.info: name for name, topics in cameras.items()}
+    settled_ns: int | None = None
+    for record in bag.messages([*TF_TOPICS, *names]):
+        if record.topic in TF_TOPICS:
+            take_in(tree, record)
+        elif names[record.topic] not in infos:
+            infos[names[record.topic]] = deserialized(record, CAMERA_INFO)
+        if settled_ns is None and _is_complete(bag, tree, cameras, infos, base_frame):
+            settled_ns = record.time_ns
+        if settled_ns is not None and record.time_ns > settled_ns + SETTLE_NS:
+            break
+    rig = _rig(bag, tree, cameras, infos, base_frame)
+    world = world_frame(tree, base_frame)
+    if world is None:
+        what = f"{bag.path} has no motion of '{base_frame}' on {TF_TOPIC}: the vehicle is taken to stand still"
+        bag.note("motion", what)
+    return Opening(rig, tree.without_poses(), world)
+
+
+def _is_complete(
+    bag: Bag, tree: TransformTree, cameras: Mapping[str, CameraTopics], infos: Mapping[str, Any], base_frame: str
+) -> bool:
+    if len(infos) < len(cameras) or not all(tree.joins(base_frame, _frame_id(info)) for info in infos.values()):
+        return False
+    return TF_TOPIC not in bag.topics or world_frame(tree, base_frame) is not None
+
+
+def _rig(
+    bag: Bag, tree: TransformTree, cameras: Mapping[str, CameraTopics], infos: Mapping[str, Any], base_frame: str
+) -> Rig:
+    placed: list[Camera] = []
+    frames: dict[str, str] = {}
+    for name, topics in cameras.items():
+        if name not in infos:
+            raise bag.error(f"has images on {topics.image} but nothing on {topics.info} that can be read")
+        frame = _frame_id(infos[name])
+        if frame in frames:
+            raise bag.error(
+                f"has two topics for one camera: {frames[frame]} and {topics.image} both have the frame '{frame}'; "
+                "leave one out (`ros2 bag convert`), or give each camera a frame of its own"
+            )
+        frames[frame] = topics.image
+        try:
+            placed.append(camera_from_info(infos[name], name, tree.lookup(base_frame, frame)))
+        except FsmdeError as error:
+            raise bag.error(f"has a {topics.info} that cannot be used: {error}") from error
+    return Rig(ring_order(placed), base_frame)
+
+
+def _frame_id(message: Any) -> str:
+    return str(message.header.frame_id).lstrip("/")

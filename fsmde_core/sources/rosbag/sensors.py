@@ -1,0 +1,66 @@
+"""Images and point clouds of a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsmde_core.encodings import RawImage, to_rgb
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage
+from fsmde_core.messages import compressed_image, raw_image
+from fsmde_core.recording import COMPRESSED, typestore
+from fsmde_core.rig import Rig
+from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.sources.rosbag.topics import CameraTopics
+
+
+def deserialized(record: Record, kind: str) -> Any:
+    """The message of a record; FsmdeError when its bytes are no message of that type."""
+    try:
+        return typestore().deserialize_cdr(record.data, kind)
+    except Exception as error:  # the generated code raises whatever the bytes lead it to
+        reason = " ".join(str(error).split())
+        raise FsmdeError(
+            f"a message of {len(record.data)} bytes on {record.topic} is no {kind} ({reason}); it is damaged"
+        ) from error
+
+
+@dataclass
+class ImageReader:
+    """Reads images and compares their size with the calibration: every raw one, the first compressed one of each."""
+
+    topics: Mapping[str, CameraTopics]
+    rig: Rig
+    _seen: set[str] = field(default_factory=set)
+
+    def read(self, camera: str, record: Record) -> CameraImage:
+        """The image of `camera`, decoded unless it is an ordinary JPEG or PNG; FsmdeError when it cannot be used."""
+        topics = self.topics[camera]
+        message = deserialized(record, topics.type)
+        try:
+            if topics.type != COMPRESSED:
+                return self._decoded(camera, record, raw_image(message))
+            if camera not in self._seen or _is_disguised(message.format):
+                image = self._decoded(camera, record, compressed_image(message))
+                self._seen.add(camera)
+                if _is_disguised(message.format):
+                    return image
+        except FsmdeError as error:
+            raise FsmdeError(f"{record.topic}, image of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
+        return CameraImage(record.stamp_ns, encoded=message.data.tobytes())
+
+    def _decoded(self, camera: str, record: Record, image: RawImage) -> CameraImage:
+        calibrated = self.rig[camera]
+        if (image.width, image.height) != (calibrated.width, calibrated.height):
+            raise FsmdeError(
+                f"it is {image.width}x{image.height}, {self.topics[camera].info} says "
+                f"{calibrated.width}x{calibrated.height}; record the camera_info of this size (with binning or roi)"
+            )
+        return CameraImage(record.stamp_ns, pixels=to_rgb(image.pixels(), image.encoding))
+
+
+def _is_disguised(compressed_format: str) -> bool:
+    """Whether the decoded picture is not yet one in colour: a Bayer mosaic, or red and blue swapped before coding."""
+    return compressed_format.startswith("bayer_") or "compressed rgb" in compressed_format

@@ -1,0 +1,110 @@
+"""Rosbag2 recordings (mcap or sqlite3) as frames: what `fsmde bag` writes, and any rig with topics of the same names.
+
+Read as a stream: at no time more than a few image sets and the poses around them are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame, LidarSweep
+from fsmde_core.geometry import Matrix, transform
+from fsmde_core.messages import cloud_xyz
+from fsmde_core.recording import CLOUD
+from fsmde_core.sources.rosbag.bag import Bag
+from fsmde_core.sources.rosbag.grouping import Group, Grouper
+from fsmde_core.sources.rosbag.opening import read_opening
+from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.sources.rosbag.sensors import ImageReader, deserialized
+from fsmde_core.sources.rosbag.tf import TF_TOPICS
+from fsmde_core.sources.rosbag.topics import camera_topics, lidar_topic
+from fsmde_core.sources.transforms import TransformTree
+from fsmde_core.synchronizer import SyncSettings
+
+
+class RosbagSource:
+    """Frames of a rosbag2 file, of a bag's folder, or of a folder with several of these, in order of time.
+
+    Cameras are the topics `<camera>/image_raw` or `<camera>/image_raw/compressed` with `<camera>/camera_info` beside
+    them; `/tf_static` places them in `base_frame`; `/tf` gives the vehicle's motion (identity without it); the point
+    cloud topic whose name ends in `lidar/points`, or else holds `lidar`, is the lidar. Images are grouped by stamps.
+    """
+
+    def __init__(self, path: str | Path, base_frame: str = "base_link", sync: SyncSettings | None = None) -> None:
+        """FsmdeError when the bag cannot be read, or does not hold a calibrated rig."""
+        self.path = Path(path)
+        self.name = self.path.stem
+        self._sync = sync or SyncSettings()
+        self._bag = Bag(self.path)
+        self._cameras = camera_topics(self._bag)
+        self._lidar = lidar_topic(self._bag)
+        self._opening = read_opening(self._bag, self._cameras, base_frame)
+        self.rig = self._opening.rig
+        self._images = ImageReader(self._cameras, self.rig)
+        self._length: int | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Where the bag is damaged or incomplete, as far as it was read; and what was taken for granted."""
+        return self._bag.notes
+
+    def __len__(self) -> int:
+        """Number of image sets; known after one pass over the bag, made on the first call unless there was one."""
+        if self._length is None:
+            self._length = sum(1 for _ in self._groups(self._opening.tree.without_poses()))
+        return self._length
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames `start` to `stop` (Python slice rules), one in memory at a time.
+
+        FsmdeError, with the frame's number, for an image or a sweep that cannot be used and for a gap in /tf.
+        """
+        if start < 0 or (stop is not None and stop < 0):
+            start, stop, _ = slice(start, stop).indices(len(self))
+        tree, count = self._opening.tree.without_poses(), 0
+        for index, group in enumerate(self._groups(tree)):
+            if stop is not None and index >= stop:
+                return
+            if index >= start:
+                yield self._frame(index, group, tree)
+            count = index + 1
+        self._length = count
+
+    def _groups(self, tree: TransformTree) -> Iterator[Group]:
+        names = {self._cameras[name].image: name for name in self.rig.names}
+        grouper = Grouper(names, self._lidar, tree, (self._opening.world, self.rig.base_frame), self._sync)
+        topics = [*TF_TOPICS, *names, *([self._lidar] if self._lidar else [])]
+        try:
+            yield from grouper.groups(self._bag.messages(topics))
+        except FsmdeError as error:
+            raise self._bag.error(f"cannot be read on: {error}") from error
+
+    def _frame(self, index: int, group: Group, tree: TransformTree) -> Frame:
+        images = group.images
+        try:
+            return Frame(
+                index=index,
+                rig=self.rig,
+                images={name: self._images.read(name, record) for name, record in images.items.items()},
+                T_world_base={name: self._pose(tree, stamp_ns) for name, stamp_ns in images.stamps_ns.items()},
+                lidar=None if group.sweep is None else self._sweep(group.sweep, tree),
+            )
+        except FsmdeError as error:
+            raise FsmdeError(f"frame {index} of the bag {self.path}: {error}") from error
+
+    def _pose(self, tree: TransformTree, stamp_ns: int) -> Matrix:
+        world = self._opening.world
+        return np.eye(4) if world is None else tree.lookup(world, self.rig.base_frame, stamp_ns)
+
+    def _sweep(self, record: Record, tree: TransformTree) -> LidarSweep:
+        message = deserialized(record, CLOUD)
+        try:
+            T_base_lidar = tree.lookup(self.rig.base_frame, record.frame_id, record.stamp_ns)
+            points = transform(T_base_lidar, cloud_xyz(message))
+        except FsmdeError as error:
+            raise FsmdeError(f"{record.topic}, sweep of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
+        return LidarSweep(record.stamp_ns, points, self._pose(tree, record.stamp_ns))

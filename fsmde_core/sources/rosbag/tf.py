@@ -1,0 +1,40 @@
+"""Messages of /tf and /tf_static, and the frame in which the vehicle moves."""
+
+from __future__ import annotations
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.geometry import rigid, rotation_from_quaternion
+from fsmde_core.messages import stamp_ns
+from fsmde_core.recording import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
+from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.transforms import TransformTree
+
+TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
+# REP-105: the vehicle moves continuously in odom, and in map it jumps where its localization is corrected.
+CONTINUOUS_FRAME = "odom"
+
+
+def take_in(tree: TransformTree, record: Record) -> None:
+    """Add the transforms of one message of TF_TOPICS to the tree; FsmdeError for a broken one."""
+    for entry in deserialized(record, TRANSFORMS).transforms:
+        parent, child = entry.header.frame_id.lstrip("/"), entry.child_frame_id.lstrip("/")  # tf of old wrote slashes
+        t, q = entry.transform.translation, entry.transform.rotation
+        try:
+            T_parent_child = rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+        except FsmdeError as error:
+            raise FsmdeError(f"'{child}' in '{parent}' on {record.topic}: {error}") from error
+        if record.topic == TF_STATIC_TOPIC:
+            tree.add_fixed(parent, child, T_parent_child)
+        else:
+            tree.add_moving(parent, child, stamp_ns(entry.header.stamp), T_parent_child)
+
+
+def world_frame(tree: TransformTree, base_frame: str) -> str | None:
+    """The frame that the base moves in: its ancestor `odom`, else its root; None where nothing of /tf moves it."""
+    chain = tree.chain(base_frame)
+    moving = [index for index, frame in enumerate(chain) if not tree.is_fixed(frame)]
+    if not moving:
+        return None
+    above = chain[moving[0] + 1 :]
+    return next((frame for frame in above if frame.rsplit("/", 1)[-1] == CONTINUOUS_FRAME), above[-1])

@@ -1,0 +1,77 @@
+"""Which topics of a bag are cameras and lidar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.recording import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
+from fsmde_core.sources.rosbag.bag import Bag
+
+IMAGE_TOPICS = {IMAGE: "/image_raw", COMPRESSED: "/image_raw/compressed"}
+
+
+class CameraTopics(NamedTuple):
+    """image: topic of the images, of message type `type`. info: topic of the calibration."""
+
+    image: str
+    type: str
+    info: str
+
+
+def camera_topics(bag: Bag) -> dict[str, CameraTopics]:
+    """Camera name -> its topics; where a camera has both, raw images go before compressed ones.
+
+    FsmdeError when there is none, when one has no camera_info, or when two have the same name.
+    """
+    cameras: dict[str, CameraTopics] = {}
+    for kind in (COMPRESSED, IMAGE):
+        for topic in sorted(topic for topic, found in bag.topics.items() if found == kind):
+            if topic.endswith(IMAGE_TOPICS[kind]):
+                camera = topic.removesuffix(IMAGE_TOPICS[kind])
+                cameras[camera] = CameraTopics(topic, kind, f"{camera}/camera_info")
+    if not cameras:
+        images = sorted(topic for topic, kind in bag.topics.items() if kind in IMAGE_TOPICS)
+        raise bag.error(
+            "has no topic <camera>/image_raw or <camera>/image_raw/compressed; "
+            f"its image topics are {images}; record with these names or remap them"
+        )
+    for topics in cameras.values():
+        if bag.topics.get(topics.info) != CAMERA_INFO:
+            raise bag.error(f"has images on {topics.image} but nothing on {topics.info}; record it beside the images")
+    try:
+        return _named(cameras)
+    except FsmdeError as error:
+        raise bag.error(str(error)) from error
+
+
+def _named(cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTopics]:
+    """Short names: the last part of each topic where these differ, else everything with `_` between the parts."""
+    last = [camera.rsplit("/", 1)[-1] for camera in cameras]
+    short = len(set(last)) == len(last)
+    named: dict[str, CameraTopics] = {}
+    for camera, topics in cameras.items():
+        longer = next((other for other in cameras if other != camera and other.endswith("/" + camera.strip("/"))), None)
+        name = camera.rsplit("/", 1)[-1] if short else camera.strip("/").replace("/", "_")
+        twin = named.get(name) or (cameras[longer] if longer else None)
+        if twin:
+            raise FsmdeError(
+                f"has two topics for one camera '{camera.strip('/')}': {topics.image} and {twin.image}; "
+                "leave one out (`ros2 bag convert`) or remap it"
+            )
+        named[name] = topics
+    return named
+
+
+def lidar_topic(bag: Bag) -> str | None:
+    """The cloud whose topic ends in `lidar/points`, else the first with `lidar` in its name; others get a note."""
+    clouds = sorted(topic for topic, kind in bag.topics.items() if kind == CLOUD)
+    lidars = sorted(
+        (topic for topic in clouds if "lidar" in topic.lower()), key=lambda topic: not topic.endswith("lidar/points")
+    )
+    if not lidars:
+        bag.note("lidar", f"{bag.path} has no lidar: none of its cloud topics {clouds} has `lidar` in its name")
+    elif len(lidars) > 1:
+        bag.note("lidar", f"of the lidars {lidars} of {bag.path} only {lidars[0]} was read")
+    return lidars[0] if lidars else None
