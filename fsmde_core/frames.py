@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import decode_compressed, to_rgb
+from fsmde_core.encodings import RawImage, decode_compressed, to_rgb
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import Matrix
 from fsmde_core.rig import Rig
@@ -25,14 +25,20 @@ class CameraImage:
     encoded: bytes | None = None
     pixels: NDArray[np.uint8] | None = None
 
+    def raw(self) -> RawImage:
+        """The image as it decodes, in whatever encoding; FsmdeError when the compressed bytes do not decode."""
+        if self.pixels is not None:
+            return RawImage.from_rgb(self.pixels)
+        try:
+            return decode_compressed(self.encoded or b"", "jpeg")
+        except FsmdeError as error:
+            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
+
     def rgb(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
         if self.pixels is not None:
             return self.pixels
-        try:
-            image = decode_compressed(self.encoded or b"", "jpeg")
-        except FsmdeError as error:
-            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
+        image = self.raw()
         return to_rgb(image.pixels(), image.encoding)
 
 

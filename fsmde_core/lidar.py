@@ -38,8 +38,20 @@ def lidar_to_camera(frame: Frame, camera_name: str) -> Matrix:
     return invert(frame.T_world_base[camera_name] @ camera.T_base_camera) @ frame.lidar.T_world_base
 
 
-def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> Projection:
-    """Pinhole projection of `points` (N, 3) metres: z > 0, pixel rounded to the nearest centre, inside the image.
+class ImagePoints(NamedTuple):
+    """The M points that fall into an image, in the order of the sweep, between pixel centres.
+
+    point: (M,) int64 rows of the sweep. u, v: (M,) float64 pixels. z: (M,) float32 metres along the optical axis.
+    """
+
+    point: NDArray[np.int64]
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+    z: NDArray[np.float32]
+
+
+def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> ImagePoints:
+    """Pinhole projection of `points` (N, 3) metres: z > 0, the nearest pixel centre inside the image.
 
     `camera` must be free of distortion (`Camera.rectified`). Nothing is hidden behind anything: no z-buffer.
     """
@@ -47,11 +59,19 @@ def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camer
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
     P = camera.K @ T_camera_points[:3]
     x, y, z = P[:, :3] @ points.T.astype(np.float64) + P[:, 3:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        column, row = np.rint(x / z), np.rint(y / z)
-        seen = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    point = np.flatnonzero(seen)
-    return Projection(point, column[point].astype(np.int64), row[point].astype(np.int64), z[point].astype(np.float32))
+    ahead = np.flatnonzero(z > 0)
+    z = z[ahead]
+    with np.errstate(over="ignore"):
+        u, v = x[ahead] / z, y[ahead] / z
+    column, row = np.rint(u), np.rint(v)
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return ImagePoints(ahead[inside], u[inside], v[inside], z[inside].astype(np.float32))
+
+
+def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> Projection:
+    """`image_points` at the nearest pixel."""
+    point, u, v, z = image_points(points, T_camera_points, camera)
+    return Projection(point, np.rint(u).astype(np.int64), np.rint(v).astype(np.int64), z)
 
 
 def depth_map(

@@ -38,7 +38,7 @@ class SurroundDepth:
 class Pipeline:
     """Images of any subset of a rig's cameras to their depth; a missing camera is simply not in the batch.
 
-    `rectify` may be called by any thread, as images arrive; `infer` and `run` by one at a time.
+    `rectify` and `rectify_all` may be called by any thread, as images arrive; `infer` and `run` by one at a time.
     threads: that `run` rectifies with, 0 for one per CPU core that this process may use.
     """
 
@@ -80,7 +80,13 @@ class Pipeline:
         return SurroundDepth(tuple(c.name for c in cameras), cameras, rgb, depth, result.sigma, stage_ms)
 
     def run(self, images: Mapping[str, RawImage], rig: Rig) -> SurroundDepth:
-        """Depth of the cameras of `rig` that are in `images`, in ring order.
+        """Depth of the cameras of `rig` that are in `images`, in ring order; for errors see `rectify_all`."""
+        rectified, preprocess_ms = self.rectify_all(images, rig)
+        result = self.infer(rectified)
+        return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})
+
+    def rectify_all(self, images: Mapping[str, RawImage], rig: Rig) -> tuple[list[RectifiedImage], float]:
+        """The cameras of `rig` that are in `images`, in ring order, and the milliseconds that it took.
 
         Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.
         """
@@ -90,9 +96,7 @@ class Pipeline:
         start = time.perf_counter()
         cameras = [camera for camera in rig.cameras if camera.name in images]
         rectified = list(self._pool.map(lambda camera: self.rectify(images[camera.name], camera), cameras))
-        preprocess_ms = 1e3 * (time.perf_counter() - start)
-        result = self.infer(rectified)
-        return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})
+        return rectified, 1e3 * (time.perf_counter() - start)
 
     def close(self) -> None:
         """Release the engine and the worker threads."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.consistency import cross_view_consistency, pair_difference
+from fsmde_core.evaluation.consistency import cross_view_consistency, lidar_differences
+from fsmde_core.evaluation.predictors import Prediction, Predictor
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, rigid, rotation_from_quaternion
 from fsmde_core.rig import Camera, Rig
@@ -32,6 +33,7 @@ class Street:
     """Frames of two cameras 2 m apart; the vehicle drives `moved` metres between their exposures."""
 
     name = "street"
+    notes = ()
 
     def __init__(self, points: np.ndarray, moved: float = 0.0, yaws: tuple[float, float] = (0, 0)) -> None:
         self.rig = Rig((camera("left", 1, yaws[0]), camera("right", -1, yaws[1])))
@@ -46,7 +48,7 @@ class Street:
         yield Frame(0, self.rig, images, poses, LidarSweep(0, self.points.astype(np.float32), np.eye(4)))
 
 
-class Depths:
+class Depths(Predictor):
     """The same depth per camera everywhere."""
 
     name = "depths"
@@ -54,12 +56,12 @@ class Depths:
     def __init__(self, **metres: float) -> None:
         self.depth = {name: np.full(SIZE, value, np.float32) for name, value in metres.items()}
 
-    def predict(self, frame: Frame) -> Mapping[str, np.ndarray]:
-        return self.depth
+    def predict(self, frame: Frame) -> Mapping[str, Prediction]:
+        return {name: Prediction(depth) for name, depth in self.depth.items()}
 
 
 def difference(street: Street, **metres: float) -> np.ndarray:
-    return pair_difference(next(street.frames()), Depths(**metres).depth, "left", "right")
+    return lidar_differences(next(street.frames()), Depths(**metres).depth)["left/right"]
 
 
 def test_true_depths_agree_although_the_vehicle_moves_between_the_exposures() -> None:

@@ -27,10 +27,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 
 def check_document(document: dict[str, Any], cameras: int) -> None:
-    keys = "protocol source samples cap_m scaling engine device model model_sha256 cameras mean latency_ms baselines"
+    keys = (
+        "protocol source kind root_name span frames samples cap_m scaling flip masks engine device precision model "
+        "model_sha256 environment cameras mean latency_ms baselines bands thirds sigma consistency steadiness extremes "
+        "notes"
+    )
     assert set(document) == set(keys.split())
     assert (document["protocol"], document["scaling"]) == ("surrounddepth", "none")
-    assert set(document["latency_ms"]) == {"p50", "p99"}
+    assert set(document["latency_ms"]) == {"p50", "p95", "p99"}
     for scores in (document, *document["baselines"].values()):
         assert len(scores["cameras"]) == cameras
         assert all(set(measured) == MEASURED for measured in (*scores["cameras"].values(), scores["mean"]))

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.means import Means, parts_of
 from fsmde_core.evaluation.predictors import Predictor
-from fsmde_core.evaluation.protocol import DEFAULT_CAP_M
+from fsmde_core.evaluation.rules import DEFAULT_CAP_M
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import Matrix, transform
-from fsmde_core.lidar import Projection, lidar_to_camera, project
+from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
+from fsmde_core.rig import Camera
 from fsmde_core.sources.base import Source
 
 GRID = 240
@@ -35,63 +37,77 @@ class Consistency:
     n: int
 
 
-def pair_difference(
-    frame: Frame, depth: Mapping[str, NDArray[np.float32]], first: str, second: str, cap_m: float = DEFAULT_CAP_M
-) -> NDArray[np.float64]:
-    """(M,) relative differences of the two views' predictions at the M lidar points that both see. Our choice.
+def lidar_differences(
+    frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: float = DEFAULT_CAP_M
+) -> dict[str, NDArray[np.float64]]:
+    """Per ring edge between views that are there: (K,) relative differences at the lidar points that both see.
 
     Each view moves a lidar point along its own ray to the depth predicted there, both in the world frame, so that the
     vehicle's motion between the exposures is taken out. The difference is the distance of the two moved points over
-    their mean distance from the middle between the cameras: no common scale of both predictions can lower it much.
-    Points count that nothing nearer hides, whose true depth in both views is below cap_m metres and where both views
-    have a finite depth. depth: (h, w) float32 metres by camera, of any size.
+    their mean distance from the middle between the cameras: no common scale of both predictions can lower it much. Our
+    choice. Points count that nothing nearer hides, whose true depth in both views is below cap_m metres and where both
+    views have a finite depth. depth: (h, w) float32 metres by camera, of any size.
     """
-    views = [_move(frame, depth[name], name, cap_m) for name in (first, second)]
-    _, here, there = np.intersect1d(views[0].point, views[1].point, return_indices=True)
-    moved = views[0].moved[here], views[1].moved[there]
-    middle = (views[0].centre + views[1].centre) / 2
-    distance = sum(np.linalg.norm(points - middle, axis=1) for points in moved) / 2
-    difference: NDArray[np.float64] = np.linalg.norm(moved[0] - moved[1], axis=1) / distance
-    return difference
+    views = {name: _look(frame, name, depth[name], cap_m) for name in depth}
+    there = [(first, second) for first, second in frame.rig.edges if first in views and second in views]
+    return {f"{first}/{second}": _differences(frame, views[first], views[second]) for first, second in there}
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """point: (M,) rows of the sweep. moved: (M, 3) metres in the world frame. centre: (3,) the camera's place."""
+    """What one camera sees of the sweep. point: (M,) rows of it. ratio: (M,) float64 predicted over true depth."""
 
+    T_camera_points: Matrix
+    T_world_camera: Matrix
     point: NDArray[np.int64]
-    moved: NDArray[np.float64]
-    centre: NDArray[np.float64]
+    ratio: NDArray[np.float64]
+
+    def moved(self, points: NDArray[np.float32], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(K, 3) metres in the world frame: (K,) chosen ones of its points, at their predicted depth."""
+        at_camera = transform(self.T_camera_points, points[self.point[chosen]].astype(np.float64))
+        return transform(self.T_world_camera, at_camera * self.ratio[chosen, None])  # type: ignore[return-value]
 
 
-def _move(frame: Frame, depth: NDArray[np.float32], name: str, cap_m: float) -> _View:
-    """The points that camera `name` sees, at the (h, w) predicted instead of their true depth."""
-    assert frame.lidar is not None  # lidar_to_camera has the message
-    height, width = depth.shape
+def _look(frame: Frame, name: str, depth: NDArray[np.float32], cap_m: float) -> _View:
     T_camera_points = lidar_to_camera(frame, name)
-    points = frame.lidar.points.astype(np.float64)
-    seen = project(points, T_camera_points, frame.rig[name].rectified(width, height))
-    predicted = depth[seen.row, seen.column]
-    keep = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(frame, name, T_camera_points)[seen.point]
+    assert frame.lidar is not None  # lidar_to_camera has the message
+    camera = frame.rig[name].rectified(frame.rig[name].width, frame.rig[name].height)
+    seen = image_points(frame.lidar.points, T_camera_points, camera)
+    predicted = depth[_pixels(seen, camera, *depth.shape)]
+    keep = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(seen, camera)
     ratio = (predicted[keep] / seen.z[keep]).astype(np.float64)
-    T_world_camera: Matrix = frame.T_world_base[name] @ frame.rig[name].T_base_camera
-    at_camera = transform(T_camera_points, points[seen.point[keep]]) * ratio[:, None]
-    moved = at_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
-    return _View(seen.point[keep], moved, T_world_camera[:3, 3])
+    return _View(T_camera_points, frame.T_world_base[name] @ camera.T_base_camera, seen.point[keep], ratio)
 
 
-def _hidden(frame: Frame, name: str, T_camera_points: Matrix) -> NDArray[np.bool_]:
-    """(N,) bool for every point of the sweep, whatever the size of the predictions."""
-    assert frame.lidar is not None
-    camera = frame.rig[name]
+def _pixels(seen: ImagePoints, camera: Camera, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(M,) rows and columns of the points in the same view of another size."""
+    places = ((seen.v, height / camera.height, height), (seen.u, width / camera.width, width))
+    row, column = (np.clip(np.rint((at + 0.5) * scale - 0.5), 0, size - 1) for at, scale, size in places)
+    return row.astype(np.int64), column.astype(np.int64)
+
+
+def _hidden(seen: ImagePoints, camera: Camera) -> NDArray[np.bool_]:
+    """(M,) bool, whatever the size of the predictions."""
     rows = max(1, round(GRID * camera.height / camera.width))
-    seen: Projection = project(frame.lidar.points, T_camera_points, camera.rectified(GRID, rows))
+    cell = _pixels(seen, camera, rows, GRID)
     nearest = np.full((rows, GRID), np.inf, np.float32)
-    np.minimum.at(nearest, (seen.row, seen.column), seen.z)
+    np.minimum.at(nearest, cell, seen.z)
     nearest = cv2.erode(nearest, np.ones((3, 3), np.uint8))  # type: ignore[assignment]
-    hidden = np.zeros(len(frame.lidar.points), np.bool_)
-    hidden[seen.point] = seen.z > HIDDEN * nearest[seen.row, seen.column]
-    return hidden
+    return seen.z > HIDDEN * nearest[cell]  # type: ignore[no-any-return]
+
+
+def _differences(frame: Frame, first: _View, second: _View) -> NDArray[np.float64]:
+    """(K,) relative differences at the K points that both see."""
+    assert frame.lidar is not None
+    place = np.full(len(frame.lidar.points), -1)
+    place[second.point] = np.arange(len(second.point))
+    here = np.flatnonzero(place[first.point] >= 0)
+    there = place[first.point[here]]
+    moved = first.moved(frame.lidar.points, here), second.moved(frame.lidar.points, there)
+    middle = (first.T_world_camera[:3, 3] + second.T_world_camera[:3, 3]) / 2
+    distance = sum(np.linalg.norm(points - middle, axis=1) for points in moved) / 2
+    difference: NDArray[np.float64] = np.linalg.norm(moved[0] - moved[1], axis=1) / distance
+    return difference
 
 
 def cross_view_consistency(
@@ -102,16 +118,11 @@ def cross_view_consistency(
     Averaged over the points of an edge, frames together, then over edges. FsmdeError when no point is seen by two
     neighbours.
     """
-    found: dict[str, list[NDArray[np.float64]]] = {"/".join(edge): [] for edge in source.rig.edges}
+    means = Means("/".join(edge) for edge in source.rig.edges)
     for frame in source.frames(*span):
-        if frame.lidar is None:
-            continue
-        depth = predictor.predict(frame)
-        for first, second in frame.rig.edges:
-            if first in depth and second in depth:
-                found[f"{first}/{second}"].append(pair_difference(frame, depth, first, second, cap_m))
-    joined = {edge: np.concatenate(parts) for edge, parts in found.items() if any(map(len, parts))}
-    if not joined:
+        if frame.lidar is not None:
+            depth = {name: prediction.depth for name, prediction in predictor.predict(frame).items()}
+            means.add(parts_of(lidar_differences(frame, depth, cap_m)))
+    if not means.n:
         raise FsmdeError(f"no lidar point of {source.name} is seen by two neighbouring cameras; views must overlap")
-    edges = {edge: float(values.mean()) for edge, values in joined.items()}
-    return Consistency(edges, float(np.mean(list(edges.values()))), sum(map(len, joined.values())))
+    return Consistency(means.each, means.mean, means.n)

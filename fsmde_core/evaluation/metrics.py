@@ -1,4 +1,4 @@
-"""The error measures of depth estimation (Eigen et al. 2014) on one set of pixels, and their averages."""
+"""The error measures of depth estimation (Eigen et al. 2014): sums over pixels, measures of a set, averages of sets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MEASURES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+TERMS = len(MEASURES) + 1
+"""Numbers per pixel that are summed: those of the measures in their order (squares for the roots), and 1."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,25 @@ class Metrics:
     a3: float
     n: int
 
+    @classmethod
+    def of(cls, sums: NDArray[np.float64]) -> Metrics:
+        """From (TERMS,) sums over one or more pixels."""
+        *means, n = sums / np.append(np.full(TERMS - 1, sums[-1]), 1.0)
+        abs_rel, sq_rel, squared, squared_log, a1, a2, a3 = map(float, means)
+        return cls(abs_rel, sq_rel, squared**0.5, squared_log**0.5, a1, a2, a3, int(n))
+
+
+def error_terms(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(TERMS, M) float64 per pixel of (M,) true and predicted depths in metres, all positive."""
+    g, d = truth.astype(np.float64), prediction.astype(np.float64)
+    error, ratio = np.abs(g - d), np.maximum(g / d, d / g)
+    below = [ratio < 1.25**power for power in (1, 2, 3)]
+    return np.stack([error / g, error**2 / g, error**2, np.log(ratio) ** 2, *below, np.ones_like(g)])
+
 
 def depth_metrics(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Metrics:
     """Metrics of (M,) true and predicted depths in metres, M >= 1, all positive; computed in float64."""
-    g, d = truth.astype(np.float64), prediction.astype(np.float64)
-    error = g - d
-    ratio = np.maximum(g / d, d / g)
-    return Metrics(
-        abs_rel=float(np.mean(np.abs(error) / g)),
-        sq_rel=float(np.mean(error**2 / g)),
-        rmse=float(np.sqrt(np.mean(error**2))),
-        rmse_log=float(np.sqrt(np.mean((np.log(g) - np.log(d)) ** 2))),
-        a1=float(np.mean(ratio < 1.25)),
-        a2=float(np.mean(ratio < 1.25**2)),
-        a3=float(np.mean(ratio < 1.25**3)),
-        n=g.size,
-    )
+    return Metrics.of(error_terms(truth, prediction).sum(axis=1))
 
 
 def average(metrics: Iterable[Metrics]) -> Metrics:

@@ -2,76 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import RawImage
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.flip import average_flipped
 from fsmde_core.frames import Frame
 from fsmde_core.pipeline import Pipeline
+from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.rig import Camera
 
 # The depth with the least AbsRel (protocol A, 80 m) on the lidar of PandaSet frames 00-39, the training frames; their
 # median, 17.3 m, is a weaker baseline.
 CONSTANT_DEPTH_M = 8.28
+FAR_M = 1e4
+"""Depth of the sky, as good as infinite, but fit to be resized and scaled."""
+MODEL = "model"
+"""Name of the predictor that is evaluated; all others are baselines."""
 
 
-class Predictor(Protocol):
-    """Depth for the cameras of a frame."""
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Of one camera, any size, of the view of `camera.rectified(w, h)`.
+
+    depth: (h, w) float32 metres, NaN where there is none. sigma: (h, w) float32 metres, None where it is not predicted.
+    """
+
+    depth: NDArray[np.float32]
+    sigma: NDArray[np.float32] | None = None
+
+
+class Predictor(ABC):
+    """Depth for the cameras of a frame. took_ms: how long the last prediction took, None where nobody asks."""
 
     name: str
+    took_ms: float | None = None
 
-    def predict(self, frame: Frame) -> Mapping[str, NDArray[np.float32]]:
-        """Per camera with an image: (h, w) float32 metres, any size, of the view of `camera.rectified(w, h)`."""
-        ...
+    @abstractmethod
+    def predict(self, frame: Frame) -> Mapping[str, Prediction]:
+        """Per camera with an image; the arrays stay valid after the next call."""
 
-
-class ModelPredictor:
-    """The model as the node runs it. `took_ms`: preprocessing and inference per frame, after a first untimed run."""
-
-    name = "model"
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
-        self.took_ms: list[float] = []
-
-    def predict(self, frame: Frame) -> dict[str, NDArray[np.float32]]:
-        images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
-        if not self.took_ms:
-            self.pipeline.run(images, frame.rig)  # builds maps and buffers
-        result = self.pipeline.run(images, frame.rig)
-        self.took_ms.append(sum(result.stage_ms.values()))
-        return dict(zip(result.names, result.depth, strict=True))
+    def prepare(self, frame: Frame) -> Callable[[], Mapping[str, Prediction]]:
+        """What any thread may do ahead of time; the call that is returned does the rest, one at a time."""
+        return partial(self.predict, frame)
 
 
-class ConstantDepth:
+class ModelPredictor(Predictor):
+    """The model as the node runs it. took_ms: rectification and inference, images decoded, after a first untimed run.
+
+    flip: average with the prediction for the mirrored images.
+    """
+
+    name = MODEL
+
+    def __init__(self, pipeline: Pipeline, flip: bool = False) -> None:
+        self.pipeline, self.flip = pipeline, flip
+
+    def predict(self, frame: Frame) -> dict[str, Prediction]:
+        """See `Predictor.predict`."""
+        return self.prepare(frame)()
+
+    def prepare(self, frame: Frame) -> Callable[[], dict[str, Prediction]]:
+        """Decodes and rectifies."""
+        images = {name: image.raw() for name, image in frame.images.items()}
+        rectified, took_ms = self.pipeline.rectify_all(images, frame.rig)
+        return partial(self._infer, rectified, took_ms)
+
+    def _infer(self, images: list[RectifiedImage], rectified_ms: float) -> dict[str, Prediction]:
+        if self.took_ms is None:
+            self.pipeline.infer(images)  # builds buffers
+        result = self.pipeline.infer(images)
+        depth, sigma = result.depth.copy(), result.sigma.copy()
+        self.took_ms = rectified_ms + result.stage_ms["infer"]
+        if self.flip:
+            mirrored = self.pipeline.infer([_mirrored(image) for image in images])
+            depth, sigma = average_flipped(depth, sigma, mirrored.depth, mirrored.sigma)
+            self.took_ms += mirrored.stage_ms["infer"]
+        return {name: Prediction(d, s) for name, d, s in zip(result.names, depth, sigma, strict=True)}
+
+
+def _mirrored(image: RectifiedImage) -> RectifiedImage:
+    outside = None if image.outside is None else image.outside[:, ::-1]
+    return replace(image, rgb=image.rgb[:, ::-1], outside=outside)
+
+
+class ConstantDepth(Predictor):
     """The same depth everywhere."""
 
     name = "constant"
 
     def __init__(self, depth_m: float = CONSTANT_DEPTH_M) -> None:
-        self._depth = np.full((1, 1), depth_m, np.float32)
+        self._prediction = Prediction(np.full((1, 1), depth_m, np.float32))
 
-    def predict(self, frame: Frame) -> dict[str, NDArray[np.float32]]:
-        return dict.fromkeys(frame.images, self._depth)
+    def predict(self, frame: Frame) -> dict[str, Prediction]:
+        """See `Predictor.predict`."""
+        return dict.fromkeys(frame.images, self._prediction)
 
 
-class GroundPlane:
-    """The plane z = 0 of the base frame through the calibration; from the horizon upwards infinite."""
+class GroundPlane(Predictor):
+    """The plane z = 0 of the base frame through the calibration; from the horizon upwards FAR_M."""
 
     name = "ground_plane"
 
-    def predict(self, frame: Frame) -> dict[str, NDArray[np.float32]]:
-        return {name: ground_depth(frame.rig[name]) for name in frame.images}
+    def predict(self, frame: Frame) -> dict[str, Prediction]:
+        """See `Predictor.predict`."""
+        return {name: Prediction(ground_depth(frame.rig[name])) for name in frame.images}
 
 
+@lru_cache(maxsize=12)
 def ground_depth(camera: Camera) -> NDArray[np.float32]:
-    """(height, width) float32 metres along the optical axis to the plane z = 0 of the base frame.
+    """(height, width) float32 metres along the optical axis to the plane z = 0 of the base frame; not to be changed.
 
-    Of the rectified camera at native size; inf from the horizon upwards. Raises FsmdeError when the camera is not
+    Of the rectified camera at native size; FAR_M from the horizon upwards. Raises FsmdeError when the camera is not
     above the plane.
     """
     camera = camera.rectified(camera.width, camera.height)
@@ -85,4 +132,4 @@ def ground_depth(camera: Camera) -> NDArray[np.float32]:
     row = -camera.T_base_camera[2, :3] @ np.linalg.inv(camera.K)
     u, v = np.arange(camera.width), np.arange(camera.height)
     descent = row[0] * u[None, :] + row[1] * v[:, None] + row[2]
-    return np.where(descent > 0, above_ground / np.where(descent > 0, descent, 1.0), np.inf).astype(np.float32)
+    return (above_ground / np.maximum(descent, above_ground / FAR_M)).astype(np.float32)

@@ -1,97 +1,76 @@
-"""Evaluation protocols: what counts as truth, which pixels are measured, and how numbers are averaged."""
+"""Protocol A, the evaluation of SurroundDepth, and protocols by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.metrics import Metrics, average, depth_metrics
+from fsmde_core.evaluation.metrics import Metrics, depth_metrics
+from fsmde_core.evaluation.pixels import Pixels, SparseDepth, lidar_depth
+from fsmde_core.evaluation.predictors import Prediction
+from fsmde_core.evaluation.rules import DEFAULT_CAP_M, EvaluationProtocol
+from fsmde_core.evaluation.vfdepth import SIZES, VfDepthProtocol
 from fsmde_core.frames import Frame
-from fsmde_core.lidar import depth_map
 
-DEFAULT_CAP_M = 80.0
 CAPS_M = {"ddad": 200.0}
-
-
-class EvaluationProtocol(Protocol):
-    """The rules under which numbers may be compared. name, cap_m and scaling are printed beside every number."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def cap_m(self) -> float: ...
-    @property
-    def scaling(self) -> str: ...
-
-    def truth(self, frame: Frame, camera_name: str) -> NDArray[np.float32]:
-        """(H, W) float32 metres, NaN where unknown; FsmdeError when the frame has no truth."""
-        ...
-
-    def measure(self, truth: NDArray[np.float32], prediction: NDArray[np.float32]) -> Metrics | None:
-        """One image; None when it has no pixel to measure."""
-        ...
-
-    def summarise(self, images: Mapping[str, Sequence[Metrics]]) -> tuple[dict[str, Metrics], Metrics]:
-        """Metrics of the images of each camera -> metrics per camera, and of the rig."""
-        ...
+PROTOCOLS = ("surrounddepth", "vfdepth")
 
 
 @dataclass(frozen=True)
-class SurroundDepthProtocol:
-    """Protocol A, the evaluation of SurroundDepth (Wei et al. 2022) without median scaling.
+class SurroundDepthProtocol(EvaluationProtocol):
+    """Protocol A, the evaluation of SurroundDepth (Wei et al. 2022); without median scaling unless asked for.
 
     Truth: one lidar sweep, moved by the vehicle's motion to the camera's exposure, nearest pixel at native size, last
-    point wins. Prediction: resized bilinearly to that size, clipped to [min_m, cap_m]. Measured: min_m < truth < cap_m.
-    Averaged per image, images per camera, cameras of the rig, all unweighted.
+    point wins. Prediction: resized bilinearly to that size. Averaged per image, images per camera, cameras of the rig,
+    all unweighted.
     """
 
-    cap_m: float = DEFAULT_CAP_M
-    min_m: float = 0.1
     name: str = "surrounddepth"
-    scaling: str = "none"
 
-    def __post_init__(self) -> None:
-        if not self.min_m < self.cap_m < float("inf"):
-            raise FsmdeError(f"cap is {self.cap_m} m, it must be finite and more than {self.min_m} m")
+    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
+        """At the camera's native size."""
+        return self.measured(lidar_depth(frame, camera_name), self.masks.get(camera_name))
 
-    def truth(self, frame: Frame, camera_name: str) -> NDArray[np.float32]:
-        """(H, W) float32 metres at the camera's native size, NaN where no point falls."""
-        return depth_map(frame, camera_name)
+    def measured(self, known: SparseDepth, mask: NDArray[np.bool_] | None = None) -> SparseDepth:
+        """The part within the range, and where the (H, W) mask is true."""
+        valid = (known.z > self.min_m) & (known.z < self.cap_m)
+        return known.where(valid if mask is None else valid & mask[known.row, known.column])
+
+    def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:
+        """See `EvaluationProtocol.pixels`."""
+        return Pixels.of(truth, prediction, np.float32(np.inf))
+
+    def median_ratio(self, pixels: Pixels) -> float:
+        """See `EvaluationProtocol.median_ratio`; the median of an even number is the mean of the two in the middle."""
+        return float(np.median(pixels.truth) / np.median(pixels.depth))
 
     def measure(self, truth: NDArray[np.float32], prediction: NDArray[np.float32]) -> Metrics | None:
-        """truth (H, W), prediction (h, w) of the same view, metres; FsmdeError where no measured pixel has a depth."""
-        height, width = truth.shape
-        if prediction.shape != truth.shape:
-            prediction = cv2.resize(prediction, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        valid = (truth > self.min_m) & (truth < self.cap_m)
-        if not valid.any():
+        """One image by itself: truth (H, W), NaN where unknown, prediction (h, w), metres; None without a pixel."""
+        pixels = self.pixels(self.measured(SparseDepth.from_map(truth)), Prediction(prediction))
+        if pixels is None:
             return None
-        # A lens with distortion may leave corners of the rectified view without an image, and so without a prediction.
-        predicted = valid & ~np.isnan(prediction)
-        if not predicted.any():
-            raise FsmdeError(f"none of {np.count_nonzero(valid)} measured pixels has a predicted depth, all are NaN")
-        return depth_metrics(truth[predicted], np.clip(prediction[predicted], self.min_m, self.cap_m))
-
-    def summarise(self, images: Mapping[str, Sequence[Metrics]]) -> tuple[dict[str, Metrics], Metrics]:
-        """Unweighted means: images of a camera, then cameras."""
-        cameras = {name: average(metrics) for name, metrics in images.items() if metrics}
-        return cameras, average(cameras.values())
+        measured = self.scaled(pixels, self.ratio(pixels))
+        return depth_metrics(measured.truth, measured.depth)
 
 
-PROTOCOLS = {"surrounddepth": SurroundDepthProtocol}
+def make_protocol(
+    name: str,
+    source: str,
+    cap_m: float | None = None,
+    scaling: str = "none",
+    masks: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> EvaluationProtocol:
+    """Protocol `name` for the recording called `source`; FsmdeError on an unknown name or scaling, or a senseless cap.
 
-
-def make_protocol(name: str, source: str, cap_m: float | None = None) -> EvaluationProtocol:
-    """Protocol `name` for the recording called `source`; FsmdeError when the name is unknown or the cap senseless.
-
-    The cap is 80 m unless given, on DDAD 200 m, as published figures have it.
+    The cap is 80 m unless given, on DDAD 200 m, as published figures have it. masks: see `masks.load_masks`.
     """
     if name not in PROTOCOLS:
         raise FsmdeError(f"protocol '{name}' is unknown; use one of {list(PROTOCOLS)}")
-    return PROTOCOLS[name](cap_m=CAPS_M.get(source, DEFAULT_CAP_M) if cap_m is None else cap_m)
+    cap_m = CAPS_M.get(source, DEFAULT_CAP_M) if cap_m is None else cap_m
+    if name == "vfdepth":
+        return VfDepthProtocol(cap_m, scaling, masks or {}, size=SIZES.get(source, SIZES["nuscenes"]))
+    return SurroundDepthProtocol(cap_m, scaling, masks or {})

@@ -1,72 +1,89 @@
-"""An evaluation as a table for people and as JSON for machines."""
+"""An evaluation as tables for people, 100 columns wide."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fsmde_core.evaluation.metrics import MEASURES, Metrics
-from fsmde_core.evaluation.predictors import ModelPredictor
-from fsmde_core.evaluation.run import Evaluation, Scores
+from fsmde_core.evaluation.metrics import MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-
-MODEL = ModelPredictor.name
-
-
-def to_json(evaluation: Evaluation, predictor: ModelPredictor) -> dict[str, Any]:
-    """The document of `fsmde evaluate --json`; docs/evaluation.md lists its keys."""
-    baselines = {name: _scores(scores) for name, scores in evaluation.scores.items() if name != MODEL}
-    engine = predictor.pipeline.engine
-    p50, p99 = np.percentile(predictor.took_ms, [50, 99])
-    return {
-        "protocol": evaluation.protocol.name,
-        "source": evaluation.source,
-        "samples": evaluation.samples,
-        "cap_m": evaluation.protocol.cap_m,
-        "scaling": evaluation.protocol.scaling,
-        "engine": engine.name,
-        "device": engine.device,
-        "model": engine.info.path.name,
-        "model_sha256": engine.info.sha256,
-        **_scores(evaluation.scores[MODEL]),
-        "latency_ms": {"p50": float(p50), "p99": float(p99)},
-        "baselines": baselines,
-    }
+Document = Mapping[str, Any]
 
 
-def _scores(scores: Scores) -> dict[str, Any]:
-    return {
-        "cameras": {name: asdict(metrics) for name, metrics in scores.cameras.items()},
-        "mean": asdict(scores.mean),
-    }
+def conditions(document: Document) -> str:
+    """What stands beside every number."""
+    parts = [
+        f"{document['source']}: protocol {document['protocol']}",
+        f"{document['samples']} samples",
+        f"cap {document['cap_m']:g} m",
+        f"scaling {document['scaling']}",
+        *(["flip averaging"] if document["flip"] else []),
+        *(["masks"] if document["masks"] else []),
+    ]
+    return ", ".join(parts)
 
 
-def to_table(evaluation: Evaluation) -> Table:
-    """The model's cameras and mean, and the baselines' means below; a rich table."""
+def to_tables(document: Document) -> list[Table]:
+    """Cameras with the mean and the baselines, then bands and thirds."""
+    cameras = _table(document, "camera")
+    for name, metrics in document["cameras"].items():
+        cameras.add_row(name, *_cells(metrics))
+    cameras.add_section()
+    cameras.add_row("mean", *_cells(document["mean"]), style="bold")
+    for name, scores in document["baselines"].items():
+        cameras.add_row(name, *_cells(scores["mean"]))
+    parts = _table(document, "mean of cameras")
+    for key, unit in (("bands", " m"), ("thirds", " third")):
+        for name, scores in document[key].items():
+            parts.add_row(name + unit, *_cells(scores["mean"]))
+        parts.add_section()
+    return [cameras, parts]
+
+
+def _table(document: Document, first: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    protocol = evaluation.protocol
-    title = (
-        f"{evaluation.source}: protocol {protocol.name}, {evaluation.samples} samples, "
-        f"cap {protocol.cap_m:g} m, scaling {protocol.scaling}"
+    table = Table(
+        title=conditions(document), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("camera")
+    table.add_column(first)
     for name in (*MEASURES, "n"):
         table.add_column(name, justify="right")
-    for name, metrics in evaluation.scores[MODEL].cameras.items():
-        table.add_row(name, *_cells(metrics))
-    table.add_section()
-    for name, scores in evaluation.scores.items():
-        table.add_row("mean" if name == MODEL else name, *_cells(scores.mean), style="bold" if name == MODEL else None)
     return table
 
 
-def _cells(metrics: Metrics) -> list[str]:
-    return [f"{getattr(metrics, name):.3f}" for name in MEASURES] + [str(metrics.n)]
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+    return [f"{metrics[name]:.3f}" for name in MEASURES] + [str(metrics["n"])]
+
+
+def to_lines(document: Document) -> Iterator[str]:
+    """The rest, a line each."""
+    beside = f"({conditions(document)})"
+    if sigma := document["sigma"]:
+        coverage, random = sigma["coverage"], sigma["sparsification"]["random"]
+        yield (
+            f"sigma: truth within 1 sigma {coverage['1']:.1%}, within 2 {coverage['2']:.1%}; "
+            f"AUSE {sigma['ause']:.3f} AbsRel, all {random:.3f}; {sigma['n']} pixels {beside}"
+        )
+    for key, what in (("lidar", "at lidar points seen by both"), ("overlap", "overlap, without lidar")):
+        if found := document["consistency"][key]:
+            worst = max(found["edges"], key=found["edges"].get)
+            yield (
+                f"neighbouring views differ by {found['mean']:.1%} {what}, most {worst} "
+                f"{found['edges'][worst]:.1%}; {found['n']} points {beside}"
+            )
+    if found := document["steadiness"]:
+        yield (
+            f"depth changes by {found['mean']:.1%} from sample to sample ({found['interval_s']:.2f} s), "
+            f"motion taken out; {found['n']} pixels {beside}"
+        )
+    latency = document["latency_ms"]
+    yield (
+        f"{document['model']}, {document['engine']} {document['precision']} on {document['device']}: "
+        f"{latency['p50']:.0f} ms per frame (p50), {latency['p95']:.0f} (p95), {latency['p99']:.0f} (p99)"
+    )
+    yield from document["notes"]

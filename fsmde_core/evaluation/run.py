@@ -1,24 +1,27 @@
-"""Evaluation of several predictors over one recording, one frame in memory at a time."""
+"""Evaluation of several predictors over one recording: loading, inference and scoring side by side, frame by frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.metrics import Metrics
-from fsmde_core.evaluation.predictors import Predictor
-from fsmde_core.evaluation.protocol import EvaluationProtocol
+from fsmde_core.evaluation.predictors import MODEL, Prediction, Predictor
+from fsmde_core.evaluation.record import FrameRecord
+from fsmde_core.evaluation.rules import EvaluationProtocol
+from fsmde_core.evaluation.score import score_frame
+from fsmde_core.evaluation.steadiness import Moment, moment
+from fsmde_core.evaluation.summary import Scores, Summary
 from fsmde_core.frames import Frame
 from fsmde_core.sources.base import Source
 
-
-@dataclass(frozen=True)
-class Scores:
-    """One predictor's numbers: per camera in ring order, and their mean."""
-
-    cameras: dict[str, Metrics]
-    mean: Metrics
+T = TypeVar("T")
+U = TypeVar("U")
+Span = tuple[int, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -32,50 +35,92 @@ class Evaluation:
 
 
 def evaluate(
+    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: Span = (0, None)
+) -> Evaluation:
+    """Score `predictors` on the frames of `span` that carry lidar; for errors see `check_measured`."""
+    summary = Summary(protocol, source.rig)
+    for record in frame_records(source, predictors, protocol, span):
+        summary.add(record)
+    summary.finish()
+    check_measured(summary, source, span)
+    return Evaluation(source.name, protocol, summary.samples, summary.scores)
+
+
+def check_measured(summary: Summary, source: Source, span: Span) -> None:
+    """Raise FsmdeError when no frame of the span had lidar, or lidar that falls into an image within the range."""
+    if not summary.scores:
+        asked = f"{span[0]}:{'' if span[1] is None else span[1]} of {source.name}"
+        raise FsmdeError(
+            f"nothing to measure in frames {asked}: {summary.frames} read, {summary.samples} with lidar, "
+            f"none with a point within the range measured; choose others of its {len(source)} frames"
+        )
+
+
+def frame_records(
     source: Source,
     predictors: Sequence[Predictor],
     protocol: EvaluationProtocol,
-    span: tuple[int, int | None] = (0, None),
-    on_frame: Callable[[], None] = lambda: None,
-) -> Evaluation:
-    """Score `predictors` on the frames of `span` that carry lidar; `on_frame` is called after every frame.
+    span: Span = (0, None),
+    after: int | None = None,
+) -> Iterator[FrameRecord]:
+    """One record per frame of `span`, in order. Only frames with lidar are decoded and predicted.
 
-    Raises FsmdeError when no frame of the span has lidar, or lidar that falls into an image within the range measured.
+    Files are read, images decoded and scores taken on other threads while the predictors run on the caller's; only a
+    few frames are in memory. after: frames up to this index are predicted, so that steadiness has its frame before,
+    but yield no record.
     """
-    images: dict[str, dict[str, list[Metrics]]] = {
-        predictor.name: {name: [] for name in source.rig.names} for predictor in predictors
-    }
-    seen = samples = 0
-    for frame in source.frames(*span):
-        seen += 1
-        if frame.lidar is not None:
-            samples += 1
-            _score(frame, predictors, protocol, images)
-        on_frame()
-    measured = any(metrics for cameras in images.values() for metrics in cameras.values())
-    if not measured:
-        start, stop = span
-        asked = f"{start}:{'' if stop is None else stop} of {source.name}"
-        raise FsmdeError(
-            f"nothing to measure in frames {asked}: {seen} read, {samples} with lidar, "
-            f"none with a point within the range measured; choose others of its {len(source)} frames"
-        )
-    scores = {name: Scores(*protocol.summarise(cameras)) for name, cameras in images.items()}
-    return Evaluation(source.name, protocol, samples, scores)
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as pool:
+        frames = _read_ahead(reader, source.frames(*span))
+        prepared = _ahead(pool, lambda frame: _prepare(frame, predictors), frames, workers)
+        scored = _ahead(pool, lambda call: call(), _predicted(prepared, predictors, protocol, after), workers)
+        yield from scored
 
 
-def _score(
-    frame: Frame,
-    predictors: Sequence[Predictor],
-    protocol: EvaluationProtocol,
-    images: dict[str, dict[str, list[Metrics]]],
-) -> None:
-    truth = {name: protocol.truth(frame, name) for name in frame.images}
-    for predictor in predictors:
-        for name, depth in predictor.predict(frame).items():
-            try:
-                metrics = protocol.measure(truth[name], depth)
-            except FsmdeError as error:
-                raise FsmdeError(f"{predictor.name}, camera '{name}' of frame {frame.index}: {error}") from error
-            if metrics is not None:
-                images[predictor.name][name].append(metrics)
+_Prepared = tuple[Frame, dict[str, Callable[[], Mapping[str, Prediction]]]]
+
+
+def _prepare(frame: Frame, predictors: Sequence[Predictor]) -> _Prepared:
+    if frame.lidar is None:
+        return frame, {}
+    return frame, {predictor.name: predictor.prepare(frame) for predictor in predictors}
+
+
+def _predicted(
+    prepared: Iterable[_Prepared], predictors: Sequence[Predictor], protocol: EvaluationProtocol, after: int | None
+) -> Iterator[Callable[[], FrameRecord]]:
+    """Predict, one frame after the other; what is left to do is a call that gives the record."""
+    previous: Moment | None = None
+    for frame, calls in prepared:
+        predictions = {name: call() for name, call in calls.items()}
+        took_ms = next((p.took_ms for p in predictors if p.name == MODEL), None) if calls else None
+        if after is None or frame.index > after:
+            yield _scoring(frame, predictions, protocol, previous, took_ms)
+        if MODEL in predictions:
+            previous = moment(frame, predictions[MODEL])
+
+
+def _scoring(
+    frame: Frame, predictions: Any, protocol: EvaluationProtocol, previous: Moment | None, took_ms: float | None
+) -> Callable[[], FrameRecord]:
+    return lambda: replace(score_frame(frame, predictions, protocol, previous), took_ms=took_ms)
+
+
+def _read_ahead(pool: ThreadPoolExecutor, items: Iterator[T]) -> Iterator[T]:
+    """The items, the next one being fetched meanwhile."""
+    end = object()
+    pending = pool.submit(next, items, end)
+    while (item := pending.result()) is not end:
+        pending = pool.submit(next, items, end)
+        yield item  # type: ignore[misc]
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T], depth: int) -> Iterator[U]:
+    """`function` of each item, in order, up to `depth` of them at work meanwhile."""
+    pending: deque[Future[U]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

@@ -22,6 +22,14 @@ def open_recording(kind: Any | None, root: Path | None, **options: Any) -> Sourc
     return open_source(*default_recording(), **options)
 
 
+def recording_place(kind: Any | None, source: Source) -> tuple[str, Path | None]:
+    """(kind, root) of what `open_recording` opened for --source `kind`; the synthetic street has no root."""
+    root = getattr(source, "root", None) or getattr(source, "path", None)
+    if kind is not None:
+        return kind.value, root
+    return ("rosbag" if hasattr(source, "path") else source.name), root
+
+
 def frame_count(source: Source, frames: tuple[int, int | None]) -> int:
     """How many frames a range of `source` has."""
     return len(range(*slice(*frames).indices(len(source))))

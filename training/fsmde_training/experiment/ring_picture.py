@@ -24,10 +24,10 @@ def draw_ring(models: Mapping[str, Path], held_out: HeldOut, title: str, size: t
     columns = {"exact depth" if frame.depth else "lidar": _truth(held_out, frame, size)}
     for column, model in models.items():
         with model_predictor(model) as predictor:
-            columns[column] = {name: depth.copy() for name, depth in predictor.predict(frame).items()}
+            columns[column] = {name: prediction.depth for name, prediction in predictor.predict(frame).items()}
     plot_ring(images, columns, f"{title}, frame {frame.index}: never seen in training", path)
 
 
 def _truth(held_out: HeldOut, frame: Frame, size: tuple[int, int]) -> Depths:
-    truth = {name: held_out.protocol.truth(frame, name) for name in frame.images}
+    truth = {name: held_out.protocol.truth(frame, name).to_map() for name in frame.images}
     return truth if frame.depth else {name: spread_points(depth, size) for name, depth in truth.items()}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fsmde_core.evaluation.pixels import SparseDepth
 from fsmde_core.evaluation.protocol import EvaluationProtocol, SurroundDepthProtocol, make_protocol
 from fsmde_core.frames import Frame
 from fsmde_core.sources import open_source
@@ -52,9 +52,9 @@ class ExactDepthProtocol(SurroundDepthProtocol):
 
     name: str = "exact"
 
-    def truth(self, frame: Frame, camera_name: str) -> NDArray[np.float32]:
-        """(H, W) float32 metres, NaN for sky."""
-        return frame.depth[camera_name]
+    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
+        """All but the sky."""
+        return self.measured(SparseDepth.from_map(frame.depth[camera_name]))
 
 
 @dataclass(frozen=True)

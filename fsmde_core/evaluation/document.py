@@ -1,0 +1,70 @@
+"""The head of the result document: what was asked, and of what."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fsmde_core.engines.base import Engine
+from fsmde_core.evaluation.rules import EvaluationProtocol
+from fsmde_core.sources.base import Source
+
+Span = tuple[int, "int | None"]
+
+
+def head(
+    source: Source, kind: str, root: Path | None, span: Span, protocol: EvaluationProtocol, engine: Engine, flip: bool
+) -> dict[str, Any]:
+    """The first keys of the document, known before the first frame is read. kind: of the source; root: its place."""
+    return {
+        "protocol": protocol.name,
+        "source": source.name,
+        "kind": kind,
+        "root_name": "" if root is None else root.name,
+        "span": list(span),
+        "cap_m": protocol.cap_m,
+        "scaling": protocol.scaling,
+        "flip": flip,
+        "masks": sorted(protocol.masks),
+        "engine": engine.name,
+        "device": engine.device,
+        "precision": engine.precision,
+        "model": engine.info.path.name,
+        "model_sha256": engine.info.sha256,
+        "environment": environment(engine.name),
+    }
+
+
+def environment(engine: str) -> dict[str, str]:
+    """Versions of what computes, and the machine."""
+    return {
+        "package": _version("fsmde_ros"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "engine_version": _version(engine),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a ROS installation has no pip metadata of everything
+        return "unknown"
+
+
+def _cpu() -> str:
+    """The processor's name on Linux; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -1,0 +1,123 @@
+"""Depth at the pixels where the truth is known: maps of it are sparse, and only these pixels cost anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.predictors import Prediction
+from fsmde_core.frames import Frame
+from fsmde_core.lidar import lidar_to_camera, project
+
+
+@dataclass(frozen=True, eq=False)
+class SparseDepth:
+    """Known depth of M pixels of a view of height x width. row, column: (M,) int64. z: (M,) float32 metres."""
+
+    height: int
+    width: int
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    z: NDArray[np.float32]
+
+    @classmethod
+    def from_map(cls, depth: NDArray[np.float32]) -> SparseDepth:
+        """Of (H, W) metres, NaN where unknown."""
+        row, column = np.nonzero(~np.isnan(depth))
+        return cls(depth.shape[0], depth.shape[1], row, column, depth[row, column])
+
+    def to_map(self) -> NDArray[np.float32]:
+        """(height, width) float32 metres, NaN where unknown."""
+        depth = np.full((self.height, self.width), np.nan, np.float32)
+        depth[self.row, self.column] = self.z
+        return depth
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> SparseDepth:
+        """The pixels for which (M,) `chosen` is true, or those with these numbers."""
+        return SparseDepth(self.height, self.width, self.row[chosen], self.column[chosen], self.z[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The M measured pixels of an image. truth, depth (predicted), sigma: (M,) float32 metres, sigma None where the
+    predictor has none. third: (M,) uint8, 0 in the top third of the image, 1 in the middle, 2 in the bottom third.
+    """
+
+    truth: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    sigma: NDArray[np.float32] | None
+    third: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, truth: SparseDepth, prediction: Prediction, far_m: np.float32) -> Pixels | None:
+        """Where both have a depth, the predicted one up to far_m; None without truth, FsmdeError without prediction."""
+        if not truth.z.size:
+            return None
+        depth = sample(prediction.depth, truth)
+        # A lens with distortion may leave corners of the rectified view without an image, and so without a prediction.
+        there = ~np.isnan(depth)
+        if not there.any():
+            raise FsmdeError(f"none of {depth.size} measured pixels has a predicted depth, all are NaN")
+        sigma = None if prediction.sigma is None else sample(prediction.sigma, truth)[there]
+        third = (truth.row[there] * 3 // truth.height).astype(np.uint8)
+        return cls(truth.z[there], np.minimum(depth[there], far_m), sigma, third)
+
+
+def join(parts: Sequence[Pixels]) -> Pixels:
+    """The pixels of one or more images of one predictor as one set."""
+    sigmas = [part.sigma for part in parts if part.sigma is not None]
+    return Pixels(
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.depth for part in parts]),
+        np.concatenate(sigmas) if sigmas else None,
+        np.concatenate([part.third for part in parts]),
+    )
+
+
+def lidar_depth(frame: Frame, camera_name: str) -> SparseDepth:
+    """What `lidar.depth_map` has at native size, without the map: of several points in a pixel the sweep's last.
+
+    Raises FsmdeError without a sweep.
+    """
+    camera = frame.rig[camera_name].rectified(frame.rig[camera_name].width, frame.rig[camera_name].height)
+    T_camera_points = lidar_to_camera(frame, camera_name)
+    assert frame.lidar is not None  # lidar_to_camera has checked it
+    seen = project(frame.lidar.points, T_camera_points, camera)
+    last = last_of_each(seen.row * camera.width + seen.column, camera.width * camera.height)
+    return SparseDepth(camera.height, camera.width, seen.row[last], seen.column[last], seen.z[last])
+
+
+def last_of_each(cell: NDArray[np.int64], cells: int) -> NDArray[np.bool_]:
+    """(M,) bool: which entries of (M,) cell numbers below `cells` are the last with their number."""
+    order = np.arange(len(cell), dtype=np.int32)
+    newest = np.empty(cells, np.int32)  # read only where it is written
+    newest[cell] = order
+    return newest[cell] == order
+
+
+def sample(values: NDArray[np.float32], at: SparseDepth) -> NDArray[np.float32]:
+    """(M,) float32: (h, w) `values` resized bilinearly to at.height x at.width, at the pixels of `at` only.
+
+    Equal to cv2.resize (INTER_LINEAR, pixel centres at half) to the rounding of float32.
+    """
+    height, width = values.shape
+    if (height, width) == (at.height, at.width):
+        return values[at.row, at.column]
+    top, bottom, down = _between(at.row, height / at.height, height)
+    left, right, across = _between(at.column, width / at.width, width)
+    upper: NDArray[np.float32] = values[top, left] * (1 - across) + values[top, right] * across
+    lower: NDArray[np.float32] = values[bottom, left] * (1 - across) + values[bottom, right] * across
+    return upper * (1 - down) + lower * down
+
+
+def _between(
+    index: NDArray[np.int64], step: float, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The two neighbours of each output index among `size` inputs, and the second one's weight."""
+    place = np.clip((index + 0.5) * step - 0.5, 0, size - 1)
+    first = place.astype(np.int64)
+    return first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)

@@ -1,0 +1,71 @@
+"""The only place where a frame becomes numbers: for the run over a recording and beside a running node alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.breakdown import error_sums, total_sums
+from fsmde_core.evaluation.consistency import lidar_differences
+from fsmde_core.evaluation.means import parts_of
+from fsmde_core.evaluation.pixels import Pixels, SparseDepth
+from fsmde_core.evaluation.predictors import MODEL, Prediction
+from fsmde_core.evaluation.record import FrameRecord, ImageRecord
+from fsmde_core.evaluation.rules import EvaluationProtocol
+from fsmde_core.evaluation.steadiness import Moment, moment, steadiness
+from fsmde_core.evaluation.uncertainty import sigma_sums
+from fsmde_core.frames import Frame
+
+Predictions = Mapping[str, Mapping[str, Prediction]]
+"""By predictor and camera."""
+
+
+def score_frame(
+    frame: Frame, predictions: Predictions, protocol: EvaluationProtocol, previous: Moment | None = None
+) -> FrameRecord:
+    """One frame's numbers. previous: `steadiness.moment` of the frame with lidar before it, None where there is none.
+
+    A frame without lidar is only counted. Bands, thirds, sigma, consistency and steadiness are measured of the
+    predictor called `model`. Raises FsmdeError when an image has no predicted depth where it is measured.
+    """
+    stamps = {name: image.stamp_ns for name, image in frame.images.items()}
+    if frame.lidar is None:
+        return FrameRecord(frame.index, stamps, sampled=False)
+    truth = {name: protocol.truth(frame, name) for name in frame.images}
+    images = {name: _images(frame, name, given, truth, protocol) for name, given in predictions.items()}
+    model = predictions.get(MODEL)
+    if model is None:
+        return FrameRecord(frame.index, stamps, True, images)
+    now = moment(frame, model)
+    changes, interval_s = steadiness(previous or {}, now, protocol.cap_m)
+    consistency = parts_of(lidar_differences(frame, {name: p.depth for name, p in model.items()}, protocol.cap_m))
+    return FrameRecord(
+        frame.index, stamps, True, images, consistency=consistency, steadiness=changes, interval_s=interval_s
+    )
+
+
+def score_pixels(pixels: Pixels, predictor: str, protocol: EvaluationProtocol) -> ImageRecord:
+    """Of the scaled pixels of one image; in parts if the predictor is the model."""
+    if predictor == MODEL:
+        return ImageRecord(error_sums(pixels, protocol.cap_m), sigma_sums(pixels))
+    return ImageRecord(total_sums(pixels))
+
+
+def _images(
+    frame: Frame,
+    predictor: str,
+    predictions: Mapping[str, Prediction],
+    truth: Mapping[str, SparseDepth],
+    protocol: EvaluationProtocol,
+) -> dict[str, ImageRecord | Pixels]:
+    images: dict[str, ImageRecord | Pixels] = {}
+    for name, prediction in predictions.items():
+        try:
+            pixels = protocol.pixels(truth[name], prediction)
+        except FsmdeError as error:
+            raise FsmdeError(f"{predictor}, camera '{name}' of frame {frame.index}: {error}") from error
+        if pixels is not None and protocol.pools_pixels:
+            images[name] = pixels
+        elif pixels is not None:
+            images[name] = score_pixels(protocol.scaled(pixels, protocol.ratio(pixels)), predictor, protocol)
+    return images
