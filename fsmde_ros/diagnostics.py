@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -60,7 +60,7 @@ class Reporter:
     """Statuses of an active node. Remembers the last report's counts, since only new faults are worth a warning.
 
     name: the node's, see `qualified_name`.
-    count_publishers: of a topic, as the node sees them.
+    deaf: gives the topics of outputs that some listener cannot hear, with the reason.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Reporter:
         health: Health,
         inputs: SurroundSubscriber,
         calibration: Calibration,
-        count_publishers: Callable[[str], int],
+        deaf: Callable[[], Mapping[str, str]],
     ) -> None:
         self._name = name
         self._health = health
         self._inputs = inputs
         self._calibration = calibration
-        self._count_publishers = count_publishers
+        self._deaf = deaf
         self._before: dict[str, int] = {}
 
     def statuses(self, stale_after_s: float) -> list[DiagnosticStatus]:
@@ -105,6 +105,8 @@ class Reporter:
             return ERROR, f"{failed} sets failed: {self._health.last_fault}"
         if overloaded:
             return WARN, f"overload: {overloaded} sets replaced by newer ones before inference"
+        for topic, reason in self._deaf().items():
+            return WARN, f"a listener of {topic} gets nothing: {reason}; set qos_overrides.{topic}.publisher"
         if self._new("unheard", self._health.unheard):
             return OK, "nobody listens to any output, inference rests"
         silence = self._health.output_silence_s()
@@ -133,10 +135,8 @@ class Reporter:
         bad = self._new(f"bad {name}", sum(camera.dropped.values()))
         unused = self._new(f"unused {name}", counts.late + counts.duplicate + counts.off_clock + counts.dropped)
         if silence > stale_after_s:
-            publishers = self._count_publishers(topic)
-            cause = "nobody publishes there" if not publishers else f"{publishers} publishers; check QoS and network"
             since = "yet" if silence == float("inf") else f"for {silence:.1f} s"
-            return ERROR, f"no image on {topic} {since}: {cause}"
+            return ERROR, f"no image on {topic} {since}: {self._inputs.why_silent(name)}"
         if bad:
             return ERROR, f"{bad} bad messages: {camera.last_fault}"
         if unused:

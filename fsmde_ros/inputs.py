@@ -64,15 +64,31 @@ class SurroundSubscriber(SimpleFilter):
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
         self.topics = {name: node.resolve_topic_name(f"{name}/image_raw{suffix}") for name in names}
         self._subscriptions: list[Any] = []
+        self._images: dict[str, Any] = {}
         for name in names:
-            self._subscribe(kind, self.topics[name], partial(self._on_image, name), name, "image")
+            self._images[name] = self._subscribe(kind, self.topics[name], partial(self._on_image, name), name, "image")
             if use_camera_info:
                 self._subscribe(
                     CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), name, "camera_info"
                 )
-        # Steady, so that deadlines also hold when a simulated clock stands still.
-        period_s = min(max(settings.deadline_ms / 10, 5), 20) / 1e3
+        # Steady, so that deadlines also hold when a simulated clock stands still. Each call costs the executor a turn
+        # through all that it waits for, some 0.5 ms.
+        period_s = min(max(settings.deadline_ms / 4, 5), 50) / 1e3
         self._timer = node.create_timer(period_s, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def why_silent(self, name: str) -> str:
+        """What keeps images of camera `name` away, as far as the graph tells."""
+        topic = self.topics[name]
+        publishers = self._node.count_publishers(topic)
+        if not publishers:
+            return "nobody publishes there"
+        reasons = qos.mismatches(self._node, self._images[name])
+        if reasons:
+            return (
+                f"{len(reasons)} of {publishers} publishers do not fit its QoS ({reasons[0]}); "
+                f"set qos_overrides.{topic}.subscription"
+            )
+        return f"{publishers} publishers; check the camera and the network"
 
     @property
     def stats(self) -> SyncStats:
@@ -84,7 +100,7 @@ class SurroundSubscriber(SimpleFilter):
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, kind: Any, topic: str, handle: Callable[[Any, int], None], name: str, what: str) -> None:
+    def _subscribe(self, kind: Any, topic: str, handle: Callable[[Any, int], None], name: str, what: str) -> Any:
         """Call `handle(message, nanoseconds it waited)`; an exception there is a counted fault of that camera."""
 
         def guarded(message: Any, received_ns: int) -> None:
@@ -103,9 +119,15 @@ class SurroundSubscriber(SimpleFilter):
 
         callback = with_info if _GIVES_INFO else without_info
         subscription = self._node.create_subscription(
-            kind, topic, callback, qos.sensor(), qos_overriding_options=qos.overridable()
+            kind,
+            topic,
+            callback,
+            qos.sensor(),
+            qos_overriding_options=qos.overridable(),
+            event_callbacks=qos.NO_SUBSCRIPTION_EVENTS,
         )
         self._subscriptions.append(subscription)
+        return subscription
 
     def _on_image(self, name: str, message: Any, waited_ns: int) -> None:
         arrived_ns = time.monotonic_ns() - waited_ns

@@ -179,7 +179,7 @@ class SurroundDepth(LifecycleNode):
             stack.callback(inputs.close)
             inputs.registerCallback(worker.offer)
             reporter = diagnostics.Reporter(
-                diagnostics.qualified_name(self), health, inputs, loaded.calibration, self.count_publishers
+                diagnostics.qualified_name(self), health, inputs, loaded.calibration, loaded.outputs.mismatches
             )
             self._running = _Running(reporter, stack.pop_all())
 

@@ -89,6 +89,11 @@ class Outputs:
         whole = time.perf_counter() - begin
         return {"cloud": 1e3 * packing, "publish": 1e3 * (whole - packing)}
 
+    def mismatches(self) -> dict[str, str]:
+        """Topic -> why a listener of it gets nothing, where there is such a listener."""
+        found = {publisher.topic_name: qos.mismatches(self._node, publisher) for publisher in self._publishers}
+        return {topic: reasons[0] for topic, reasons in found.items() if reasons}
+
     def publish_timing(self, message: DiagnosticArray) -> None:
         self._timing.publish(message)
 
@@ -99,7 +104,11 @@ class Outputs:
 
     def _create(self, kind: Any, topic: str) -> Any:
         publisher = self._node.create_lifecycle_publisher(
-            kind, topic, qos.output(), qos_overriding_options=qos.overridable()
+            kind,
+            topic,
+            qos.output(),
+            qos_overriding_options=qos.overridable(),
+            event_callbacks=qos.NO_PUBLISHER_EVENTS,
         )
         self._publishers.append(publisher)
         return publisher

@@ -4,8 +4,29 @@
 
 from __future__ import annotations
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from collections.abc import Iterable
+from typing import Any
+
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+# rclpy's own handlers of QoS events go through the executor with every message: of the node's some 70 that was 16 % of
+# a core. Diagnostics look once a second instead for peers whose QoS does not fit: `mismatches`.
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 _POLICIES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
@@ -29,3 +50,22 @@ def output() -> QoSProfile:
 def overridable() -> QoSOverridingOptions:
     """Makes rclpy declare the `qos_overrides` parameters of one topic."""
     return QoSOverridingOptions(_POLICIES)
+
+
+def mismatches(node: Any, ours: Any) -> list[str]:
+    """What keeps peers of `ours`, a publisher or subscription of `node`, from it: one reason per peer, in words."""
+    if hasattr(ours, "publish"):
+        found = node.get_subscriptions_info_by_topic(ours.topic_name)
+        return _reasons((ours.qos_profile, peer.qos_profile) for peer in found)
+    found = node.get_publishers_info_by_topic(ours.topic_name)
+    return _reasons((peer.qos_profile, ours.qos_profile) for peer in found)
+
+
+def _reasons(pairs: Iterable[tuple[QoSProfile, QoSProfile]]) -> list[str]:
+    """pairs: (publisher's, subscription's)."""
+    checked = [qos_check_compatible(publisher, subscription) for publisher, subscription in pairs]
+    return [
+        reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower()
+        for compatibility, reason in checked
+        if compatibility == QoSCompatibility.ERROR
+    ]
