@@ -138,7 +138,7 @@ class TransformTree:
     def lookup(self, target: str, frame: str, stamp_ns: int | None = None) -> Matrix:
         """T_target_frame, (4, 4), at `stamp_ns`, or for all time; FsmdeError when the transforms do not tell it."""
         if not self.joins(target, frame):
-            known = sorted({*self._fixed, *self._moving, *(self._parent(child) or "" for child in self._fixed)})
+            known = sorted({end for child in (*self._fixed, *self._moving) for end in self.chain(child)})
             raise FsmdeError(
                 f"/tf_static does not join '{frame}' to '{target}'; it knows the frames {known}; "
                 "record the rig's static transforms"

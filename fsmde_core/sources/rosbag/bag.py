@@ -27,7 +27,8 @@ class Bag:
         """FsmdeError when there is no bag at `path`, or when nothing of it can be read."""
         self.path = Path(path)
         paths, amiss = find_files(self.path)
-        self._notes = {sentence: sentence for sentence in amiss}
+        self._damage = {sentence: sentence for sentence in amiss}
+        self._notes: list[str] = []
         self._unpacked: TemporaryDirectory[str] | None = None
         opened = [self._open(path) for path in paths]
         self._files = sorted((file for file in opened if file), key=lambda file: file.start_ns)
@@ -41,30 +42,30 @@ class Bag:
 
     @property
     def notes(self) -> list[str]:
-        return list(self._notes.values())
+        return [*self._damage.values(), *self._notes]
 
     def messages(self, topics: Collection[str]) -> Iterator[Record]:
         """Messages of `topics` in order of the time they were recorded; a damaged file ends early, with a note."""
         wanted = set(topics)
         return in_time_order((file.start_ns, partial(self._file_messages, file, wanted)) for file in self._files)
 
-    def note(self, about: str, sentence: str) -> None:
-        """Add a note, or replace the one on the same matter."""
-        self._notes[about] = sentence
+    def note(self, what: str) -> None:
+        """Add a note on the bag: `what` goes on after its name."""
+        self._notes.append(f"the bag {self.path} {what}")
 
     def error(self, what: str) -> FsmdeError:
-        """The error that says `what` the bag lacks, with the notes on its files, which may be the cause."""
-        return FsmdeError(f"the bag {self.path} {what}" + "".join(f" ({note})" for note in self.notes))
+        """The error that says `what` the bag lacks, and what is wrong with its files, which may be the cause."""
+        return FsmdeError(f"the bag {self.path} {what}" + "".join(f" ({damage})" for damage in self._damage.values()))
 
     def _open(self, path: Path) -> McapFile | SqliteFile | None:
         try:
             path = self._unpack(path) if path.suffix == ".zstd" else path
             file = McapFile(path) if path.suffix == ".mcap" else SqliteFile(path)
         except (Damaged, OSError) as error:
-            self.note(str(path), f"{path} cannot be read: {error}")
+            self._damage[str(path)] = f"{path} cannot be read: {error}"
             return None
         if file.damage:
-            self.note(str(path), f"{path} is {file.damage}")
+            self._damage[str(path)] = f"{path} is {file.damage}"
         return file
 
     def _unpack(self, path: Path) -> Path:
@@ -89,8 +90,9 @@ class Bag:
                 yield record if record.data[:4] != ZSTD_MAGIC else record._replace(data=_decompressed(record))
         except (Damaged, OSError) as error:
             seconds = (reached_ns - file.start_ns) * 1e-9
-            what = f"{file.path} is {error}; read up to there, {seconds:.1f} s after its start, the rest was left out"
-            self.note(str(file.path), what)
+            self._damage[str(file.path)] = (
+                f"{file.path} is {error}; read up to there, {seconds:.1f} s after its start, the rest was left out"
+            )
 
 
 def _decompressed(record: Record) -> bytes:

@@ -49,8 +49,7 @@ def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str)
     rig = _rig(bag, tree, cameras, infos, base_frame)
     world = world_frame(tree, base_frame)
     if world is None:
-        what = f"{bag.path} has no motion of '{base_frame}' on {TF_TOPIC}: the vehicle is taken to stand still"
-        bag.note("motion", what)
+        bag.note(f"has no motion of '{base_frame}' on {TF_TOPIC}: the vehicle is taken to stand still")
     return Opening(rig, tree.without_poses(), world)
 
 

@@ -19,12 +19,14 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         """Damaged when it is no database of rosbag2, OSError when it cannot be read."""
         self.path = path
+        size, whole = path.stat().st_size, self._expected_size()
+        self.damage = f"cut off at byte {size} of {whole}" if size < whole else None
+        # The index of time stamps moves about in the file while it grows; of a file cut off it may be lost as a whole.
+        self._order = "id" if self.damage else "timestamp"
         self._ids: dict[int, str] = {}
         self.topics: dict[str, str] = {}
         self.foreign: set[str] = set()
         self.start_ns = 0
-        size, whole = path.stat().st_size, self._expected_size()
-        self.damage = f"cut off at byte {size} of {whole}" if size < whole else None
         with self._database() as database:
             self._read_topics(database)
 
@@ -32,7 +34,7 @@ class SqliteFile:
         """Messages of `topics` in order of the time they were recorded; Damaged where they cannot be read on."""
         ids = [number for number, topic in self._ids.items() if topic in topics]
         wanted = ",".join("?" * len(ids))
-        query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({wanted}) ORDER BY timestamp"
+        query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({wanted}) ORDER BY {self._order}"
         with self._database() as database:
             for number, time_ns, data in database.execute(query, ids):
                 yield Record(time_ns, self._ids[number], data)
@@ -70,6 +72,5 @@ class SqliteFile:
                     self._ids[number] = topic
                     self.topics[topic] = kind
         with suppress(sqlite3.Error):
-            (earliest,) = database.execute("SELECT MIN(timestamp) FROM messages").fetchone()
-            self.start_ns = earliest or 0
-
+            first = database.execute(f"SELECT timestamp FROM messages ORDER BY {self._order} LIMIT 1").fetchone()
+            self.start_ns = first[0] if first else 0

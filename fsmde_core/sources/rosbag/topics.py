@@ -71,7 +71,7 @@ def lidar_topic(bag: Bag) -> str | None:
         (topic for topic in clouds if "lidar" in topic.lower()), key=lambda topic: not topic.endswith("lidar/points")
     )
     if not lidars:
-        bag.note("lidar", f"{bag.path} has no lidar: none of its cloud topics {clouds} has `lidar` in its name")
+        bag.note(f"has no lidar: none of its cloud topics {clouds} has `lidar` in its name")
     elif len(lidars) > 1:
-        bag.note("lidar", f"of the lidars {lidars} of {bag.path} only {lidars[0]} was read")
+        bag.note(f"has several lidars, {lidars}: only {lidars[0]} was read")
     return lidars[0] if lidars else None
