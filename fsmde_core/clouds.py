@@ -150,14 +150,13 @@ class CloudPacker:
     ) -> NDArray[np.float32]:
         """(points, fields) float32 records of every pixel, gated or not."""
         rays, origin = self._camera_rays(camera, optical)
-        block = np.empty((depth.size, len(self._fields)), np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
-            for axis in range(3):
-                np.add(rays[axis] * depth.reshape(-1), origin[axis], out=block[:, axis])
-        if self.settings.color:
-            block[:, 3] = _packed_color(rgb)
-        block[:, -1] = sigma.reshape(-1)
-        return block
+            xyz = rays * depth.reshape(-1)
+            xyz += origin[:, None]
+        color = (_packed_color(rgb),) if self.settings.color else ()
+        # Interleaved by OpenCV: two thirds of the time of writing columns of an array one by one.
+        block = cv2.merge([*xyz, *color, np.ascontiguousarray(sigma).reshape(-1)])
+        return block.reshape(-1, len(self._fields))  # type: ignore[return-value]
 
     def _camera_rays(self, camera: Camera, optical: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         key = (camera.name, optical)

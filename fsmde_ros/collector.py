@@ -34,6 +34,8 @@ class Collector:
         from rclpy.executors import SingleThreadedExecutor
         from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+        from fsmde_ros.qos import NO_SUBSCRIPTION_EVENTS
+
         self._keep_ns = int(keep_s * 1e9)
         self._lock = Lock()
         self._outputs: deque[Message] = deque()
@@ -48,7 +50,11 @@ class Collector:
             topics += [(f"{name}/depth/image", IMAGE, Image), (f"{name}/depth/camera_info", CAMERA_INFO, CameraInfo)]
         for topic, kind, message_class in topics:
             keep = self._keep(topic, kind)
-            self._subscriptions.append(node.create_subscription(message_class, topic, keep, 5, raw=True))
+            self._subscriptions.append(
+                node.create_subscription(
+                    message_class, topic, keep, 5, raw=True, event_callbacks=NO_SUBSCRIPTION_EVENTS
+                )
+            )
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._thread = Thread(target=self._executor.spin, name="collector", daemon=True)
