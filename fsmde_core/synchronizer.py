@@ -44,13 +44,11 @@ class SyncSettings:
         if not self.window_ms >= 0:
             raise FsmdeError(f"window_ms is {self.window_ms}, it must be 0 or more")
         if not self.window_ms <= self.deadline_ms < float("inf"):
-            raise FsmdeError(
-                f"deadline_ms is {self.deadline_ms}, it must be finite and at least window_ms ({self.window_ms})"
-            )
+            least = f"window_ms ({self.window_ms})"
+            raise FsmdeError(f"deadline_ms is {self.deadline_ms}, it must be finite and at least {least}")
         if not self.deadline_ms < self.jump_ms < float("inf"):
-            raise FsmdeError(
-                f"jump_ms is {self.jump_ms}, it must be finite and more than deadline_ms ({self.deadline_ms})"
-            )
+            least = f"deadline_ms ({self.deadline_ms})"
+            raise FsmdeError(f"jump_ms is {self.jump_ms}, it must be finite and more than {least}")
         if self.min_cameras < 1:
             raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
 
@@ -164,9 +162,8 @@ class Synchronizer(Generic[T]):
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):
             raise FsmdeError(f"the synchronizer needs one or more different camera names, not {list(self.cameras)}")
         if self.settings.min_cameras > len(self.cameras):
-            raise FsmdeError(
-                f"min_cameras is {self.settings.min_cameras}, but there are only {len(self.cameras)} cameras; lower it"
-            )
+            wanted = f"min_cameras is {self.settings.min_cameras}"
+            raise FsmdeError(f"{wanted}, but there are only {len(self.cameras)} cameras; lower it")
         self.stats = SyncStats({name: CameraCounts() for name in self.cameras})
         self._window = int(self.settings.window_ms * _NS_PER_MS)
         self._deadline = int(self.settings.deadline_ms * _NS_PER_MS)
@@ -189,14 +186,13 @@ class Synchronizer(Generic[T]):
         """Take one image of `camera` (one of `cameras`); returns the set that it completes or pushes out, if any."""
         counts = self.stats.cameras[camera]
         counts.received += 1
-        accepted = self._accepted.get(camera)
-        if accepted == stamp_ns:
+        if self._accepted.get(camera) == stamp_ns:
             counts.duplicate += 1
             return None
         if not self._agrees(camera, stamp_ns, now_ns):
             counts.off_clock += 1
             return None
-        accepted, emitted = self._accepted.get(camera), self._emitted  # `_agrees` may have reset both
+        accepted, emitted = self._accepted.get(camera), self._emitted
         late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
         group = None if late else self._join(camera, _Member(stamp_ns, now_ns, item))
         if group is None:
