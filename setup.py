@@ -18,6 +18,7 @@ RUNTIME = [
     "typer>=0.12",
     "rich>=13",
     "matplotlib>=3.7",
+    "jinja2>=3",
 ]
 
 EXTRAS = {
@@ -56,7 +57,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["fsmde_core*", "fsmde_ros*"]) + find_packages("training"),
     package_dir={"fsmde_training": "training/fsmde_training"},
-    package_data={"fsmde_core.engines": ["street.jpg"]},
+    package_data={"fsmde_core.engines": ["street.jpg"], "fsmde_core.report": ["templates/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -14,6 +14,7 @@ from fsmde_ros.cli.evaluate import evaluate
 from fsmde_ros.cli.export import export
 from fsmde_ros.cli.info import info
 from fsmde_ros.cli.play import play
+from fsmde_ros.cli.report import report
 
 app = typer.Typer(
     name="fsmde",
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, play, bag, evaluate, bench, export, info):
+for command in (demo, play, bag, evaluate, report, bench, export, info):
     app.command()(command)
 
 

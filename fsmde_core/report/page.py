@@ -1,0 +1,102 @@
+"""The page: sections and pictures through the templates into one self-contained HTML document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fsmde_core.report.documents import Result, conditions
+from fsmde_core.report.gallery import Gallery
+from fsmde_core.report.measures import ABS_REL, DELTA, LATENCY, SCORES, Measure, Verdict
+from fsmde_core.report.sections import sections
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number to see first."""
+
+    label: str
+    measure: Measure
+    value: float | None
+    note: str = ""
+    verdict: Verdict | None = None
+
+    @property
+    def text(self) -> str:
+        return self.measure.text(self.value)
+
+
+def render(results: Sequence[Result], gallery: Gallery | None) -> str:
+    """The HTML document of one or more comparable results; `gallery` None leaves the pictures out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(__package__ or "fsmde_core.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("page.html.j2").render(
+        title=_title(results),
+        conditions=conditions(results),
+        first=results[0],
+        compared=len(results) > 1,
+        notes=_notes(results),
+        tiles=_tiles(results),
+        sections=sections(results),
+        gallery=gallery,
+        abs_rel=ABS_REL,
+    )
+
+
+def _title(results: Sequence[Result]) -> str:
+    source = results[0].at("source")
+    if len(results) == 1:
+        return f"{results[0].at('model')} on {source}"
+    *names, last = (result.name for result in results)
+    return f"{', '.join(names)} and {last} on {source}"
+
+
+def _notes(results: Sequence[Result]) -> list[str]:
+    """What the evaluation has to say for itself: damage in the recording, drops of the node."""
+    notes = []
+    for result in results:
+        said = list(result.at("notes") or [])
+        if drops := result.at("drops"):
+            said.append("dropped by the node: " + ", ".join(f"{key} {value}" for key, value in drops.items()))
+        notes += [f"{result.name}: {note}" if len(results) > 1 else note for note in said]
+    return notes
+
+
+def _tiles(results: Sequence[Result]) -> list[Tile]:
+    return _result_tiles(results[0]) if len(results) == 1 else _comparison_tiles(results)
+
+
+def _result_tiles(result: Result) -> list[Tile]:
+    error = result.at("mean", "abs_rel")
+    constant = result.at("baselines", "constant", "mean", "abs_rel")
+    note = "mean of the cameras"
+    if constant:
+        note = f"{100 * abs(1 - error / constant):.0f} % {'below' if error < constant else 'above'} constant depth"
+    seen = f"{result.at('samples')} samples, {len(result.at('cameras'))} cameras"
+    tiles = [
+        Tile("AbsRel", ABS_REL, error, note),
+        Tile("δ < 1.25", DELTA, result.at("mean", "a1"), "share of pixels within 25 %"),
+        Tile("RMSE, m", SCORES["rmse"], result.at("mean", "rmse"), "mean of the cameras"),
+        Tile("Pixels", SCORES["n"], result.at("mean", "n"), seen),
+    ]
+    latency = result.at("latency_ms", "p50")
+    if latency is not None:
+        tiles.append(Tile("Latency p50, ms", LATENCY["p50"], latency, f"{result.at('engine')}, one frame, all cameras"))
+    return tiles
+
+
+def _comparison_tiles(results: Sequence[Result]) -> list[Tile]:
+    reference = results[0].at("mean", "abs_rel")
+    tiles = [Tile(f"AbsRel of {results[0].name}", ABS_REL, reference, "what the others are compared with")]
+    for result in results[1:]:
+        value = result.at("mean", "abs_rel")
+        note = f"{ABS_REL.change(reference, value)} against {results[0].name}"
+        tiles.append(Tile(f"AbsRel of {result.name}", ABS_REL, value, note, ABS_REL.verdict(reference, value)))
+    return tiles

@@ -1,0 +1,108 @@
+"""Tables as data; the template gives them their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fsmde_core.report.measures import SCORES, Measure, Verdict
+
+
+@dataclass(frozen=True)
+class Number:
+    """shade: 0 to 1, how dark the cell's ground is; None for no ground."""
+
+    measure: Measure
+    value: float | None
+    shade: float | None = None
+
+    @property
+    def text(self) -> str:
+        return self.measure.text(self.value)
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a value differs from the reference's, in the digits shown."""
+
+    value: float
+    text: str
+    verdict: Verdict
+
+
+Cell = Number | Change | str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    cells: Sequence[Cell]
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: of the first column and of the cells."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Row]
+
+
+def scores_table(title: str, what: str, rows: Mapping[str, Mapping[str, float]], strong: str = "mean") -> Table:
+    """All measures of each row; `what` heads the rows' names, the row called `strong` stands out."""
+    head = (what, *(measure.heading for measure in SCORES.values()))
+    cells = {name: [Number(m, scores[key]) for key, m in SCORES.items()] for name, scores in rows.items()}
+    return Table(title, head, [Row(name, row, name == strong) for name, row in cells.items()])
+
+
+def matrix_table(
+    title: str, what: str, measure: Measure, columns: Mapping[str, Mapping[str, float]], shaded: bool = True
+) -> Table:
+    """One measure by row and column, {column: {row: value}}; shades go from 0 to the largest value."""
+    largest = max((value for column in columns.values() for value in column.values()), default=0.0) or 1.0
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+
+    def number(value: float | None) -> Number:
+        return Number(measure, value, value / largest if shaded and value is not None else None)
+
+    rows = [Row(name, [number(column.get(name)) for column in columns.values()], name == "mean") for name in names]
+    return Table(title, (what, *columns), rows)
+
+
+def comparison_table(
+    title: str,
+    what: str,
+    names: Sequence[str],
+    rows: Iterable[tuple[str, Measure, Sequence[float | None]]],
+    beside: Mapping[str, Sequence[float | None]] | None = None,
+) -> Table:
+    """A value of each result called `names`, and how each but the first differs from the first.
+
+    rows: (name, measure, one value per result). beside: further columns that are only shown, one value per row.
+    """
+    head = [what, names[0], *(text for name in names[1:] for text in (name, "difference")), *(beside or {})]
+    table = []
+    for index, (name, measure, values) in enumerate(rows):
+        cells: list[Cell] = [Number(measure, values[0])]
+        for value in values[1:]:
+            cells += [Number(measure, value), _change(measure, values[0], value)]
+        cells += [Number(measure, column[index]) for column in (beside or {}).values()]
+        table.append(Row(name, cells, name == "mean"))
+    return Table(title, head, table)
+
+
+def _change(measure: Measure, reference: float | None, value: float | None) -> Change | None:
+    if reference is None or value is None or not measure.better:
+        return None
+    return Change(
+        measure.difference(reference, value), measure.change(reference, value), measure.verdict(reference, value)
+    )
+
+
+def facts_table(title: str, columns: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Plain facts by row, one column per result, {column: {row: fact}}."""
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    rows = [Row(name, [str(column.get(name, "")) for column in columns.values()]) for name in names]
+    return Table(title, ("", *columns), rows)
