@@ -64,14 +64,23 @@ def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None) 
 def cloud_xyz(msg: Any) -> NDArray[np.float32]:
     """sensor_msgs/PointCloud2 of any field layout, padding and byte order as (N, 3) float32 metres.
 
-    Points that are not finite are left out. Raises FsmdeError without float x, y, z or with too little data.
+    Points that are not finite are left out. Raises FsmdeError without float x, y, z or when the data do not fit.
     """
     fields = {field.name: field for field in msg.fields}
     missing = [axis for axis in "xyz" if axis not in fields or fields[axis].datatype not in _FLOAT_TYPES]
     if missing:
-        raise FsmdeError(f"point cloud has no float field {missing}, its fields are {list(fields)}")
+        found = {name: field.datatype for name, field in fields.items()}
+        raise FsmdeError(
+            f"point cloud has no float field {missing}: its fields and their datatypes are {found}, "
+            f"expected x, y and z of {list(_FLOAT_TYPES)}"
+        )
     order = ">" if msg.is_bigendian else "<"
     width, height, point_step, row_step = (int(v) for v in (msg.width, msg.height, msg.point_step, msg.row_step))
+    if height > 1 and row_step < width * point_step:
+        raise FsmdeError(
+            f"point cloud of {width}x{height} points: row_step is {row_step} bytes, "
+            f"a row of points of {point_step} bytes needs {width * point_step}"
+        )
     try:
         layout = np.dtype(
             {

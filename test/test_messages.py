@@ -117,19 +117,53 @@ def cloud(fields: list[tuple[str, int, int]], point_step: int, data: bytes, widt
     return PointCloud2(**{**values, **changes})
 
 
-@given(count=st.integers(0, 50), big=st.booleans(), double=st.booleans(), pad=st.integers(0, 9), seed=st.integers(0, 9))
-def test_cloud_of_any_layout(count: int, big: bool, double: bool, pad: int, seed: int) -> None:
-    points = np.random.default_rng(seed).normal(0, 50, (count, 3)).astype(np.float32)
-    points[::5] = np.nan
-    kind, datatype = (">" if big else "<") + ("f8" if double else "f4"), 8 if double else 7
-    size = 8 if double else 4
-    layout = np.dtype([("y", kind), ("gap", f"V{pad}"), ("x", kind), ("intensity", "u1"), ("z", kind)])
-    table = np.zeros(count, layout)
-    for i, axis in enumerate("xyz"):
-        table[axis] = points[:, i]
-    fields = [("y", 0, datatype), ("x", size + pad, datatype), ("z", 2 * size + pad + 1, datatype)]
-    message = cloud(fields, layout.itemsize, table.tobytes(), count, is_bigendian=big)
-    np.testing.assert_array_equal(cloud_xyz(message), points[np.isfinite(points).all(axis=1)])
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[np.dtype, int, int, int, bool]:
+    """A point's fields in any order with gaps between them, x, y and z of 32 or 64 bits; rows, columns, row padding."""
+    big = draw(st.booleans())
+    sizes = {axis: draw(st.sampled_from([4, 8])) for axis in "xyz"}
+    order = draw(st.permutations([*"xyz", "intensity", "ring"]))
+    offsets, end = {}, 0
+    for name in order:
+        offsets[name] = end + draw(st.integers(0, 5))
+        end = offsets[name] + sizes.get(name, 2)
+    kinds = {name: f"{'>' if big else '<'}{'f' if name in sizes else 'u'}{sizes.get(name, 2)}" for name in order}
+    layout = np.dtype(
+        {
+            "names": order,
+            "formats": [kinds[name] for name in order],
+            "offsets": [offsets[name] for name in order],
+            "itemsize": end + draw(st.integers(0, 7)),
+        }
+    )
+    return layout, draw(st.integers(1, 3)), draw(st.integers(0, 9)), draw(st.integers(0, 50)), big
+
+
+@given(layouts(), st.data())
+def test_cloud_of_any_layout(drawn: tuple[np.dtype, int, int, int, bool], data: st.DataObject) -> None:
+    layout, height, width, padding, big = drawn
+    some = st.floats(-1e4, 1e4, width=32) | st.sampled_from([np.nan, np.inf, -np.inf])
+    count = 3 * height * width
+    points = np.array(data.draw(st.lists(some, min_size=count, max_size=count)), np.float32).reshape(height, width, 3)
+    rows = []
+    for row in points:
+        table = np.frombuffer(np.random.default_rng(0).bytes(width * layout.itemsize), layout).copy()
+        for i, axis in enumerate("xyz"):
+            table[axis] = row[:, i]
+        rows.append(table.tobytes() + b"\xff" * padding)
+    types = {"f4": 7, "f8": 8, "u2": 4}
+    fields = [(n, layout.fields[n][1], types[layout[n].str[1:]]) for n in layout.names]  # type: ignore[index, union-attr]
+    message = cloud(
+        fields,
+        layout.itemsize,
+        b"".join(rows),
+        width,
+        height=height,
+        row_step=width * layout.itemsize + padding,
+        is_bigendian=big,
+    )
+    expected = points.reshape(-1, 3)
+    np.testing.assert_array_equal(cloud_xyz(message), expected[np.isfinite(expected).all(axis=1)])
 
 
 def test_organised_cloud_with_padded_rows() -> None:
@@ -152,3 +186,10 @@ def test_organised_cloud_with_padded_rows() -> None:
 def test_bad_clouds_are_refused(fields: list[tuple[str, int, int]], size: int, words: str) -> None:
     with pytest.raises(FsmdeError, match=words):
         cloud_xyz(cloud(fields, 12, bytes(size), 4))
+
+
+def test_rows_that_overlap_are_refused() -> None:
+    fields = [("x", 0, 7), ("y", 4, 7), ("z", 8, 7)]
+    with pytest.raises(FsmdeError, match="row_step is 0 bytes, a row of points of 12 bytes needs 24"):
+        cloud_xyz(cloud(fields, 12, bytes(48), 2, height=2, row_step=0))
+    assert len(cloud_xyz(cloud(fields, 12, bytes(24), 2, height=1, row_step=0))) == 2  # one row needs no step

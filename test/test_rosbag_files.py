@@ -17,7 +17,7 @@ import yaml
 import zstandard
 from mcap.writer import CompressionType, IndexType, Writer
 
-from bags import MS, S, recorded, storage_file, write_bag, write_messages
+from bags import MS, S, cloud, recorded, storage_file, write_bag, write_messages
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame
 from fsmde_core.recording import Message
@@ -348,3 +348,19 @@ def test_interrupted_write_ahead_log_is_read(tmp_path: Path) -> None:
     database.close()
     bag = Bag(copy)
     assert min(record.time_ns for record in bag.messages(bag.topics)) > 5 * S
+
+
+def test_sweeps_without_images_are_not_kept(tmp_path: Path) -> None:
+    """The cameras fail, the lidar goes on: its sweeps are not waited for without end."""
+    early = list(recorded(SmallRig(3)))
+    sweeps = [cloud((1300 + 100 * k) * MS, "base_link", np.zeros((20_000, 3))) for k in range(100)]  # 24 MB
+    path = write_messages(tmp_path / "bag", [*early, *sweeps])
+    source = RosbagSource(path)
+    assert peak_bytes(lambda: list(source.frames())) < 8e6
+
+
+def test_single_camera_at_the_root(tmp_path: Path) -> None:
+    messages = [
+        replace(m, topic=m.topic.removeprefix("front/")) for m in recorded(SmallRig(2), drop="^(left|right|back)/")
+    ]
+    assert RosbagSource(write_messages(tmp_path / "bag", messages)).rig.names == ("camera",)

@@ -88,10 +88,13 @@ def test_the_last_pose_of_a_stamp_holds_and_old_ones_are_let_go() -> None:
     moving = track({k * 100 * MS: A for k in range(10)})
     moving.add(400 * MS, B)
     np.testing.assert_array_equal(moving.at(400 * MS), B)
-    moving.forget(450 * MS)
+    moving.add(10_399 * MS, A)
     np.testing.assert_array_equal(moving.at(400 * MS), B)
     with pytest.raises(FsmdeError, match=r"0.501 s after"):
-        moving.at(-101 * MS)
+        moving.at(-101 * MS)  # those before 0.399 s are gone
+    moving.add(0, B)  # the recording was looped: what comes now is the past of the poses that are known
+    np.testing.assert_array_equal(moving.at(400 * MS), B)
+    assert moving.newest_ns == 0
 
 
 def tree() -> TransformTree:

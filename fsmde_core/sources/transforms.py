@@ -13,10 +13,12 @@ from fsmde_core.geometry import Matrix, interpolate, invert
 LIMIT_NS = 500_000_000
 # Motion beyond the last pose is that over at least this time, so that the noise of neighbouring poses does not grow.
 BASELINE_NS = 100_000_000
+# Poses older than the newest by more are let go, as tf2 does it.
+MEMORY_NS = 10_000_000_000
 
 
 class Track:
-    """Poses of a moving frame in its parent, in order of time."""
+    """Poses of a moving frame in its parent over the last ten seconds, in order of time."""
 
     def __init__(self, parent: str, child: str) -> None:
         self.parent, self.child = parent, child
@@ -28,17 +30,17 @@ class Track:
         return self._stamps[-1] if self._stamps else None
 
     def add(self, stamp_ns: int, T_parent_child: Matrix) -> None:
-        """Add one pose; of several with one stamp the last one holds."""
+        """Add one pose; of several with one stamp the last one holds. Far back in time, everything begins anew."""
+        if self._stamps and stamp_ns < self._stamps[-1] - MEMORY_NS:
+            self._stamps.clear()
+            self._poses.clear()
         at = bisect_left(self._stamps, stamp_ns)
         if at < len(self._stamps) and self._stamps[at] == stamp_ns:
             self._poses[at] = T_parent_child
         else:
             self._stamps.insert(at, stamp_ns)
             self._poses.insert(at, T_parent_child)
-
-    def forget(self, before_ns: int) -> None:
-        """Let poses from before that time go, except the newest one of these."""
-        count = max(bisect_left(self._stamps, before_ns) - 1, 0)
+        count = bisect_left(self._stamps, self._stamps[-1] - MEMORY_NS)
         del self._stamps[:count], self._poses[:count]
 
     def at(self, stamp_ns: int) -> Matrix:
@@ -106,11 +108,6 @@ class TransformTree:
         tree._fixed = dict(self._fixed)
         tree._moving = {child: Track(track.parent, child) for child, track in self._moving.items()}
         return tree
-
-    def forget(self, before_ns: int) -> None:
-        """Let poses from before that time go; those needed for moments after it by 0.5 s and more stay."""
-        for track in self._moving.values():
-            track.forget(before_ns)
 
     def chain(self, frame: str) -> list[str]:
         """`frame` and its ancestors up to the root; FsmdeError where they go in a circle."""

@@ -13,8 +13,6 @@ from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
 
 # A sweep belongs to a set when it is at most half a period of a 10 Hz lidar away.
 LIDAR_GAP_NS = 50_000_000
-# Poses that are older than a set by this much are let go.
-KEEP_NS = 2 * LIMIT_NS
 _ENDLESS_NS = 1_000_000_000_000
 
 
@@ -39,9 +37,10 @@ class Grouper:
         tree: is kept up to date with the stream, and holds for the set that was given out last.
         """
         self._names, self._lidar, self._tree, (self._world, self._base) = names, lidar, tree, way
-        self._synchronizer: Synchronizer[Record] = Synchronizer(dict.fromkeys(names.values()), sync)
+        self._synchronizer: Synchronizer[Record] = Synchronizer(names.values(), sync)
         self._pending: deque[ImageSet[Record]] = deque()
         self._sweeps: deque[Record] = deque()
+        self._keep_ns = LIMIT_NS + 2 * LIDAR_GAP_NS + int(sync.deadline_ms * 1e6)  # longest that a sweep is waited for
         self._newest_ns = 0  # offline, stamps are the clock that deadlines are counted in
 
     def groups(self, records: Iterable[Record]) -> Iterator[Group]:
@@ -63,6 +62,8 @@ class Grouper:
         self._newest_ns = max(self._newest_ns, stamp_ns)
         if record.topic == self._lidar:
             self._sweeps.append(record)
+            while self._sweeps[0].time_ns < record.time_ns - self._keep_ns:
+                self._sweeps.popleft()
         else:
             self._close(self._synchronizer.add(self._names[record.topic], stamp_ns, self._newest_ns, record))
         self._close(self._synchronizer.poll(self._newest_ns))
@@ -82,10 +83,9 @@ class Grouper:
         return waited_ns > LIMIT_NS or all((track.newest_ns or 0) >= needed_ns for track in tracks)
 
     def _take(self) -> Group:
-        """The oldest set with its nearest sweep; sweeps and poses too old for this and every later one are let go."""
+        """The oldest set with its nearest sweep; sweeps too old for this and every later one are let go."""
         images = self._pending.popleft()
         while self._sweeps and self._sweeps[0].stamp_ns < images.stamp_ns - LIDAR_GAP_NS:
             self._sweeps.popleft()
         near = [sweep for sweep in self._sweeps if abs(sweep.stamp_ns - images.stamp_ns) <= LIDAR_GAP_NS]
-        self._tree.forget(min(images.stamps_ns.values()) - KEEP_NS)
         return Group(images, min(near, key=lambda sweep: abs(sweep.stamp_ns - images.stamp_ns), default=None))

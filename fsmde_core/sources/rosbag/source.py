@@ -1,6 +1,6 @@
 """Rosbag2 recordings (mcap or sqlite3) as frames: what `fsmde bag` writes, and any rig with topics of the same names.
 
-Read as a stream: at no time more than a few image sets and the poses around them are in memory.
+Read as a stream: at no time more than a few image sets and ten seconds of poses are in memory.
 """
 
 from __future__ import annotations

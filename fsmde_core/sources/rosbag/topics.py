@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fsmde_core.errors import FsmdeError
 from fsmde_core.recording import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
 from fsmde_core.sources.rosbag.bag import Bag
 
@@ -40,13 +39,10 @@ def camera_topics(bag: Bag) -> dict[str, CameraTopics]:
     for topics in cameras.values():
         if bag.topics.get(topics.info) != CAMERA_INFO:
             raise bag.error(f"has images on {topics.image} but nothing on {topics.info}; record it beside the images")
-    try:
-        return _named(cameras)
-    except FsmdeError as error:
-        raise bag.error(str(error)) from error
+    return _named(bag, cameras)
 
 
-def _named(cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTopics]:
+def _named(bag: Bag, cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTopics]:
     """Short names: the last part of each topic where these differ, else everything with `_` between the parts."""
     last = [camera.rsplit("/", 1)[-1] for camera in cameras]
     short = len(set(last)) == len(last)
@@ -56,11 +52,11 @@ def _named(cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTopics]:
         name = camera.rsplit("/", 1)[-1] if short else camera.strip("/").replace("/", "_")
         twin = named.get(name) or (cameras[longer] if longer else None)
         if twin:
-            raise FsmdeError(
+            raise bag.error(
                 f"has two topics for one camera '{camera.strip('/')}': {topics.image} and {twin.image}; "
                 "leave one out (`ros2 bag convert`) or remap it"
             )
-        named[name] = topics
+        named[name or "camera"] = topics
     return named
 
 
