@@ -30,14 +30,19 @@ class Result:
             entry = entry.get(key) if isinstance(entry, Mapping) else None
         return entry
 
+    @property
+    def samples(self) -> str:
+        """How many frames with lidar, in words."""
+        count = self.at("samples")
+        return f"{count} sample{'' if count == 1 else 's'}"
+
 
 def conditions(results: Sequence[Result]) -> str:
     """What every number of these comparable results was measured under, in words."""
     first = results[0]
-    count = first.at("samples")
     words = [
         f"protocol {first.at('protocol')}",
-        f"{count} sample{'' if count == 1 else 's'}",
+        first.samples,
         f"cap {first.at('cap_m'):g} m",
         f"scaling {first.at('scaling')}",
         *(["masks"] if first.at("masks") else []),

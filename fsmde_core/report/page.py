@@ -79,7 +79,7 @@ def _result_tiles(result: Result) -> list[Tile]:
     note = "mean of the cameras"
     if constant:
         note = f"{100 * abs(1 - error / constant):.0f} % {'below' if error < constant else 'above'} constant depth"
-    seen = f"{result.at('samples')} samples, {len(result.at('cameras'))} cameras"
+    seen = f"{result.samples}, {len(result.at('cameras'))} cameras"
     tiles = [
         Tile("AbsRel", ABS_REL, error, note),
         Tile("δ < 1.25", DELTA, result.at("mean", "a1"), "share of pixels within 25 %"),
