@@ -65,7 +65,8 @@ class Track:
         ]
         raise FsmdeError(
             f"/tf has no pose of '{self.child}' in '{self.parent}' within {LIMIT_NS * 1e-9:g} s of stamp "
-            f"{stamp_ns * 1e-9:.3f}: the nearest lie {' and '.join(nearest) or 'nowhere'}"
+            f"{stamp_ns * 1e-9:.3f}: the nearest lie {' and '.join(nearest) or 'nowhere'}; "
+            "choose frames without the gap, or record /tf without it"
         )
 
     def _continued(self, edge: int, inwards: int, stamp_ns: int) -> Matrix:
