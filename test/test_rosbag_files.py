@@ -1,9 +1,8 @@
-"""A bag's files: several of them, damage, other writers' layouts, and memory that does not grow with the recording."""
+"""A bag's files: several of them, other writers' layouts, and memory that does not grow with the recording."""
 
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,11 +16,9 @@ import yaml
 import zstandard
 from mcap.writer import CompressionType, IndexType, Writer
 
-from bags import MS, S, cloud, recorded, storage_file, write_bag, write_messages
+from bags import MS, Arrange, WideRig, cloud, mcap, recorded, stamps, storage_file, write_bag, write_messages
 from fsmde_core.errors import FsmdeError
-from fsmde_core.frames import CameraImage, Frame
 from fsmde_core.recording import Message
-from fsmde_core.rig import Rig
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_core.sources.rosbag.bag import Bag
 from fsmde_core.sources.rosbag.mcap_index import read_index
@@ -29,10 +26,6 @@ from fsmde_core.sources.rosbag.records import Record, in_time_order
 from small_rig import SmallRig
 
 TICK = "/tick"
-
-
-def stamps(source: RosbagSource) -> list[int]:
-    return [frame.stamp_ns for frame in source.frames()]
 
 
 def parts(folder: Path, storage: str, bounds: list[int]) -> list[Path]:
@@ -116,40 +109,6 @@ def test_compression_of_files_and_of_messages(tmp_path: Path) -> None:
     assert stamps(RosbagSource(write_messages(tmp_path / "messages", small))) == expected
 
 
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_cut_off_bag_is_read_up_to_the_cut(tmp_path: Path, storage: str, share: float) -> None:
-    """Half a megabyte per set, so that sets and mcap's chunks of one megabyte end at different places."""
-    path = write_bag(tmp_path / "bag", WideRig(30), storage=storage)
-    expected = stamps(RosbagSource(path))
-    file = storage_file(path)
-    size = int(file.stat().st_size * share)
-    with file.open("r+b") as open_file:
-        open_file.truncate(size)
-    (path / "metadata.yaml").unlink()
-    source = RosbagSource(path)
-    read = stamps(source)
-    assert len(read) == len(source)
-    assert read[:-1] == expected[: len(read) - 1]  # of the last set only a part may be there
-    assert 30 * share - 5 < len(read) <= 30 * share + 1
-    (note,) = [note for note in source.notes if "cut off" in note]
-    assert str(file) in note and "the rest was left out" in note
-    seconds = float(note.split("read up to there, ")[1].split(" s after its start")[0])
-    assert abs(seconds - (read[-1] - S) * 1e-9) <= 0.15
-    at = int(note.split("at byte ")[1].split(" ")[0].rstrip(";"))
-    assert at == size if storage == "sqlite3" else size - (3 << 20) < at <= size
-
-
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-@pytest.mark.parametrize("size", [0, 5, 60])
-def test_bag_that_ends_before_its_first_message_says_so(tmp_path: Path, storage: str, size: int) -> None:
-    path = write_bag(tmp_path / "bag", SmallRig(), storage=storage)
-    file = storage_file(path)
-    file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(FsmdeError, match=r"cannot be read|holds no messages.*cut off"):
-        RosbagSource(path)
-
-
 def test_one_damaged_file_of_several_ends_alone(tmp_path: Path) -> None:
     expected = stamps(RosbagSource(write_bag(tmp_path / "whole", SmallRig(9))))
     files = split_bag(tmp_path / "split", "mcap", [2, 5, 9])
@@ -158,56 +117,6 @@ def test_one_damaged_file_of_several_ends_alone(tmp_path: Path) -> None:
     assert stamps(source) == expected[:2] + expected[5:]
     (note,) = source.notes
     assert "bag_1.mcap cannot be read" in note
-
-
-def test_page_of_a_database_that_is_damaged(tmp_path: Path) -> None:
-    path = write_bag(tmp_path / "bag", WideRig(20), storage="sqlite3")
-    expected = stamps(RosbagSource(path))
-    file = storage_file(path)
-    with sqlite3.connect(file) as database:
-        (row,) = database.execute("SELECT id FROM messages WHERE timestamp >= 2000000000 ORDER BY timestamp").fetchone()
-        (page,) = database.execute("PRAGMA page_size").fetchone()
-    whole = bytearray(file.read_bytes())
-    for start in range(len(whole) // 2 // page * page, len(whole), 16 * page):  # pages of the later half
-        whole[start : start + 64] = b"\xff" * 64
-    file.write_bytes(whole)
-    source = RosbagSource(path)
-    read = stamps(source)
-    assert row > 0 and 5 < len(read) < 14 and read[:-1] == expected[: len(read) - 1]
-    (note,) = source.notes
-    assert "is damaged (database disk image is malformed)" in note
-
-
-class WideRig(SmallRig):
-    """Images of 200 x 150: 0.36 MB per set."""
-
-    def __init__(self, frames: int) -> None:
-        super().__init__(frames)
-        self.rig = Rig(tuple(camera.rectified(200, 150) for camera in self.rig.cameras))
-
-    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        for frame in super().frames(start, stop):
-            pixels = np.full((150, 200, 3), frame.index % 256, np.uint8)
-            yield replace(frame, images={n: CameraImage(i.stamp_ns, pixels=pixels) for n, i in frame.images.items()})
-
-
-Arrange = Callable[[list[Message]], list[Message]]
-
-
-def mcap(path: Path, messages: list[Message], arrange: Arrange = list, **options: Any) -> Path:
-    """A file by another writer than `fsmde bag`'s: mcap's own."""
-    with path.open("wb") as file:
-        writer = Writer(file, **options)
-        writer.start(profile="ros2")
-        channels: dict[str, int] = {}
-        for message in arrange(messages):
-            if message.topic not in channels:
-                schema = writer.register_schema(message.type, "ros2msg", b"")
-                topic = message.topic if message.topic.startswith("/") else f"/{message.topic}"
-                channels[message.topic] = writer.register_channel(topic, "cdr", schema)
-            writer.add_message(channels[message.topic], message.stamp_ns, bytes(message.data), message.stamp_ns)
-        writer.finish()
-    return path
 
 
 def by_topic(messages: list[Message]) -> list[Message]:
@@ -240,24 +149,6 @@ def test_every_layout_of_mcap_is_read_in_order_of_time(
     bag = Bag(tmp_path / "bag.mcap")
     times = [record.time_ns for record in bag.messages(bag.topics)]
     assert times == sorted(message.stamp_ns for message in messages)
-
-
-@pytest.mark.parametrize("compression", [CompressionType.NONE, CompressionType.LZ4, CompressionType.ZSTD])
-@pytest.mark.parametrize("summary", [True, False])
-def test_chunk_with_a_wrong_checksum_ends_the_file(tmp_path: Path, compression: CompressionType, summary: bool) -> None:
-    messages = sorted(recorded(SmallRig(12)), key=lambda message: message.stamp_ns)
-    path = mcap(tmp_path / "bag.mcap", messages, compression=compression, chunk_size=9000)
-    index = read_index(path)
-    whole = bytearray(path.read_bytes())
-    broken = index.offsets[len(index.offsets) // 2]
-    whole[broken + index.lengths[len(index.offsets) // 2] - 20] ^= 0x55
-    path.write_bytes(whole if summary else whole[:-8])  # without the magic at its end a summary is not trusted
-    source = RosbagSource(path)
-    read = stamps(source)
-    assert 3 < len(read) < 9
-    (note,) = source.notes
-    assert f"is damaged at byte {broken} (" in note
-    assert len(source) == len(read) and len(source.notes) == 1
 
 
 def test_foreign_encodings_are_named(tmp_path: Path) -> None:
@@ -332,22 +223,6 @@ def test_index_takes_a_few_bytes_per_chunk_and_none_per_message(tmp_path: Path) 
     few, many = size(1000, 1), size(11000, 1)
     assert many - few < 10_000 * 64  # three numbers of 8 bytes, and arrays grow by an eighth more than they need
     assert abs(size(20000, 1 << 24) - size(1000, 1 << 24)) < 20_000
-
-
-def test_interrupted_write_ahead_log_is_read(tmp_path: Path) -> None:
-    """rosbag2's preset `resilient`: what was recorded last may lie beside the database when the recorder died."""
-    path = write_bag(tmp_path / "bag", SmallRig(6), storage="sqlite3")
-    file = storage_file(path)
-    database = sqlite3.connect(file)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA wal_autocheckpoint=0")
-    database.execute("UPDATE messages SET timestamp = timestamp + 5000000000")
-    database.commit()
-    copy = tmp_path / "copy"
-    shutil.copytree(path, copy)
-    database.close()
-    bag = Bag(copy)
-    assert min(record.time_ns for record in bag.messages(bag.topics)) > 5 * S
 
 
 def test_sweeps_without_images_are_not_kept(tmp_path: Path) -> None:
