@@ -57,12 +57,14 @@ def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: 
     """
     if camera.is_distorted:
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
-    P = camera.K @ T_camera_points[:3]
-    x, y, z = P[:, :3] @ points.T.astype(np.float64) + P[:, 3:]
-    ahead = np.flatnonzero(z > 0)
+    across, down, along = np.ascontiguousarray(points.T, np.float64)
+    # Row by row: four times as fast as a product of matrices of this shape.
+    x, y, z = (row[0] * across + row[1] * down + row[2] * along + row[3] for row in camera.K @ T_camera_points[:3])
+    # A pixel of margin around the image: most points of a sweep are out of it, and then are not divided.
+    near = (z > 0) & (x > -z) & (x < camera.width * z) & (y > -z) & (y < camera.height * z)
+    ahead = np.flatnonzero(near)
     z = z[ahead]
-    with np.errstate(over="ignore"):
-        u, v = x[ahead] / z, y[ahead] / z
+    u, v = x[ahead] / z, y[ahead] / z
     column, row = np.rint(u), np.rint(v)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
     return ImagePoints(ahead[inside], u[inside], v[inside], z[inside].astype(np.float32))

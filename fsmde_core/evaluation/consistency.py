@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.means import Means, parts_of
+from fsmde_core.evaluation.pixels import lidar_points
 from fsmde_core.evaluation.predictors import Predictor
 from fsmde_core.evaluation.rules import DEFAULT_CAP_M
 from fsmde_core.frames import Frame
-from fsmde_core.geometry import Matrix, transform
-from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
+from fsmde_core.geometry import transform
+from fsmde_core.lidar import ImagePoints
 from fsmde_core.rig import Camera
 from fsmde_core.sources.base import Source
 
@@ -38,7 +39,10 @@ class Consistency:
 
 
 def lidar_differences(
-    frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: float = DEFAULT_CAP_M
+    frame: Frame,
+    depth: Mapping[str, NDArray[np.float32]],
+    cap_m: float = DEFAULT_CAP_M,
+    seen: Mapping[str, ImagePoints] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Per ring edge between views that are there: (K,) relative differences at the lidar points that both see.
 
@@ -46,37 +50,39 @@ def lidar_differences(
     vehicle's motion between the exposures is taken out. The difference is the distance of the two moved points over
     their mean distance from the middle between the cameras: no common scale of both predictions can lower it much. Our
     choice. Points count that nothing nearer hides, whose true depth in both views is below cap_m metres and where both
-    views have a finite depth. depth: (h, w) float32 metres by camera, of any size.
+    views have a finite depth. depth: (h, w) float32 metres by camera, of any size. seen: `pixels.lidar_points` by
+    camera where they are known already. Raises FsmdeError without a sweep.
     """
-    views = {name: _look(frame, name, depth[name], cap_m) for name in depth}
+    seen = seen or {name: lidar_points(frame, name) for name in depth}
+    views = {name: _view(frame, name, depth[name], seen[name], cap_m) for name in depth}
     there = [(first, second) for first, second in frame.rig.edges if first in views and second in views]
-    return {f"{first}/{second}": _differences(frame, views[first], views[second]) for first, second in there}
+    return {f"{first}/{second}": _differences(views[first], views[second]) for first, second in there}
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What one camera sees of the sweep. point: (M,) rows of it. ratio: (M,) float64 predicted over true depth."""
+    """row: (N,) number among the M points that a camera sees, -1 for others. moved: (3, M) metres, world frame, at the
+    predicted depth. centre: (3,) the camera's place.
+    """
 
-    T_camera_points: Matrix
-    T_world_camera: Matrix
     point: NDArray[np.int64]
-    ratio: NDArray[np.float64]
-
-    def moved(self, points: NDArray[np.float32], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(K, 3) metres in the world frame: (K,) chosen ones of its points, at their predicted depth."""
-        at_camera = transform(self.T_camera_points, points[self.point[chosen]].astype(np.float64))
-        return transform(self.T_world_camera, at_camera * self.ratio[chosen, None])  # type: ignore[return-value]
+    row: NDArray[np.int64]
+    moved: NDArray[np.float64]
+    centre: NDArray[np.float64]
 
 
-def _look(frame: Frame, name: str, depth: NDArray[np.float32], cap_m: float) -> _View:
-    T_camera_points = lidar_to_camera(frame, name)
-    assert frame.lidar is not None  # lidar_to_camera has the message
-    camera = frame.rig[name].rectified(frame.rig[name].width, frame.rig[name].height)
-    seen = image_points(frame.lidar.points, T_camera_points, camera)
+def _view(frame: Frame, name: str, depth: NDArray[np.float32], seen: ImagePoints, cap_m: float) -> _View:
+    assert frame.lidar is not None  # `seen` is of it
+    camera = frame.rig[name]
     predicted = depth[_pixels(seen, camera, *depth.shape)]
     keep = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(seen, camera)
-    ratio = (predicted[keep] / seen.z[keep]).astype(np.float64)
-    return _View(T_camera_points, frame.T_world_base[name] @ camera.T_base_camera, seen.point[keep], ratio)
+    point, ratio = seen.point[keep], (predicted[keep] / seen.z[keep]).astype(np.float64)
+    row = np.full(len(frame.lidar.points), -1)
+    row[point] = np.arange(len(point))
+    centre = (frame.T_world_base[name] @ camera.T_base_camera)[:3, 3]
+    # From the camera along the ray: as the true point, only `ratio` times as far.
+    at_point = transform(frame.lidar.T_world_base, frame.lidar.points[point].astype(np.float64)).T
+    return _View(point, row, centre[:, None] + ratio * (at_point - centre[:, None]), centre)
 
 
 def _pixels(seen: ImagePoints, camera: Camera, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -96,18 +102,19 @@ def _hidden(seen: ImagePoints, camera: Camera) -> NDArray[np.bool_]:
     return seen.z > HIDDEN * nearest[cell]  # type: ignore[no-any-return]
 
 
-def _differences(frame: Frame, first: _View, second: _View) -> NDArray[np.float64]:
+def _differences(first: _View, second: _View) -> NDArray[np.float64]:
     """(K,) relative differences at the K points that both see."""
-    assert frame.lidar is not None
-    place = np.full(len(frame.lidar.points), -1)
-    place[second.point] = np.arange(len(second.point))
-    here = np.flatnonzero(place[first.point] >= 0)
-    there = place[first.point[here]]
-    moved = first.moved(frame.lidar.points, here), second.moved(frame.lidar.points, there)
-    middle = (first.T_world_camera[:3, 3] + second.T_world_camera[:3, 3]) / 2
-    distance = sum(np.linalg.norm(points - middle, axis=1) for points in moved) / 2
-    difference: NDArray[np.float64] = np.linalg.norm(moved[0] - moved[1], axis=1) / distance
+    there = second.row[first.point]
+    shared = there >= 0
+    one, other = first.moved[:, shared], second.moved[:, there[shared]]
+    middle = ((first.centre + second.centre) / 2)[:, None]
+    difference: NDArray[np.float64] = 2 * _length(one - other) / (_length(one - middle) + _length(other - middle))
     return difference
+
+
+def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K,) of (3, K)."""
+    return np.sqrt(np.einsum("ik,ik->k", vectors, vectors))  # type: ignore[no-any-return]
 
 
 def cross_view_consistency(

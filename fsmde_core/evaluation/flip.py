@@ -23,9 +23,8 @@ def average_flipped(
     """
     share = _mirrored_share(depth.shape[-1])
     other, other_sigma = mirrored_depth[..., ::-1], mirrored_sigma[..., ::-1]
-    combined: NDArray[np.float32] = 1 / ((1 - share) / depth + share / other)
-    relative: NDArray[np.float32] = (1 - share) * sigma / depth + share * other_sigma / other
-    return combined, combined * relative
+    combined = np.reciprocal((1 - share) / depth + share / other)
+    return combined, combined * ((1 - share) * sigma / depth + share * other_sigma / other)
 
 
 def _mirrored_share(width: int) -> NDArray[np.float32]:

@@ -14,9 +14,9 @@ Parts = dict[str, tuple[float, int]]
 """By camera or ring edge: a sum, and the number of its terms."""
 
 
-def parts_of(values: Mapping[str, NDArray[np.float64]]) -> Parts:
+def parts_of(values: Mapping[str, NDArray[np.floating]]) -> Parts:
     """Of (M,) values by name; names without any are left out."""
-    return {name: (float(some.sum()), some.size) for name, some in values.items() if some.size}
+    return {name: (float(some.sum(dtype=np.float64)), some.size) for name, some in values.items() if some.size}
 
 
 class Means:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.consistency import HIDDEN
-from fsmde_core.evaluation.protocol import DEFAULT_CAP_M
+from fsmde_core.evaluation.rules import DEFAULT_CAP_M
 from fsmde_core.geometry import Matrix, invert
 from fsmde_core.rig import Camera
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
-from fsmde_core.lidar import lidar_to_camera, project
+from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,12 @@ class Pixels:
         """Where both have a depth, the predicted one up to far_m; None without truth, FsmdeError without prediction."""
         if not truth.z.size:
             return None
-        depth = sample(prediction.depth, truth)
+        depth, *sigmas = sample([m for m in (prediction.depth, prediction.sigma) if m is not None], truth)
         # A lens with distortion may leave corners of the rectified view without an image, and so without a prediction.
         there = ~np.isnan(depth)
         if not there.any():
             raise FsmdeError(f"none of {depth.size} measured pixels has a predicted depth, all are NaN")
-        sigma = None if prediction.sigma is None else sample(prediction.sigma, truth)[there]
+        sigma = sigmas[0][there] if sigmas else None
         third = (truth.row[there] * 3 // truth.height).astype(np.uint8)
         return cls(truth.z[there], np.minimum(depth[there], far_m), sigma, third)
 
@@ -78,17 +78,24 @@ def join(parts: Sequence[Pixels]) -> Pixels:
     )
 
 
-def lidar_depth(frame: Frame, camera_name: str) -> SparseDepth:
-    """What `lidar.depth_map` has at native size, without the map: of several points in a pixel the sweep's last.
-
-    Raises FsmdeError without a sweep.
-    """
-    camera = frame.rig[camera_name].rectified(frame.rig[camera_name].width, frame.rig[camera_name].height)
+def lidar_points(frame: Frame, camera_name: str) -> ImagePoints:
+    """The sweep in the camera's rectified view at native size; FsmdeError without a sweep."""
+    camera = frame.rig[camera_name]
     T_camera_points = lidar_to_camera(frame, camera_name)
     assert frame.lidar is not None  # lidar_to_camera has checked it
-    seen = project(frame.lidar.points, T_camera_points, camera)
-    last = last_of_each(seen.row * camera.width + seen.column, camera.width * camera.height)
-    return SparseDepth(camera.height, camera.width, seen.row[last], seen.column[last], seen.z[last])
+    return image_points(frame.lidar.points, T_camera_points, camera.rectified(camera.width, camera.height))
+
+
+def lidar_depth(frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
+    """What `lidar.depth_map` has at native size, without the map: of several points in a pixel the sweep's last.
+
+    seen: `lidar_points` where it is known already.
+    """
+    camera = frame.rig[camera_name]
+    points = seen or lidar_points(frame, camera_name)
+    row, column = np.rint(points.v).astype(np.int64), np.rint(points.u).astype(np.int64)
+    last = last_of_each(row * camera.width + column, camera.width * camera.height)
+    return SparseDepth(camera.height, camera.width, row[last], column[last], points.z[last])
 
 
 def last_of_each(cell: NDArray[np.int64], cells: int) -> NDArray[np.bool_]:
@@ -99,19 +106,20 @@ def last_of_each(cell: NDArray[np.int64], cells: int) -> NDArray[np.bool_]:
     return newest[cell] == order
 
 
-def sample(values: NDArray[np.float32], at: SparseDepth) -> NDArray[np.float32]:
-    """(M,) float32: (h, w) `values` resized bilinearly to at.height x at.width, at the pixels of `at` only.
+def sample(maps: Sequence[NDArray[np.float32]], at: SparseDepth) -> list[NDArray[np.float32]]:
+    """(M,) float32 each: (h, w) `maps`, all of one size, resized bilinearly to that of `at`, at its pixels only.
 
     Equal to cv2.resize (INTER_LINEAR, pixel centres at half) to the rounding of float32.
     """
-    height, width = values.shape
+    height, width = maps[0].shape
     if (height, width) == (at.height, at.width):
-        return values[at.row, at.column]
+        return [values[at.row, at.column] for values in maps]
+    if height == width == 1:
+        return [np.full(at.z.shape, values[0, 0]) for values in maps]
     top, bottom, down = _between(at.row, height / at.height, height)
     left, right, across = _between(at.column, width / at.width, width)
-    upper: NDArray[np.float32] = values[top, left] * (1 - across) + values[top, right] * across
-    lower: NDArray[np.float32] = values[bottom, left] * (1 - across) + values[bottom, right] * across
-    return upper * (1 - down) + lower * down
+    corners = [row * width + column for row in (top, bottom) for column in (left, right)]
+    return [_blend(*(values.ravel().take(corner) for corner in corners), across, down) for values in maps]
 
 
 def _between(
@@ -121,3 +129,11 @@ def _between(
     place = np.clip((index + 0.5) * step - 0.5, 0, size - 1)
     first = place.astype(np.int64)
     return first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)
+
+
+def _blend(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Upper left, upper right, lower left, lower right; how far to the right, how far down."""
+    upper_left, upper_right, lower_left, lower_right, across, down = parts
+    upper: NDArray[np.float32] = upper_left * (1 - across) + upper_right * across
+    lower: NDArray[np.float32] = lower_left * (1 - across) + lower_right * across
+    return upper * (1 - down) + lower * down

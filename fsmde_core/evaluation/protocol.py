@@ -15,6 +15,7 @@ from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.evaluation.rules import DEFAULT_CAP_M, EvaluationProtocol
 from fsmde_core.evaluation.vfdepth import SIZES, VfDepthProtocol
 from fsmde_core.frames import Frame
+from fsmde_core.lidar import ImagePoints
 
 CAPS_M = {"ddad": 200.0}
 PROTOCOLS = ("surrounddepth", "vfdepth")
@@ -31,9 +32,9 @@ class SurroundDepthProtocol(EvaluationProtocol):
 
     name: str = "surrounddepth"
 
-    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
+    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
         """At the camera's native size."""
-        return self.measured(lidar_depth(frame, camera_name), self.masks.get(camera_name))
+        return self.measured(lidar_depth(frame, camera_name, seen), self.masks.get(camera_name))
 
     def measured(self, known: SparseDepth, mask: NDArray[np.bool_] | None = None) -> SparseDepth:
         """The part within the range, and where the (H, W) mask is true."""

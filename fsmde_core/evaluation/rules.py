@@ -13,6 +13,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.pixels import Pixels, SparseDepth
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
+from fsmde_core.lidar import ImagePoints
 
 DEFAULT_CAP_M = 80.0
 SCALINGS = ("none", "median")
@@ -46,8 +47,11 @@ class EvaluationProtocol(ABC):
         return self.batch > 1 and self.scaling == "median"
 
     @abstractmethod
-    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
-        """The pixels that are measured; FsmdeError when the frame has no truth."""
+    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
+        """The pixels that are measured; FsmdeError when the frame has no truth.
+
+        seen: `pixels.lidar_points` of the camera where it is known already.
+        """
 
     @abstractmethod
     def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:

@@ -115,12 +115,20 @@ def _read_ahead(pool: ThreadPoolExecutor, items: Iterator[T]) -> Iterator[T]:
         yield item  # type: ignore[misc]
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T], depth: int) -> Iterator[U]:
-    """`function` of each item, in order, up to `depth` of them at work meanwhile."""
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterator[T], depth: int) -> Iterator[U]:
+    """`function` of each item, in order, up to `depth` of them at work meanwhile; an error comes in its order, too."""
     pending: deque[Future[U]] = deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
+    failure: Exception | None = None
+    while failure is None:
+        try:
+            pending.append(pool.submit(function, next(items)))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
         if len(pending) > depth:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+    if failure is not None:
+        raise failure

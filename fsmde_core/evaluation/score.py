@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.breakdown import error_sums, total_sums
 from fsmde_core.evaluation.consistency import lidar_differences
 from fsmde_core.evaluation.means import parts_of
-from fsmde_core.evaluation.pixels import Pixels, SparseDepth
+from fsmde_core.evaluation.overlap import overlap_differences
+from fsmde_core.evaluation.pixels import Pixels, SparseDepth, lidar_points
 from fsmde_core.evaluation.predictors import MODEL, Prediction
 from fsmde_core.evaluation.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.rules import EvaluationProtocol
@@ -16,6 +20,8 @@ from fsmde_core.evaluation.steadiness import Moment, moment, steadiness
 from fsmde_core.evaluation.uncertainty import sigma_sums
 from fsmde_core.frames import Frame
 
+OVERLAP_STRIDE = 4
+"""Every n-th pixel of every n-th row is looked for in the neighbouring view."""
 Predictions = Mapping[str, Mapping[str, Prediction]]
 """By predictor and camera."""
 
@@ -31,16 +37,30 @@ def score_frame(
     stamps = {name: image.stamp_ns for name, image in frame.images.items()}
     if frame.lidar is None:
         return FrameRecord(frame.index, stamps, sampled=False)
-    truth = {name: protocol.truth(frame, name) for name in frame.images}
+    seen = {name: lidar_points(frame, name) for name in frame.images}
+    truth = {name: protocol.truth(frame, name, seen[name]) for name in frame.images}
     images = {name: _images(frame, name, given, truth, protocol) for name, given in predictions.items()}
     model = predictions.get(MODEL)
     if model is None:
         return FrameRecord(frame.index, stamps, True, images)
-    now = moment(frame, model)
-    changes, interval_s = steadiness(previous or {}, now, protocol.cap_m)
-    consistency = parts_of(lidar_differences(frame, {name: p.depth for name, p in model.items()}, protocol.cap_m))
+    depth = {name: prediction.depth for name, prediction in model.items()}
+    changes, interval_s = steadiness(previous or {}, moment(frame, model), protocol.cap_m)
     return FrameRecord(
-        frame.index, stamps, True, images, consistency=consistency, steadiness=changes, interval_s=interval_s
+        frame.index,
+        stamps,
+        True,
+        images,
+        consistency=parts_of(lidar_differences(frame, depth, protocol.cap_m, seen)),
+        overlap=parts_of(_overlap(frame, depth, protocol.cap_m)),
+        steadiness=changes,
+        interval_s=interval_s,
+    )
+
+
+def _overlap(frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: float) -> dict[str, NDArray[np.float32]]:
+    cameras = [frame.rig[name].rectified(*one.shape[::-1]) for name, one in depth.items()]
+    return overlap_differences(
+        cameras, np.stack(list(depth.values())), frame.rig.edges, frame.T_world_base, cap_m, OVERLAP_STRIDE
     )
 
 

@@ -12,6 +12,7 @@ from fsmde_core.evaluation.pixels import Pixels, SparseDepth, last_of_each, lida
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.frames import Frame
+from fsmde_core.lidar import ImagePoints
 
 SIZES = {"nuscenes": (640, 352), "ddad": (640, 384)}
 """(width, height) of VFDepth's network. Others could be measured at another size, but not compared with its figures."""
@@ -30,9 +31,9 @@ class VfDepthProtocol(EvaluationProtocol):
     batch: int = 4
     size: tuple[int, int] = SIZES["nuscenes"]
 
-    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
+    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
         """At `size`."""
-        native = lidar_depth(frame, camera_name)
+        native = lidar_depth(frame, camera_name, seen)
         native = native.where(np.argsort(native.row * native.width + native.column))
         width, height = self.size
         row = (native.row * (height / native.height)).astype(np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 from fsmde_core.evaluation.pixels import SparseDepth
 from fsmde_core.evaluation.protocol import EvaluationProtocol, SurroundDepthProtocol, make_protocol
 from fsmde_core.frames import Frame
+from fsmde_core.lidar import ImagePoints
 from fsmde_core.sources import open_source
 from fsmde_core.sources.base import IndexedSource, Source
 from fsmde_core.sources.pandaset import PandaSetSource
@@ -52,7 +53,7 @@ class ExactDepthProtocol(SurroundDepthProtocol):
 
     name: str = "exact"
 
-    def truth(self, frame: Frame, camera_name: str) -> SparseDepth:
+    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
         """All but the sky."""
         return self.measured(SparseDepth.from_map(frame.depth[camera_name]))
 
