@@ -40,6 +40,7 @@ EXTRAS = {
         "jsonargparse[signatures]>=4.40",
         "tensorboard>=2.18",
     ],
+    "view": ["rerun-sdk>=0.39,<0.42"],
     "gpu": ["pycuda", "tensorrt>=10,<12"],
     "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
 }

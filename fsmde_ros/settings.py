@@ -80,7 +80,8 @@ class Live:
         )
 
 
-def _rig_path(name: str) -> Path:
+def rig_path(name: str) -> Path:
+    """The rig file that a name or a path stands for; FsmdeError for an empty one."""
     rigs = find_shared("config/rigs")
     shipped = {path.stem: path for path in sorted(rigs.glob("*.yaml"))} if rigs else {}
     if not name:
@@ -91,7 +92,7 @@ def _rig_path(name: str) -> Path:
 
 
 def _load_rig(values: Mapping[str, Any]) -> Rig:
-    rig = load_rig(_rig_path(values["rig"]))
+    rig = load_rig(rig_path(values["rig"]))
     base_frame = values["base_frame"] or rig.base_frame
     if base_frame != rig.base_frame and values["extrinsics_source"] != "tf":
         raise FsmdeError(
