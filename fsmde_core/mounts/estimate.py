@@ -1,0 +1,184 @@
+"""Which camera is not mounted as the rig says? From points that neighbours see, to a rotation of one camera.
+
+A rotation of one camera disturbs its two edges of the ring and leaves the others alone; that tells it from its
+neighbours. Each camera in turn is set free while the others may be off by as much as rigs usually are; the one that
+explains the most is the suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.mounts.matching import Matches, baseline
+from fsmde_core.rig import Camera
+
+Array = NDArray[np.float64]
+
+MATCH_NOISE = np.radians(0.2)
+MOUNT_SPREAD = np.radians(0.3)
+"""Errors that every calibration has; those of the rigs of nuScenes, DDAD and PandaSet are of this size."""
+FREE_SPREAD = np.radians(6.0)
+SPEED_SPREAD = 4.0
+TURN_SPREAD = np.radians(10.0)
+"""Vehicle's speed (m/s) and yaw rate (rad/s). Cameras expose at different times: both are estimated per check."""
+DEPTH_SPREAD = 0.3
+"""Relative error of a predicted distance; it moves a match along its epipolar line by as much of its parallax."""
+PARALLAX_NOISE = np.radians(0.4)
+DEPTH_WEIGHT = 0.25
+"""Errors of the depth are alike for all matches of an edge, so that they count less than as many independent ones."""
+EDGE_MATCHES = 40
+"""Matches that an edge counts for at most, over all checks: a standing vehicle sees the same again and again."""
+_FORWARD, _UP = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
+_WIDE, _NARROW = 15.0, 1.5
+"""The robust fit's scale at its start, so that a match 3 degrees off pulls, and at its end; units of noise."""
+_ROUNDS, _STEPS = 3, 4
+
+
+class EdgeMatches(NamedTuple):
+    """Matches of one edge in one check. first, second: places of its cameras in the rig. gap_s: from the first's
+    exposure to the second's.
+    """
+
+    first: int
+    second: int
+    gap_s: float
+    matches: Matches
+
+
+@dataclass(frozen=True)
+class Turned:
+    """How one camera is turned against the rig, degrees about its optical axes: pitch about x (right), yaw about y
+    (down), roll about z (forward). gain: by how much the fit improves, in units of minus two log-likelihoods.
+    """
+
+    camera: str
+    pitch: float
+    yaw: float
+    roll: float
+    gain: float
+
+    @property
+    def degrees(self) -> float:
+        return float(np.linalg.norm([self.pitch, self.yaw, self.roll]))
+
+
+def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Turned]:
+    """Every camera that shares matches with a neighbour, the likeliest culprit first.
+
+    cameras: of the rig. checks: of a few moments, each with the edges that had matches.
+    """
+    if not any(len(check) for check in checks):
+        return []
+    points = _Points(cameras, checks)
+    usual = np.full(len(cameras), MOUNT_SPREAD)
+    _, cost = _fit(points, usual)
+    found = []
+    for index in sorted({*points.first.tolist(), *points.second.tolist()}):
+        spread = usual.copy()
+        spread[index] = FREE_SPREAD
+        turns, freed = _fit(points, spread)
+        about_axes = np.degrees(cameras[index].T_base_camera[:3, :3].T @ turns[index])
+        pitch, yaw, roll = map(float, about_axes)
+        found.append(Turned(cameras[index].name, pitch, yaw, roll, gain=cost - freed))
+    return sorted(found, key=lambda turned: -turned.gain)
+
+
+class _Points:
+    """All matches of all checks in one table of M rows; the rays' errors follow from motion and mounts."""
+
+    def __init__(self, cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> None:
+        entries = [(number, edge) for number, check in enumerate(checks) for edge in check]
+        counts = [len(edge.matches.distance) for _, edge in entries]
+        self.cameras, self.checks = len(cameras), len(checks)
+        self.first, self.second, self.check = (
+            np.repeat(values, counts)
+            for values in zip(*[(edge.first, edge.second, number) for number, edge in entries], strict=True)
+        )
+        self.gap_s = np.repeat([edge.gap_s for _, edge in entries], counts)
+        apart = [baseline(cameras[edge.first], cameras[edge.second]) for _, edge in entries]
+        self.baseline = np.repeat(apart, counts, axis=0)
+        self.ray_first = np.concatenate([edge.matches.first for _, edge in entries])
+        self.ray_second = np.concatenate([edge.matches.second for _, edge in entries])
+        self.distance = np.concatenate([edge.matches.distance for _, edge in entries])
+        self.weight = self._weights()
+
+    def _weights(self) -> Array:
+        """(M,): an edge counts for as many matches as it has per check, at most EDGE_MATCHES."""
+        _, edge, total = np.unique(self.first * self.cameras + self.second, return_inverse=True, return_counts=True)
+        seen = np.array([len(np.unique(self.check[edge == number])) for number in range(len(total))])
+        return (np.minimum(total / seen, EDGE_MATCHES) / total)[edge]
+
+    def errors(self, motion: Array) -> tuple[Array, Array, Array]:
+        """(2M,) errors in units of their noise, their (2M, unknowns) derivatives, and weights.
+
+        motion: (checks, 2) speed and yaw rate. Unknowns: three of each camera's rotation vector in the base frame,
+        then speed and yaw rate of every check. The first M rows are distances of the second ray from its epipolar
+        plane, which needs no depth; the others, along it, rest on the predicted depth.
+        """
+        speed, turn = motion[self.check].T
+        second = self.ray_second + (turn * self.gap_s)[:, None] * np.cross(_UP, self.ray_second)
+        apart = self.baseline + (speed * self.gap_s)[:, None] * _FORWARD
+        normal = np.cross(apart, self.ray_first)
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        normal /= length
+        point = self.ray_first * self.distance[:, None] - apart
+        away = np.linalg.norm(point, axis=1, keepdims=True)
+        along = np.cross(normal, second)
+        along /= np.linalg.norm(along, axis=1, keepdims=True)
+        parallax = np.arccos(np.clip(np.sum(self.ray_first * point / away, axis=1), -1, 1))
+        noise = np.concatenate([np.full(len(parallax), MATCH_NOISE), np.hypot(PARALLAX_NOISE, DEPTH_SPREAD * parallax)])
+
+        error_across, slope_across = self._row(
+            np.sum(second * normal, axis=1),
+            np.cross(self.ray_first, np.cross(second, apart)) / length,
+            np.cross(second, normal),
+            (np.cross(self.ray_first, second) / length) @ _FORWARD,
+        )
+        error_along, slope_along = self._row(
+            np.sum((second - point / away) * along, axis=1),
+            -np.cross(self.ray_first, along) * (self.distance[:, None] / away),
+            np.cross(second, along),
+            along @ _FORWARD / away[:, 0],
+        )
+        error = np.concatenate([error_across, error_along]) / noise
+        slope = np.concatenate([slope_across, slope_along]) / noise[:, None]
+        return error, slope, np.concatenate([self.weight, DEPTH_WEIGHT * self.weight])
+
+    def _row(self, error: Array, by_first: Array, by_second: Array, by_apart: Array) -> tuple[Array, Array]:
+        """(M,) errors and their (M, unknowns) derivatives."""
+        slope = np.zeros((len(error), 3 * self.cameras + 2 * self.checks))
+        rows = np.arange(len(error))[:, None]
+        slope[rows, 3 * self.first[:, None] + np.arange(3)] = by_first
+        slope[rows, 3 * self.second[:, None] + np.arange(3)] = by_second
+        slope[rows[:, 0], 3 * self.cameras + 2 * self.check] = by_apart * self.gap_s
+        slope[rows[:, 0], 3 * self.cameras + 2 * self.check + 1] = by_second @ _UP * self.gap_s
+        return error, slope
+
+
+def _fit(points: _Points, spread: Array) -> tuple[Array, float]:
+    """Rotation vectors (cameras, 3) in radians, base frame, and the cost of the robust fit (Cauchy, narrowing).
+
+    spread: (cameras,) radians that each camera may well be off by.
+    """
+    turns = 3 * points.cameras
+    sigma = np.concatenate([np.repeat(spread, 3), np.tile([SPEED_SPREAD, TURN_SPREAD], points.checks)])
+    unknowns, motion = np.zeros(len(sigma)), np.zeros((points.checks, 2))
+    scale = _WIDE
+    for _ in range(_ROUNDS):
+        error, slope, weight = points.errors(motion)
+        start = np.concatenate([np.zeros(turns), motion.ravel()])
+        for _ in range(_STEPS):
+            now = error + slope @ (unknowns - start)
+            inlying = weight / (1 + (now / scale) ** 2)
+            weighted = slope * inlying[:, None]
+            unknowns = np.linalg.solve(weighted.T @ slope + np.diag(sigma**-2), -weighted.T @ (error - slope @ start))
+            scale = max(0.6 * scale, _NARROW)
+        motion = unknowns[turns:].reshape(-1, 2)
+    now = error + slope @ (unknowns - start)
+    cost = np.sum(weight * scale**2 * np.log1p((now / scale) ** 2)) + np.sum((unknowns / sigma) ** 2)
+    return unknowns[:turns].reshape(-1, 3), float(cost)
