@@ -239,5 +239,20 @@ def test_length_is_free_after_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(bag) == 6
 
 
+def test_ranges_in_ascending_order_take_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SmallRig(12)
+    bag = RosbagSource(write_bag(tmp_path / "bag", small))
+    begin, passes = bag._groups, []
+    monkeypatch.setattr(bag, "_groups", lambda tree: passes.append(tree) or begin(tree))
+    for start, stop in [(0, 2), (2, 5), (7, 8), (10, None)]:
+        for ours, theirs in zip(bag.frames(start, stop), small.frames(start, stop), strict=True):
+            assert_same(ours, theirs)
+    assert len(passes) == 1
+    first, second = bag.frames(3, 6), bag.frames(3, 6)  # two at once do not disturb each other
+    assert [(a.index, b.index) for a, b in zip(first, second, strict=True)] == [(3, 3), (4, 4), (5, 5)]
+    assert [frame.index for frame in bag.frames(4, 5)] == [4]  # backwards: read anew
+    assert len(passes) == 4
+
+
 def test_ring_of_the_bag_is_that_of_the_rig() -> None:
     assert [camera.name for camera in ring_order(SmallRig().rig.cameras[::-1])] == list(SmallRig().rig.names)

@@ -6,6 +6,7 @@ Read as a stream: at no time more than a few image sets and ten seconds of poses
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,15 @@ from fsmde_core.sources.rosbag.tf import TF_TOPICS
 from fsmde_core.sources.rosbag.topics import camera_topics, lidar_topic
 from fsmde_core.sources.transforms import TransformTree
 from fsmde_core.synchronizer import SyncSettings
+
+
+@dataclass
+class _Pass:
+    """On the way through a bag. tree: frames at the moment of the last group taken. index: of the next one."""
+
+    groups: Iterator[Group]
+    tree: TransformTree
+    index: int = 0
 
 
 class RosbagSource:
@@ -46,6 +56,7 @@ class RosbagSource:
         self.rig = self._opening.rig
         self._images = ImageReader(self._cameras, self.rig)
         self._length: int | None = None
+        self._paused: _Pass | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -61,18 +72,29 @@ class RosbagSource:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames `start` to `stop` (Python slice rules), one in memory at a time.
 
+        The bag is read from its beginning, or from where the last such reading reached its `stop` if that is not
+        beyond `start`: ranges in ascending order take one pass in all.
         FsmdeError, with the frame's number, for an image or a sweep that cannot be used and for a gap in /tf.
         """
         if start < 0 or (stop is not None and stop < 0):
             start, stop, _ = slice(start, stop).indices(len(self))
-        tree, count = self._opening.tree.without_poses(), 0
-        for index, group in enumerate(self._groups(tree)):
-            if stop is not None and index >= stop:
+        reading = self._resume(start)
+        while stop is None or reading.index < stop:
+            group = next(reading.groups, None)
+            if group is None:
+                self._length = reading.index
                 return
-            if index >= start:
-                yield self._frame(index, group, tree)
-            count = index + 1
-        self._length = count
+            reading.index += 1
+            if reading.index > start:
+                yield self._frame(reading.index - 1, group, reading.tree)
+        self._paused = reading
+
+    def _resume(self, start: int) -> _Pass:
+        paused, self._paused = self._paused, None  # two readings at once must not share one
+        if paused is not None and paused.index <= start:
+            return paused
+        tree = self._opening.tree.without_poses()
+        return _Pass(self._groups(tree), tree)
 
     def _groups(self, tree: TransformTree) -> Iterator[Group]:
         names = {self._cameras[name].image: name for name in self.rig.names}
