@@ -26,25 +26,63 @@ class Status:
     values: dict[str, str]
 
 
-class Collector:
-    """Subscribes to all outputs on `node`, in a thread of its own; keeps the serialized ones of the last `keep_s`."""
+class NodeListener:
+    """Hears what the node says of itself, on `node`, in a thread of its own from `start` on.
 
-    def __init__(self, node: Any, cameras: Iterable[str], keep_s: float) -> None:
+    statuses: of /diagnostics, by part of the node. on_timing: gets what ~/timing tells of a set: its stamp_ns,
+    milliseconds, number of cameras.
+    """
+
+    def __init__(self, node: Any, on_timing: Callable[[dict[str, float]], None]) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.executors import SingleThreadedExecutor
+
+        self.statuses: dict[str, Status] = {}
+        self._on_timing = on_timing
+        self._subscriptions = [
+            node.create_subscription(DiagnosticArray, f"{NODE_NAME}/timing", self._read_timing, 50),
+            node.create_subscription(DiagnosticArray, "/diagnostics", self._read_diagnostics, 10),
+        ]
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(node)
+        self._thread = Thread(target=self._executor.spin, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._executor.shutdown()
+        self._thread.join()
+
+    def _read_timing(self, message: Any) -> None:
+        values = {entry.key: entry.value for status in message.status for entry in status.values}
+        timing: dict[str, float] = {key: float(value) for key, value in values.items() if key.endswith("_ms")}
+        stamp_ns = int(values["stamp_ns"])  # more digits than a float holds
+        self._on_timing({**timing, "stamp_ns": stamp_ns, "cameras": float(len(values["cameras"].split(",")))})
+
+    def _read_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            node, _, part = status.name.partition(": ")
+            if node.rpartition("/")[2] == NODE_NAME:
+                values = {entry.key: entry.value for entry in status.values}
+                self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
+
+
+class Collector(NodeListener):
+    """Subscribes to all outputs on `node`; keeps the serialized ones of the last `keep_s`."""
+
+    def __init__(self, node: Any, cameras: Iterable[str], keep_s: float) -> None:
         from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
         from fsmde_ros.qos import NO_SUBSCRIPTION_EVENTS
 
+        super().__init__(node, self._note)
         self._keep_ns = int(keep_s * 1e9)
         self._lock = Lock()
         self._outputs: deque[Message] = deque()
         self._timings: list[dict[str, float]] = []
-        self.statuses: dict[str, Status] = {}
-        self._subscriptions = [
-            node.create_subscription(DiagnosticArray, f"{NODE_NAME}/timing", self._on_timing, 50),
-            node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10),
-        ]
         topics: list[tuple[str, str, Any]] = [("points", CLOUD, PointCloud2)]
         for name in cameras:
             topics += [(f"{name}/depth/image", IMAGE, Image), (f"{name}/depth/camera_info", CAMERA_INFO, CameraInfo)]
@@ -55,15 +93,7 @@ class Collector:
                     message_class, topic, keep, 5, raw=True, event_callbacks=NO_SUBSCRIPTION_EVENTS
                 )
             )
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(node)
-        self._thread = Thread(target=self._executor.spin, name="collector", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._executor.shutdown()
-        self._thread.join()
+        self.start()
 
     @property
     def outputs(self) -> list[Message]:
@@ -86,19 +116,9 @@ class Collector:
 
         return keep
 
-    def _on_timing(self, message: Any) -> None:
-        values = {entry.key: entry.value for status in message.status for entry in status.values}
-        timing = {key: float(value) for key, value in values.items() if key.endswith(("_ms", "_ns"))}
-        cameras = float(len(values["cameras"].split(",")))
+    def _note(self, timing: dict[str, float]) -> None:
         with self._lock:
-            self._timings.append({**timing, "cameras": cameras, "received_s": time.monotonic()})
-
-    def _on_diagnostics(self, message: Any) -> None:
-        for status in message.status:
-            node, _, part = status.name.partition(": ")
-            if node.rpartition("/")[2] == NODE_NAME:
-                values = {entry.key: entry.value for entry in status.values}
-                self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
+            self._timings.append({**timing, "received_s": time.monotonic()})
 
 
 def percentiles(timings: Iterable[dict[str, float]], key: str, shares: tuple[int, ...]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import time
@@ -14,17 +13,15 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.playback import Pace, Reel, cues
 from fsmde_core.recording import TRANSFORMS, Message, MessageEncoder
-from fsmde_core.rig import Rig, save_rig
 from fsmde_core.sources.base import IndexedSource, Source
 from fsmde_ros.collector import Collector, Status, percentiles
-from fsmde_ros.node_process import NodeProcess
+from fsmde_ros.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
 from fsmde_ros.player import Player, PlayerSettings
 from fsmde_ros.session import ros_node
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-START_SECONDS = 90
 READ_SECONDS = 15
 WARM_UP_SECONDS = 3.0  # peers find each other, pages and buffers are made; not measured
 MAX_PRELOAD_BYTES = 2 << 30
@@ -88,14 +85,12 @@ def run_live(recording: Source, settings: LiveSettings, log: Path, console: Cons
 
     Raises FsmdeError when the node does not start, dies or processes nothing.
     """
-    # Apart from whatever else runs here and in the network.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_apart()
     recording = _excerpt(recording, console)
     encoder = MessageEncoder(recording.rig, compressed=False)
     live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
     with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_player") as ros:
-        parameters = _node_parameters(recording.rig, settings, Path(scratch))
+        parameters = node_parameters(recording.rig, Path(scratch), settings.engine, settings.model, settings.threads)
         player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
         collector = Collector(ros, recording.rig.names, settings.keep_s)
         measured = Measured(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
@@ -104,7 +99,10 @@ def run_live(recording: Source, settings: LiveSettings, log: Path, console: Cons
                 NodeProcess(Path(scratch), parameters, log) as node,
                 Reel(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
-                _wait_until_ready(console, reel, node, player, collector, recording)
+                with console.status(f"Starting the node, reading {recording.name}") as status:
+                    reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
+                    status.update("Waiting for the node")
+                    wait_until_ready(player, collector, node)
                 _play(console, reel, node, player, measured, settings)
                 time.sleep(0.5)  # the last set is still on its way
         finally:
@@ -147,35 +145,6 @@ def _excerpt(recording: Source, console: Console) -> Excerpt:
     if not frames:
         raise FsmdeError(f"the recording {recording.name} has no frames")
     return Excerpt(recording.name, frames)
-
-
-def _node_parameters(rig: Rig, settings: LiveSettings, folder: Path) -> dict[str, Any]:
-    save_rig(rig, folder / "rig.yaml")
-    return {
-        "rig": str(folder / "rig.yaml"),
-        "engine": settings.engine,
-        "model": str(settings.model.resolve()) if settings.model else "",
-        "threads": settings.threads,
-    }
-
-
-def _wait_until_ready(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, collector: Collector, recording: Source
-) -> None:
-    """The images are in memory and the node has subscribed to them."""
-    with console.status(f"Starting the node, reading {recording.name}") as status:
-        reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
-        status.update("Waiting for the node")
-        deadline = time.monotonic() + START_SECONDS
-        while player.subscribers() < 1:
-            node.check()
-            state = collector.statuses.get("node")
-            if state is not None and state.is_error:
-                raise FsmdeError(f"the node does not start: {state.message}")
-            if time.monotonic() > deadline:
-                raise FsmdeError(f"the node was not ready after {START_SECONDS} s; the end of its log:\n{node.tail()}")
-            time.sleep(0.1)
-        time.sleep(0.5)  # every other topic finds its peer
 
 
 def _play(

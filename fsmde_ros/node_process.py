@@ -8,16 +8,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.rig import Rig, save_rig
+
+if TYPE_CHECKING:
+    from fsmde_ros.collector import NodeListener
+    from fsmde_ros.player import Player
 
 NODE_NAME = "surround_depth"
 LOG_LINES = 8
+START_SECONDS = 90
 STOP_SECONDS = 10
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)  # here, since nothing may be loaded between fork and exec
@@ -26,6 +33,23 @@ _LIBC = ctypes.CDLL(None)  # here, since nothing may be loaded between fork and 
 def _end_with_parent() -> None:
     """Linux: the child gets SIGTERM when its parent ends, however that ends."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def keep_apart() -> None:
+    """What this process starts from here on meets nothing else on this machine or in the network."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+def node_parameters(rig: Rig, folder: Path, engine: str, model: Path | None, threads: int) -> dict[str, Any]:
+    """Of a node for `rig`, which is saved in `folder`. model: None is the shipped student."""
+    save_rig(rig, folder / "rig.yaml")
+    return {
+        "rig": str(folder / "rig.yaml"),
+        "engine": engine,
+        "model": str(model.resolve()) if model else "",
+        "threads": threads,
+    }
 
 
 class NodeProcess:
@@ -80,3 +104,22 @@ class NodeProcess:
     def tail(self) -> str:
         """The last lines of the node's log."""
         return "\n".join(self._log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:])
+
+
+def wait_until_ready(player: Player, listener: NodeListener, node: NodeProcess | None) -> None:
+    """Until a node has subscribed to every image topic; FsmdeError when it fails to, or none does.
+
+    node: the one that was started for it; None for whichever is there.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while player.subscribers() < 1:
+        if node is not None:
+            node.check()
+        state = listener.statuses.get("node")
+        if state is not None and state.is_error:
+            raise FsmdeError(f"the node does not start: {state.message}")
+        if time.monotonic() > deadline:
+            why = f"the end of its log:\n{node.tail()}" if node else "no node listens to all of the rig's images"
+            raise FsmdeError(f"the node was not ready after {START_SECONDS} s; {why}")
+        time.sleep(0.1)
+    time.sleep(0.5)  # every other topic finds its peer
