@@ -27,9 +27,12 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline import Pipeline
 from fsmde_ros import diagnostics, parameters
 from fsmde_ros.calibration import Calibration
+from fsmde_ros.checks import Check, Checks
+from fsmde_ros.consistency_check import ConsistencyCheck
 from fsmde_ros.dds import use_shared_memory_profile
 from fsmde_ros.health import Health
 from fsmde_ros.inputs import SurroundSubscriber
+from fsmde_ros.lidar_check import LidarCheck
 from fsmde_ros.logs import forward_to
 from fsmde_ros.outputs import Outputs
 from fsmde_ros.process import keep_freed_memory, keep_opencv_to_one_thread
@@ -60,6 +63,7 @@ class _Running:
     """What the node holds while it is active."""
 
     reporter: diagnostics.Reporter
+    checks: Checks
     closing: ExitStack
 
 
@@ -163,6 +167,8 @@ class SurroundDepth(LifecycleNode):
                 threads=setup.threads,
             )
             stack.callback(rectifier.close)
+            checks = Checks(self._checks(setup))
+            stack.callback(checks.close)
             worker = Worker(
                 loaded.pipeline,
                 loaded.calibration,
@@ -171,6 +177,7 @@ class SurroundDepth(LifecycleNode):
                 health,
                 live=lambda: self._live,
                 min_cameras=setup.sync.min_cameras,
+                checks=checks,
             )
             stack.callback(worker.close)
             inputs = SurroundSubscriber(
@@ -181,7 +188,15 @@ class SurroundDepth(LifecycleNode):
             reporter = diagnostics.Reporter(
                 diagnostics.qualified_name(self), health, inputs, loaded.calibration, loaded.outputs.mismatches
             )
-            self._running = _Running(reporter, stack.pop_all())
+            self._running = _Running(reporter, checks, stack.pop_all())
+
+    def _checks(self, setup: Setup) -> list[Check]:
+        checks: list[Check] = []
+        if setup.check_consistency:
+            checks.append(ConsistencyCheck(setup.rig, self.get_logger().warning))
+        if setup.check_lidar_topic:
+            checks.append(LidarCheck(self, setup.check_lidar_topic, setup.rig.base_frame))
+        return checks
 
     def _stop(self) -> None:
         running, self._running = self._running, None
@@ -212,6 +227,7 @@ class SurroundDepth(LifecycleNode):
         statuses = [diagnostics.node_status(diagnostics.qualified_name(self), state, self._reason, engine)]
         if running is not None:
             statuses += running.reporter.statuses(self._live.stale_after_s)
+            statuses += running.checks.statuses(diagnostics.qualified_name(self))
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), statuses))
 
 

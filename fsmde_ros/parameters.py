@@ -136,6 +136,13 @@ PARAMETERS = (
     Spec("cloud.stride", _CLOUD.stride, _LIVE, "The fused cloud takes every n-th pixel of every n-th row.", (1, 64)),
     Spec("cloud.voxel_size", _CLOUD.voxel_size, _LIVE, "Voxel edge of the fused cloud, metres; 0 for none.", (0, 10)),
     Spec("cloud.color", _CLOUD.color, _LIVE, "Points of the fused cloud carry the colour of their pixel."),
+    Spec(
+        "check.consistency",
+        False,
+        _CONFIGURE,
+        "Compare neighbouring views on /diagnostics; a camera that is turned against the rig is named.",
+    ),
+    Spec("check.lidar_topic", "", _CONFIGURE, "PointCloud2 of a lidar: running AbsRel per camera on /diagnostics."),
     Spec("stale_after_s", 1.0, _LIVE, "Silence after which diagnostics warn, seconds.", (0.1, 3600)),
 )
 

@@ -30,6 +30,8 @@ class Setup:
     use_camera_info: bool
     use_tf: bool
     sync: SyncSettings
+    check_consistency: bool
+    check_lidar_topic: str
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Setup:
@@ -47,6 +49,8 @@ class Setup:
                 deadline_ms=values["sync.deadline_ms"],
                 min_cameras=values["sync.min_cameras"],
             ),
+            check_consistency=values["check.consistency"],
+            check_lidar_topic=values["check.lidar_topic"],
         )
 
 

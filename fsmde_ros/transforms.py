@@ -35,7 +35,7 @@ class TransformMounts:
         for camera in rig.cameras:
             try:
                 found = self._buffer.lookup_transform(rig.base_frame, camera.frame_id, Time())
-                self._calibration.place(camera.name, _matrix(found.transform))
+                self._calibration.place(camera.name, matrix(found.transform))
             except (self._tf2_ros.TransformException, FsmdeError) as error:
                 if camera.name in self.missing:
                     missing[camera.name] = f"no transform {rig.base_frame} <- {camera.frame_id}: {error}"
@@ -46,6 +46,7 @@ class TransformMounts:
         self._listener.unregister()
 
 
-def _matrix(transform: Any) -> Any:
+def matrix(transform: Any) -> Any:
+    """(4, 4) float64 of a geometry_msgs/Transform; FsmdeError for a rotation without a length."""
     q, t = transform.rotation, transform.translation
     return rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))

@@ -13,6 +13,7 @@ from fsmde_core.pipeline import Pipeline
 from fsmde_core.preprocess import RectifiedImage
 from fsmde_core.synchronizer import ImageSet
 from fsmde_ros.calibration import Calibration
+from fsmde_ros.checks import Checks
 from fsmde_ros.diagnostics import timing_message
 from fsmde_ros.handover import Handover
 from fsmde_ros.health import Health, SetTiming, lags_ms
@@ -34,6 +35,7 @@ class Worker:
         health: Health,
         live: Callable[[], Live],
         min_cameras: int,
+        checks: Checks,
     ) -> None:
         self._pipeline = pipeline
         self._calibration = calibration
@@ -42,6 +44,7 @@ class Worker:
         self._health = health
         self._live = live
         self._min_cameras = min_cameras
+        self._checks = checks
         self._packer = CloudPacker(live().cloud_settings)
         self._handover: Handover[ImageSet[Received]] = Handover()
         self._thread = threading.Thread(target=self._run, name="surround_depth")
@@ -104,6 +107,7 @@ class Worker:
         self._health.finished(timing)
         if wanted.timing:
             self._outputs.publish_timing(timing_message(timing))
+        self._checks.offer(result, images.stamps_ns)
 
     def _rectified(self, images: ImageSet[Received]) -> list[RectifiedImage]:
         """The images of the set that can be used, in ring order; the others are counted.

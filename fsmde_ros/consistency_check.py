@@ -1,0 +1,66 @@
+"""The status `consistency`: do neighbouring views agree, and which camera is turned if they do not?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from fsmde_core.mounts import MountCheck, MountReport, Turned
+from fsmde_core.mounts.check import MIN_CHECKS
+from fsmde_core.rig import Rig
+from fsmde_ros.checks import Sample
+from fsmde_ros.diagnostics import OK, WARN, status
+
+
+class ConsistencyCheck:
+    """warn: takes one sentence whenever another camera is found turned than before."""
+
+    name = "consistency"
+
+    def __init__(self, rig: Rig, warn: Callable[[str], object]) -> None:
+        self._check = MountCheck(rig)
+        self._warn = warn
+        self._latest: tuple[float, MountReport] | None = None
+        self._named: tuple[str, ...] = ()
+
+    def update(self, sample: Sample) -> None:
+        report = self._check.update(sample.cameras, sample.rgb, sample.depth, sample.stamps_ns)
+        self._latest = time.monotonic(), report
+        named = tuple(turned.camera for turned in report.turned)
+        if named and named != self._named:
+            self._warn(verdict(report.turned))
+        self._named = named
+
+    def status(self, name: str) -> DiagnosticStatus:
+        if self._latest is None:
+            return status(name, OK, "nothing checked yet", {})
+        moment, report = self._latest
+        values: dict[str, Any] = {"age_s": f"{time.monotonic() - moment:.1f}", "checks": report.checks}
+        for edge, found in report.edges.items():
+            values[f"overlap {edge}"] = f"{found.overlap:.3f}"
+            values[f"epipolar_deg {edge}"] = f"{found.epipolar_deg:.3f}"
+            values[f"matches {edge}"] = found.matches
+        for turned in report.turned:
+            values[f"turned_deg {turned.camera}"] = f"{turned.degrees:.2f}"
+        if report.turned:
+            return status(name, WARN, verdict(report.turned), values)
+        if report.checks < MIN_CHECKS:
+            return status(name, OK, f"{report.checks} of the {MIN_CHECKS} checks that a verdict needs", values)
+        return status(name, OK, "no camera is found turned against the rig", values)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+def verdict(turned: tuple[Turned, ...]) -> str:
+    """One sentence; the likeliest camera first."""
+    worst = turned[0]
+    names = " or ".join(f"'{entry.camera}'" for entry in turned)
+    axes = f"pitch {worst.pitch:+.1f}, yaw {worst.yaw:+.1f}, roll {worst.roll:+.1f}"
+    return (
+        f"camera {names} is turned by {worst.degrees:.1f} degrees against the rig ({axes}); "
+        "check its mount, then calibrate it anew"
+    )
