@@ -5,20 +5,45 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from fsmde_core.engines.base import Engine
 from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.sources.base import Source
 
 Span = tuple[int, "int | None"]
 
 
+class ModelFile(Protocol):
+    """What the document says of the model; a `ModelInfo` has it."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+class Runner(Protocol):
+    """What the document says of what runs the model; an `Engine` has it, here or in another process."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def info(self) -> ModelFile: ...
+
+
 def head(
-    source: Source, kind: str, root: Path | None, span: Span, protocol: EvaluationProtocol, engine: Engine, flip: bool
+    source: Source, kind: str, root: Path | None, span: Span, protocol: EvaluationProtocol, engine: Runner, flip: bool
 ) -> dict[str, Any]:
     """The first keys of the document, known before the first frame is read. kind: of the source; root: its place."""
     return {

@@ -69,9 +69,11 @@ class ModelPredictor(Predictor):
 
     def prepare(self, frame: Frame) -> Callable[[], dict[str, Prediction]]:
         """Decodes and rectifies."""
-        images = {name: image.raw() for name, image in frame.images.items()}
-        rectified, took_ms = self.pipeline.rectify_all(images, frame.rig)
-        return partial(self._infer, rectified, took_ms)
+        return partial(self._infer, *self.rectify(frame))
+
+    def rectify(self, frame: Frame) -> tuple[list[RectifiedImage], float]:
+        """The network's input for the frame's cameras, in ring order, and the milliseconds without decoding."""
+        return self.pipeline.rectify_all({name: image.raw() for name, image in frame.images.items()}, frame.rig)
 
     def _infer(self, images: list[RectifiedImage], rectified_ms: float) -> dict[str, Prediction]:
         if self.took_ms is None:
@@ -112,6 +114,11 @@ class GroundPlane(Predictor):
     def predict(self, frame: Frame) -> dict[str, Prediction]:
         """See `Predictor.predict`."""
         return {name: Prediction(ground_depth(frame.rig[name])) for name in frame.images}
+
+
+def model_and_baselines(pipeline: Pipeline, flip: bool = False, baselines: bool = True) -> list[Predictor]:
+    """What `fsmde evaluate` compares: the model, and beside it what knows nothing of the images."""
+    return [ModelPredictor(pipeline, flip), *([ConstantDepth(), GroundPlane()] if baselines else [])]
 
 
 @lru_cache(maxsize=12)

@@ -27,23 +27,50 @@ def conditions(document: Document) -> str:
 
 
 def to_tables(document: Document) -> list[Table]:
-    """Cameras with the mean and the baselines, then bands and thirds."""
-    cameras = _table(document, "camera")
+    """Cameras with their mean and the baselines; bands and thirds; everything else."""
+    return [_cameras(document), _parts(document), _rest(document)]
+
+
+def _cameras(document: Document) -> Table:
+    table = _table(document, "camera", *MEASURES, "n")
     for name, metrics in document["cameras"].items():
-        cameras.add_row(name, *_cells(metrics))
-    cameras.add_section()
-    cameras.add_row("mean", *_cells(document["mean"]), style="bold")
+        table.add_row(name, *_cells(metrics))
+    table.add_section()
+    table.add_row("mean", *_cells(document["mean"]), style="bold")
     for name, scores in document["baselines"].items():
-        cameras.add_row(name, *_cells(scores["mean"]))
-    parts = _table(document, "mean of cameras")
+        table.add_row(name, *_cells(scores["mean"]))
+    return table
+
+
+def _parts(document: Document) -> Table:
+    table = _table(document, "mean of cameras", *MEASURES, "n")
     for key, unit in (("bands", " m"), ("thirds", " third")):
         for name, scores in document[key].items():
-            parts.add_row(name + unit, *_cells(scores["mean"]))
-        parts.add_section()
-    return [cameras, parts]
+            table.add_row(name + unit, *_cells(scores["mean"]))
+        table.add_section()
+    return table
 
 
-def _table(document: Document, first: str) -> Table:
+def _rest(document: Document) -> Table:
+    table = _table(document, "measure", "value", "n")
+    if sigma := document["sigma"]:
+        for k, share in sigma["coverage"].items():
+            table.add_row(f"truth within {k} sigma", f"{share:.1%}", str(sigma["n"]))
+        table.add_row("AUSE: AbsRel lost to sorting by sigma, not by error", f"{sigma['ause']:.3f}", str(sigma["n"]))
+    for key, where in (("lidar", "at lidar points"), ("overlap", "without lidar")):
+        if found := document["consistency"][key]:
+            table.add_row(f"neighbouring views differ, {where}", f"{found['mean']:.1%}", str(found["n"]))
+            edge = max(found["edges"], key=found["edges"].get)
+            table.add_row(f"  most: {edge}", f"{found['edges'][edge]:.1%}", "")
+    if found := document["steadiness"]:
+        gap = f"{found['interval_s']:.2f} s"
+        table.add_row(
+            f"depth changes between samples, {gap}, motion taken out", f"{found['mean']:.1%}", str(found["n"])
+        )
+    return table
+
+
+def _table(document: Document, first: str, *others: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -51,7 +78,7 @@ def _table(document: Document, first: str) -> Table:
         title=conditions(document), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
     table.add_column(first)
-    for name in (*MEASURES, "n"):
+    for name in others:
         table.add_column(name, justify="right")
     return table
 
@@ -61,29 +88,16 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def to_lines(document: Document) -> Iterator[str]:
-    """The rest, a line each."""
-    beside = f"({conditions(document)})"
-    if sigma := document["sigma"]:
-        coverage, random = sigma["coverage"], sigma["sparsification"]["random"]
-        yield (
-            f"sigma: truth within 1 sigma {coverage['1']:.1%}, within 2 {coverage['2']:.1%}; "
-            f"AUSE {sigma['ause']:.3f} AbsRel, all {random:.3f}; {sigma['n']} pixels {beside}"
-        )
-    for key, what in (("lidar", "at lidar points seen by both"), ("overlap", "overlap, without lidar")):
-        if found := document["consistency"][key]:
-            worst = max(found["edges"], key=found["edges"].get)
-            yield (
-                f"neighbouring views differ by {found['mean']:.1%} {what}, most {worst} "
-                f"{found['edges'][worst]:.1%}; {found['n']} points {beside}"
-            )
-    if found := document["steadiness"]:
-        yield (
-            f"depth changes by {found['mean']:.1%} from sample to sample ({found['interval_s']:.2f} s), "
-            f"motion taken out; {found['n']} pixels {beside}"
-        )
+    """What ran, how fast, and the notes."""
     latency = document["latency_ms"]
     yield (
         f"{document['model']}, {document['engine']} {document['precision']} on {document['device']}: "
-        f"{latency['p50']:.0f} ms per frame (p50), {latency['p95']:.0f} (p95), {latency['p99']:.0f} (p99)"
+        f"preprocessing and inference of a frame {latency['p50']:.0f} ms (p50), {latency['p95']:.0f} (p95), "
+        f"{latency['p99']:.0f} (p99), beside the rest of the evaluation"
     )
+    if found := document.get("throughput"):
+        yield (
+            f"{found['frames_per_s']:.1f} frames per second, {found['samples_per_s']:.1f} with lidar; the engine alone "
+            f"{found['engine_frames_per_s']:.1f}: {found['ratio']:.0%} of its rate"
+        )
     yield from document["notes"]

@@ -62,14 +62,15 @@ def frame_records(
     protocol: EvaluationProtocol,
     span: Span = (0, None),
     after: int | None = None,
+    threads: int = 0,
 ) -> Iterator[FrameRecord]:
     """One record per frame of `span`, in order. Only frames with lidar are decoded and predicted.
 
     Files are read, images decoded and scores taken on other threads while the predictors run on the caller's; only a
     few frames are in memory. after: frames up to this index are predicted, so that steadiness has its frame before,
-    but yield no record.
+    but yield no record. threads: that decode and score, 0 for one per CPU core that this process may use.
     """
-    workers = len(os.sched_getaffinity(0))
+    workers = threads or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as pool:
         frames = _read_ahead(reader, source.frames(*span))
         prepared = _ahead(pool, lambda frame: _prepare(frame, predictors), frames, workers)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+
+if TYPE_CHECKING:
+    from fsmde_core.evaluation.partial import PartialResult
+    from fsmde_core.evaluation.predictors import Predictor
+    from fsmde_core.evaluation.rules import EvaluationProtocol
+    from fsmde_core.sources.base import Source
 
 
 def evaluate(
@@ -33,53 +40,72 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option("--json", metavar="FILE", help="Write the numbers there; an interrupted run goes on from there."),
     ] = None,
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Also measure the evaluation's rate beside the engine's own.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where an interrupted run would go on.")] = False,
 ) -> None:
     """Score the model's metric depth against the lidar of a recording."""
     from contextlib import closing
-    from functools import partial
 
     from rich.console import Console
 
     from fsmde_core.engines import load_engine
     from fsmde_core.errors import FsmdeError
-    from fsmde_core.evaluation.complete import complete
     from fsmde_core.evaluation.document import head
     from fsmde_core.evaluation.masks import load_masks
     from fsmde_core.evaluation.partial import PartialResult
-    from fsmde_core.evaluation.predictors import ConstantDepth, GroundPlane, ModelPredictor, Predictor
+    from fsmde_core.evaluation.predictors import ConstantDepth, GroundPlane, ModelPredictor
     from fsmde_core.evaluation.protocol import make_protocol
-    from fsmde_core.evaluation.run import frame_records
+    from fsmde_core.evaluation.report import to_lines, to_tables
     from fsmde_core.model import default_model_path
     from fsmde_core.pipeline import Pipeline
-    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar, recording_place
+    from fsmde_ros.cli.recordings import open_recording, recording_place
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise FsmdeError(f"--json {json_file} must name a file in an existing folder")
+    if flip and protocol == "vfdepth":
+        raise FsmdeError("protocol vfdepth knows no flip averaging; leave out --flip or use surrounddepth")
     span = parse_frames(frames)
     recording = open_recording(source, root)
     kind, place = recording_place(source, recording)
     rules = make_protocol(protocol, recording.name, cap, scaling, load_masks(masks, recording.rig) if masks else None)
     loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
+    asked = head(recording, kind, place, span, rules, loaded, flip)
+    result = None
+    if json_file is not None:
+        paths = {"root": place and str(place.resolve()), "masks": masks and str(masks.resolve())}
+        result = PartialResult(json_file, {**asked, **paths, "baselines": baselines}, fresh)
     with closing(Pipeline(loaded, threads)) as pipeline:
-        predictors: list[Predictor] = [ModelPredictor(pipeline, flip)]
-        predictors += [ConstantDepth(), GroundPlane()] if baselines else []
-        asked = head(recording, kind, place, span, rules, loaded, flip)
-        result = None
-        if json_file is not None:
-            paths = {"root": place and str(place.resolve()), "masks": masks and str(masks.resolve())}
-            result = PartialResult(json_file, {**asked, **paths, "baselines": baselines}, fresh)
-        with progress_bar() as progress:
-            task = progress.add_task(f"Evaluating {recording.name}", total=frame_count(recording, span))
-            records = partial(frame_records, recording, predictors, rules)
-            document = complete(recording, rules, span, asked, records, result, lambda: progress.advance(task))
-    _print(document, Console())
-
-
-def _print(document: dict[str, Any], console: Any) -> None:
-    from fsmde_core.evaluation.report import to_lines, to_tables
-
+        predictors = [ModelPredictor(pipeline, flip), *([ConstantDepth(), GroundPlane()] if baselines else [])]
+        document = _run(recording, predictors, rules, span, asked, result, throughput)
+    console = Console()
     for table in to_tables(document):
         console.print(table)
     for line in to_lines(document):
         console.print(line, highlight=False)
+
+
+def _run(
+    recording: Source,
+    predictors: Sequence[Predictor],
+    rules: EvaluationProtocol,
+    span: tuple[int, int | None],
+    asked: dict[str, Any],
+    result: PartialResult | None,
+    throughput: bool,
+) -> dict[str, Any]:
+    """The result document."""
+    from functools import partial
+
+    from fsmde_core.evaluation.complete import complete
+    from fsmde_core.evaluation.run import frame_records
+    from fsmde_core.evaluation.throughput import measure_throughput
+    from fsmde_ros.cli.recordings import frame_count, progress_bar
+
+    if throughput:
+        asked = {**asked, "throughput": measure_throughput(recording, predictors, rules, span)}
+    with progress_bar() as progress:
+        task = progress.add_task(f"Evaluating {recording.name}", total=frame_count(recording, span))
+        records = partial(frame_records, recording, predictors, rules)
+        return complete(recording, rules, span, asked, records, result, lambda: progress.advance(task))
