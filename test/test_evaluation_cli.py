@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from fsmde_core.evaluation.metrics import MEASURES
@@ -60,7 +62,7 @@ def test_nuscenes_keyframe(
     assert (document["samples"], document["cap_m"], document["engine"]) == (1, 80, "onnxruntime")
     assert (document["model"], set(document["baselines"])) == ("tiny.onnx", {"constant", "ground_plane"})
     shown = capsys.readouterr().out
-    for text in ("back_left", "ground_plane", "surrounddepth, 1 samples, cap 80 m, scaling none"):
+    for text in ("back_left", "ground_plane", "surrounddepth, 1 sample, cap 80 m, scaling none"):
         assert text in shown
     assert f"{document['mean']['abs_rel']:.3f}" in shown
 
@@ -68,6 +70,49 @@ def test_nuscenes_keyframe(
     nearer = json.loads(out.read_text())
     assert nearer["baselines"] == {} and nearer["cap_m"] == 20
     assert nearer["mean"]["n"] < document["mean"]["n"]
+
+
+def test_protocol_b_with_masks_and_median_scaling(
+    nuscenes_root: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--source", "nuscenes", "--root", nuscenes_root, "--model", tiny_model, "--engine", "onnxruntime"]
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask = np.full((900, 1600), 255, np.uint8)
+    mask[450:] = 0
+    for camera in NuScenesSource(nuscenes_root).rig.names:
+        cv2.imwrite(str(masks / f"{camera}.png"), mask)
+    found = {}
+    for extra in ((), ("--masks", masks), ("--scaling", "median"), ("--flip",)):
+        out = tmp_path / "scores.json"
+        protocol = "surrounddepth" if "--flip" in extra else "vfdepth"
+        assert run(monkeypatch, *options, "--json", out, "--protocol", protocol, *extra) == 0
+        found["".join(map(str, extra[:1]))] = json.loads(out.read_text())
+    assert found[""]["protocol"] == "vfdepth" and found["--flip"]["flip"]
+    assert set(found["--masks"]["thirds"]) == {"middle", "top"}
+    assert set(found[""]["thirds"]) == {"bottom", "middle", "top"}
+    assert found["--masks"]["mean"]["n"] < found[""]["mean"]["n"] == found["--scaling"]["mean"]["n"]
+    # The tiny model's depth has another scale than the world's.
+    assert found["--scaling"]["mean"]["abs_rel"] < 0.5 * found[""]["mean"]["abs_rel"]
+    shown = capsys.readouterr().out
+    for text in ("vfdepth, 1 sample, cap 80 m, scaling none, masks", "scaling median", "scaling none, flip averaging"):
+        assert text in shown
+
+
+def test_throughput_is_measured_where_it_is_asked_for(
+    pandaset_root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores.json"
+    options = ["--source", "pandaset", "--root", pandaset_root, "--frames", "40:44", "--model", tiny_model]
+    assert run(monkeypatch, *options, "--engine", "onnxruntime", "--json", out, "--throughput") == 0
+    found = json.loads(out.read_text())["throughput"]
+    assert found["frames_per_s"] == pytest.approx(2 * found["samples_per_s"])  # every second frame has lidar
+    assert found["ratio"] == pytest.approx(found["frames_per_s"] / found["engine_frames_per_s"])
+    assert found["ratio"] > 0
 
 
 def test_ddad_is_capped_at_200_m_and_pandaset_takes_the_frames_asked_for(
@@ -125,6 +170,9 @@ def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         (["--cap", "0"], "cap is 0"),
         (["--model", "/nonexistent.onnx"], "/nonexistent.onnx does not exist"),
         (["--json", "/nonexistent/x.json"], "--json /nonexistent/x.json must name a file"),
+        (["--scaling", "mean"], "scaling 'mean' is unknown"),
+        (["--protocol", "vfdepth", "--flip", ""], "vfdepth knows no flip averaging"),
+        (["--masks", "/nonexistent"], "the mask /nonexistent/front.png is missing"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -139,8 +187,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     out = tmp_path / "scores.json"
     given = {"--source": "nuscenes", "--root": str(nuscenes_root), "--model": str(tiny_model), "--json": str(out)}
     given |= {"--engine": "onnxruntime"} | dict(zip(options[::2], options[1::2], strict=True))
-    assert run(monkeypatch, *(word for pair in given.items() for word in pair)) == 2
-    assert not out.exists()
+    assert run(monkeypatch, *(word for pair in given.items() for word in pair if word)) == 2
+    assert not list(tmp_path.iterdir())
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
 

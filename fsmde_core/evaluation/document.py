@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +65,13 @@ def head(
         "model_sha256": engine.info.sha256,
         "environment": environment(engine.name),
     }
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """As JSON, whole or not at all."""
+    written = path.with_name(path.name + ".part")
+    written.write_text(json.dumps(document, indent=2) + "\n")
+    written.replace(path)
 
 
 def environment(engine: str) -> dict[str, str]:

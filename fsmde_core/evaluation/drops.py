@@ -23,8 +23,8 @@ class DropCounter:
         sampled: whether there is truth for it. unlike: how many depth images came with intrinsics that are not those of
         the recording; they are not among `received`.
         """
-        self._sent.update(sent)
-        self._received.update(received)
+        self._sent.update(list(sent))
+        self._received.update(list(received))
         kind = "complete" if len(received) == len(sent) else "partial" if received else "lost"
         self._sets[kind] += 1
         self._samples_lost += sampled and not received

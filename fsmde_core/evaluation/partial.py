@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.document import write_document
 from fsmde_core.evaluation.record import FrameRecord
 
 
@@ -64,9 +65,7 @@ class PartialResult:
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """Put the result where it belongs, at once, and remove this file."""
-        written = self._result.with_name(self._result.name + ".part")
-        written.write_text(json.dumps(document, indent=2) + "\n")
-        written.replace(self._result)
+        write_document(self._result, document)
         self.discard()
 
     def discard(self) -> None:

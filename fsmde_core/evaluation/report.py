@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fsmde_core.evaluation.metrics import MEASURES
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 Document = Mapping[str, Any]
@@ -17,7 +18,7 @@ def conditions(document: Document) -> str:
     """What stands beside every number."""
     parts = [
         f"{document['source']}: protocol {document['protocol']}",
-        f"{document['samples']} samples",
+        f"{document['samples']} sample{'s' if document['samples'] != 1 else ''}",
         f"cap {document['cap_m']:g} m",
         f"scaling {document['scaling']}",
         *(["flip averaging"] if document["flip"] else []),
@@ -26,13 +27,17 @@ def conditions(document: Document) -> str:
     return ", ".join(parts)
 
 
-def to_tables(document: Document) -> list[Table]:
-    """Cameras with their mean and the baselines; bands and thirds; everything else."""
-    return [_cameras(document), _parts(document), _rest(document)]
+def to_tables(document: Document) -> Iterator[Group]:
+    """Cameras with their mean and the baselines; bands and thirds; everything else. Each below its conditions."""
+    from rich.console import Group
+    from rich.text import Text
+
+    for table in (_cameras(document), _parts(document), _rest(document)):
+        yield Group(Text(conditions(document), style="italic"), table)
 
 
 def _cameras(document: Document) -> Table:
-    table = _table(document, "camera", *MEASURES, "n")
+    table = _table("camera", *MEASURES, "n")
     for name, metrics in document["cameras"].items():
         table.add_row(name, *_cells(metrics))
     table.add_section()
@@ -43,7 +48,7 @@ def _cameras(document: Document) -> Table:
 
 
 def _parts(document: Document) -> Table:
-    table = _table(document, "mean of cameras", *MEASURES, "n")
+    table = _table("mean of cameras", *MEASURES, "n")
     for key, unit in (("bands", " m"), ("thirds", " third")):
         for name, scores in document[key].items():
             table.add_row(name + unit, *_cells(scores["mean"]))
@@ -52,7 +57,7 @@ def _parts(document: Document) -> Table:
 
 
 def _rest(document: Document) -> Table:
-    table = _table(document, "measure", "value", "n")
+    table = _table("measure", "value", "n")
     if sigma := document["sigma"]:
         for k, share in sigma["coverage"].items():
             table.add_row(f"truth within {k} sigma", f"{share:.1%}", str(sigma["n"]))
@@ -70,13 +75,11 @@ def _rest(document: Document) -> Table:
     return table
 
 
-def _table(document: Document, first: str, *others: str) -> Table:
+def _table(first: str, *others: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(
-        title=conditions(document), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="right")
