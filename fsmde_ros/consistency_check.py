@@ -45,11 +45,14 @@ class ConsistencyCheck:
             values[f"matches {edge}"] = found.matches
         for turned in report.turned:
             values[f"turned_deg {turned.camera}"] = f"{turned.degrees:.2f}"
+        if report.unseen:
+            values["unseen"] = ",".join(report.unseen)
         if report.turned:
             return status(name, WARN, verdict(report.turned), values)
         if report.checks < MIN_CHECKS:
             return status(name, OK, f"{report.checks} of the {MIN_CHECKS} checks that a verdict needs", values)
-        return status(name, OK, "no camera is found turned against the rig", values)
+        doubt = f"; {', '.join(report.unseen)} cannot be judged, too little is shared" if report.unseen else ""
+        return status(name, OK, f"no camera is found turned against the rig{doubt}", values)
 
     def close(self) -> None:
         """Holds nothing."""

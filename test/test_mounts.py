@@ -120,6 +120,7 @@ def test_the_report_has_every_edge_even_of_blank_images() -> None:
     assert list(report.edges) == ["/".join(edge) for edge in rig.edges]
     assert all(edge.matches == 0 and np.isnan(edge.epipolar_deg) for edge in report.edges.values())
     assert report.turned == ()
+    assert report.unseen == NAMES
     assert report.checks == 10
     five = check.update(
         rig.cameras[1:], np.zeros((5, 96, 160, 3), np.uint8), np.full((5, 96, 160), 8, np.float32), stamps
@@ -190,6 +191,7 @@ def test_views_agree_on_pandaset(pandaset: PandaSetSource) -> None:
         assert found[-1].edges[edge].epipolar_deg < 0.35
         assert found[-1].edges[edge].overlap < 0.3
     assert found[-1].edges["right/back"].matches == 0
+    assert found[-1].unseen == ("back",)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,13 @@ class MountReport:
 
     turned: the camera that is not mounted as the rig says, followed by another where the two cannot be told apart;
     empty where all is well, or while it cannot be said.
+    unseen: cameras that share too little with their neighbours to be judged.
     """
 
     edges: dict[str, EdgeReport]
     checks: int
     turned: tuple[Turned, ...]
+    unseen: tuple[str, ...]
 
 
 class MountCheck:
@@ -89,7 +91,7 @@ class MountCheck:
         self._checks.append(check)
         differences = overlap_differences(cameras, depth, self._rig.edges)
         edges = {edge: self._report(edge, values) for edge, values in differences.items()}
-        return MountReport(edges, len(self._checks), self._verdict())
+        return MountReport(edges, len(self._checks), *self._verdict())
 
     def _take(self, cameras: Sequence[Camera]) -> None:
         """Take the calibration in force; all that was seen with another one is let go."""
@@ -121,13 +123,15 @@ class MountCheck:
             overlap=float(differences.mean()) if len(differences) else float("nan"),
         )
 
-    def _verdict(self) -> tuple[Turned, ...]:
+    def _verdict(self) -> tuple[tuple[Turned, ...], tuple[str, ...]]:
+        """Who is turned, and who cannot be judged."""
         if len(self._checks) < MIN_CHECKS:
-            return ()
-        cameras = [self._cameras.get(camera.name, camera) for camera in self._rig.cameras]
-        ranked = suspects(cameras, self._checks)
+            return (), ()
+        ranked = suspects([self._cameras.get(camera.name, camera) for camera in self._rig.cameras], self._checks)
+        judged = {turned.camera for turned in ranked}
         guilty = [turned for turned in ranked if turned.gain >= MIN_GAIN and turned.degrees >= MIN_DEGREES]
-        return tuple(turned for turned in guilty[:2] if turned.gain >= RIVAL * guilty[0].gain)
+        named = tuple(turned for turned in guilty[:2] if turned.gain >= RIVAL * guilty[0].gain)
+        return named, tuple(name for name in self._names if name not in judged)
 
 
 def _same(a: Camera, b: Camera) -> bool:

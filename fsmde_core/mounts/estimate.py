@@ -33,6 +33,8 @@ DEPTH_WEIGHT = 0.25
 """Errors of the depth are alike for all matches of an edge, so that they count less than as many independent ones."""
 EDGE_MATCHES = 40
 """Matches that an edge counts for at most, over all checks: a standing vehicle sees the same again and again."""
+MIN_MATCHES = 8
+"""Per check, with its neighbours; a camera that shares less is not judged: a few wrong matches would turn it."""
 _FORWARD, _UP = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
 _WIDE, _NARROW = 15.0, 1.5
 """The robust fit's scale at its start, so that a match 3 degrees off pulls, and at its end; units of noise."""
@@ -68,7 +70,7 @@ class Turned:
 
 
 def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Turned]:
-    """Every camera that shares matches with a neighbour, the likeliest culprit first.
+    """Every camera that shares enough with its neighbours to be judged, the likeliest culprit first.
 
     cameras: of the rig. checks: of a few moments, each with the edges that had matches.
     """
@@ -78,7 +80,7 @@ def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]])
     usual = np.full(len(cameras), MOUNT_SPREAD)
     _, cost = _fit(points, usual)
     found = []
-    for index in sorted({*points.first.tolist(), *points.second.tolist()}):
+    for index in np.flatnonzero(points.per_camera() >= MIN_MATCHES * len(checks)).tolist():
         spread = usual.copy()
         spread[index] = FREE_SPREAD
         turns, freed = _fit(points, spread)
@@ -106,6 +108,10 @@ class _Points:
         self.ray_second = np.concatenate([edge.matches.second for _, edge in entries])
         self.distance = np.concatenate([edge.matches.distance for _, edge in entries])
         self.weight = self._weights()
+
+    def per_camera(self) -> NDArray[np.int64]:
+        """(cameras,) matches of each."""
+        return np.bincount(np.concatenate([self.first, self.second]), minlength=self.cameras)
 
     def _weights(self) -> Array:
         """(M,): an edge counts for as many matches as it has per check, at most EDGE_MATCHES."""

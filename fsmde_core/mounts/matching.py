@@ -16,7 +16,7 @@ RATIO = 0.85
 """Lowe's ratio: the best match must be nearer than this times the second best."""
 REACH = np.radians(5.0)
 """How far from its expected place a match is looked for, beside half of its parallax. Larger than any error to find."""
-BORDER = 8.0
+BORDER = 4.0
 """Degrees by which points at infinity may miss the other view; nearer points fall into it from there."""
 MARGIN_PX = 3
 MIN_SHARED = 16
@@ -34,7 +34,7 @@ class Matches(NamedTuple):
 
 
 class Overlap:
-    """Two rectified cameras seen through one level virtual camera that looks at the middle of what both see.
+    """Two rectified cameras seen through one upright virtual camera that looks at the middle of what both see.
 
     Turned onto the same axis, views 60 degrees apart look alike; what remains is parallax.
     """
@@ -43,7 +43,7 @@ class Overlap:
         self.cameras = (first, second)
         self._sift = cv2.SIFT_create(FEATURES, contrastThreshold=CONTRAST)  # type: ignore[attr-defined]
         rays = _shared_rays(first, second)
-        self.exists = rays.shape[1] >= MIN_SHARED
+        self.exists = rays.shape[1] >= MIN_SHARED and not _is_vertical(rays.mean(axis=1))
         if not self.exists:
             return
         self._rotation = _looking_at(rays.mean(axis=1))
@@ -124,7 +124,7 @@ def _shared_rays(first: Camera, second: Camera) -> NDArray[np.float64]:
     rays = first.T_base_camera[:3, :3] @ np.linalg.solve(first.K, pixels)
     rays /= np.linalg.norm(rays, axis=0)
     x, y, z = second.K @ second.T_base_camera[:3, :3].T @ rays
-    pad = second.fx * np.tan(np.radians(BORDER)) / 2
+    pad = second.fx * np.tan(np.radians(BORDER))
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = (
             (z > 0) & (x / z > -pad) & (x / z < second.width + pad) & (y / z > -pad) & (y / z < second.height + pad)
@@ -132,12 +132,17 @@ def _shared_rays(first: Camera, second: Camera) -> NDArray[np.float64]:
     return rays[:, inside]
 
 
+def _is_vertical(direction: NDArray[np.float64]) -> bool:
+    """Whether upright has no meaning there."""
+    return bool(np.hypot(direction[0], direction[1]) < 0.1 * np.linalg.norm(direction))
+
+
 def _looking_at(direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) base <- level optical frame (REP-103) that looks to where `direction` points on the horizon."""
-    forward = np.array([direction[0], direction[1], 0.0])
-    forward /= np.linalg.norm(forward)
+    """(3, 3) base <- optical frame (REP-103) that looks along `direction`, its rows level."""
+    forward = direction / np.linalg.norm(direction)
     right = np.array([forward[1], -forward[0], 0.0])
-    return np.stack([right, [0.0, 0.0, -1.0], forward], axis=1)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward], axis=1)
 
 
 def _mutual(
