@@ -12,8 +12,9 @@ pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
-from ros_harness import Stage, open_stage
+from ros_harness import NAMES, Stage, open_stage
 
+STAMP = 1_000_000_000
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = {"qos_overrides./front/image_raw.subscription.reliability": "reliable"}
 
@@ -45,3 +46,12 @@ def test_a_listener_that_asks_for_more_than_is_offered(stage: Stage) -> None:
     stage.node()
     assert stage.spin_until(lambda: says(stage, "output", "a listener of /points gets nothing: volatile publisher"))
     assert says(stage, "output", "set qos_overrides./points.publisher")
+
+
+def test_listeners_and_cameras_that_fit_are_not_blamed(stage: Stage) -> None:
+    stage.client.listen_to_all()
+    stage.node()
+    stage.client.send_set(dict.fromkeys(NAMES, 100), STAMP)
+    assert stage.spin_until(lambda: says(stage, "output", "sets per second"))
+    assert stage.nodes[0].loaded is not None
+    assert stage.nodes[0].loaded.outputs.mismatches() == {}
