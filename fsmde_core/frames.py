@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import RawImage, decode_compressed, to_rgb
+from fsmde_core.encodings import AnyImage, EncodedImage, RawImage, to_rgb
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import Matrix
 from fsmde_core.rig import Rig
@@ -25,20 +25,18 @@ class CameraImage:
     encoded: bytes | None = None
     pixels: NDArray[np.uint8] | None = None
 
-    def raw(self) -> RawImage:
-        """The image as it decodes, in whatever encoding; FsmdeError when the compressed bytes do not decode."""
-        if self.pixels is not None:
-            return RawImage.from_rgb(self.pixels)
-        try:
-            return decode_compressed(self.encoded or b"", "jpeg")
-        except FsmdeError as error:
-            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
+    def image(self) -> AnyImage:
+        """The image as `Pipeline` takes it, not decoded yet."""
+        return EncodedImage(self.encoded or b"", "jpeg") if self.pixels is None else RawImage.from_rgb(self.pixels)
 
     def rgb(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
         if self.pixels is not None:
             return self.pixels
-        image = self.raw()
+        try:
+            image = EncodedImage(self.encoded or b"", "jpeg").decode()
+        except FsmdeError as error:
+            raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
         return to_rgb(image.pixels(), image.encoding)
 
 

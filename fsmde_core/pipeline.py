@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import RawImage
+from fsmde_core.encodings import AnyImage
 from fsmde_core.engines.base import Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.preprocess import Preprocessor, RectifiedImage
@@ -58,7 +58,7 @@ class Pipeline:
             images = np.zeros((count, info.height, info.width, 3), np.uint8)
             self.engine.infer(images, np.full(count, info.focal_canonical, np.float32))
 
-    def rectify(self, image: RawImage, camera: Camera) -> RectifiedImage:
+    def rectify(self, image: AnyImage, camera: Camera) -> RectifiedImage:
         """See `Preprocessor.rectify`."""
         return self._preprocessor.rectify(image, camera)
 
@@ -79,13 +79,13 @@ class Pipeline:
         stage_ms = {"infer": 1e3 * (time.perf_counter() - start)}
         return SurroundDepth(tuple(c.name for c in cameras), cameras, rgb, depth, result.sigma, stage_ms)
 
-    def run(self, images: Mapping[str, RawImage], rig: Rig) -> SurroundDepth:
+    def run(self, images: Mapping[str, AnyImage], rig: Rig) -> SurroundDepth:
         """Depth of the cameras of `rig` that are in `images`, in ring order; for errors see `rectify_all`."""
         rectified, preprocess_ms = self.rectify_all(images, rig)
         result = self.infer(rectified)
         return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})
 
-    def rectify_all(self, images: Mapping[str, RawImage], rig: Rig) -> tuple[list[RectifiedImage], float]:
+    def rectify_all(self, images: Mapping[str, AnyImage], rig: Rig) -> tuple[list[RectifiedImage], float]:
         """The cameras of `rig` that are in `images`, in ring order, and the milliseconds that it took.
 
         Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import RawImage, find_encoding, to_rgb
+from fsmde_core.encodings import AnyImage, EncodedImage, RawImage, find_encoding, to_rgb
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig import Camera
 
@@ -98,10 +98,9 @@ def _way(camera: Camera, target: Camera) -> Rectification:
     )
 
 
-def _rectify(pixels: NDArray[np.uint8], camera: Camera, target: Camera) -> NDArray[np.uint8]:
-    """(H, W[, C]) uint8 pixels of `camera` as seen by the rectified camera `target`; the channels stay as they are."""
-    way = _way(camera, target)
-    for _ in range(way.halvings):
+def _rectify(pixels: NDArray[np.uint8], way: Rectification, halved: bool) -> NDArray[np.uint8]:
+    """(H, W[, C]) uint8 pixels after `way`; the channels stay as they are. halved: once already."""
+    for _ in range(way.halvings - halved):
         pixels = _halve(pixels)
     if way.maps is None:
         pixels = cv2.resize(pixels, way.grid, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
@@ -118,17 +117,33 @@ def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: in
     return _rectify_image(RawImage.from_rgb(image), camera, camera.rectified(width, height))
 
 
-def _rectify_image(image: RawImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
-    if (image.width, image.height) != (camera.width, camera.height):
+def _starts_with_a_half(way: Rectification, camera: Camera) -> bool:
+    """Whether a JPEG may be decoded at half the size, as it will be halved anyway; of odd sizes decoders keep more."""
+    return way.halvings > 0 and camera.width % 2 == camera.height % 2 == 0
+
+
+def _decoded(image: EncodedImage, halved: bool, camera: Camera) -> RawImage:
+    try:
+        return image.decode(halved)
+    except FsmdeError as error:
+        raise FsmdeError(f"camera '{camera.name}': {error}") from error
+
+
+def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
+    way = _way(camera, target)
+    halved = isinstance(image, EncodedImage) and not image.is_mosaic and _starts_with_a_half(way, camera)
+    raw = _decoded(image, halved, camera) if isinstance(image, EncodedImage) else image
+    width, height = (size << halved for size in (raw.width, raw.height))
+    if (width, height) != (camera.width, camera.height):
         raise FsmdeError(
-            f"camera '{camera.name}': the image is {image.width}x{image.height}, its calibration is for "
+            f"camera '{camera.name}': the image is {width}x{height}, its calibration is for "
             f"{camera.width}x{camera.height}; correct the calibration (camera_info or the rig file)"
         )
-    pixels, encoding = image.pixels(), image.encoding
+    pixels, encoding = raw.pixels(), raw.encoding
     if find_encoding(encoding).subsampled:
         pixels, encoding = to_rgb(pixels, encoding), "rgb8"
     # Other encodings change to RGB at the small size, where it is cheap.
-    return to_rgb(_rectify(pixels, camera, target), encoding)
+    return to_rgb(_rectify(pixels, way, halved), encoding)
 
 
 class Preprocessor:
@@ -144,8 +159,11 @@ class Preprocessor:
         self._size = (width, height)
         self._targets: dict[str, tuple[Camera, Camera]] = {}
 
-    def rectify(self, image: RawImage, camera: Camera) -> RectifiedImage:
-        """`image` as the rectified `camera` sees it; FsmdeError when it is not of the camera's calibrated size."""
+    def rectify(self, image: AnyImage, camera: Camera) -> RectifiedImage:
+        """`image` as the rectified `camera` sees it.
+
+        FsmdeError when it is not of the camera's calibrated size, or does not decode.
+        """
         target = self.target(camera)
         return RectifiedImage(target, _rectify_image(image, camera, target), _way(camera, target).outside)
 

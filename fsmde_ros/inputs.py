@@ -13,9 +13,9 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from fsmde_core.encodings import RawImage
+from fsmde_core.encodings import AnyImage, EncodedImage
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages import compressed_image, raw_image, stamp_ns
+from fsmde_core.messages import raw_image, stamp_ns
 from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
 from fsmde_ros import qos
 from fsmde_ros.calibration import Calibration
@@ -153,13 +153,14 @@ class SurroundSubscriber(SimpleFilter):
             self.signalMessage(images)
 
 
-def _raw_reader(message: Image) -> Callable[[], RawImage]:
+def _raw_reader(message: Image) -> Callable[[], AnyImage]:
     image = raw_image(message)  # checked here, so that a broken image does not take a place in a set
     return lambda: image
 
 
-def _compressed_reader(message: CompressedImage) -> Callable[[], RawImage]:
-    return partial(compressed_image, message)
+def _compressed_reader(message: CompressedImage) -> Callable[[], AnyImage]:
+    image = EncodedImage(message.data, message.format)
+    return lambda: image
 
 
 def _waited_ns(received_ns: int) -> int:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import BoundedSemaphore
 
-from fsmde_core.encodings import RawImage
+from fsmde_core.encodings import AnyImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline import Pipeline
 from fsmde_core.preprocess import RectifiedImage
@@ -58,7 +58,7 @@ class Rectifier:
         self._room = BoundedSemaphore(MAX_AHEAD_PER_CAMERA * len(calibration.rig.cameras))
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="rectify")
 
-    def start(self, name: str, read: Callable[[], RawImage]) -> Rectification:
+    def start(self, name: str, read: Callable[[], AnyImage]) -> Rectification:
         """Take an image of camera `name`, and begin with it if there is room; read: gives its pixels."""
         rectification = Rectification(self._pool, partial(self._rectify, name, read))
         if self.ahead and self._room.acquire(blocking=False):
@@ -69,7 +69,7 @@ class Rectifier:
         """Finish the images at hand, drop those that wait, and end the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _rectify(self, name: str, read: Callable[[], RawImage]) -> RectifiedImage:
+    def _rectify(self, name: str, read: Callable[[], AnyImage]) -> RectifiedImage:
         missing = self._missing()
         if name in missing:
             raise FsmdeError(missing[name])

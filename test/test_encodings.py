@@ -114,6 +114,16 @@ def test_jpeg_is_close_to_its_source() -> None:
     assert np.abs(to_rgb(image.pixels(), image.encoding).astype(int) - smooth).mean() < 2
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_halved_images_are_averages(suffix: str) -> None:
+    smooth = cv2.GaussianBlur(random_pixels((48, 64, 3), 4), (0, 0), 3)
+    image = decode_compressed(encoded(smooth[..., ::-1], suffix), "x", halved=True)
+    averages = smooth.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(to_rgb(image.pixels(), image.encoding) - averages).mean() < 2
+    grey = decode_compressed(encoded(smooth[..., 0], suffix), "x", halved=True)
+    assert (grey.encoding, grey.width, grey.height) == ("mono8", 32, 24)
+
+
 def test_format_text_names_swapped_colours_and_bayer_patterns() -> None:
     rgb = random_pixels((20, 30, 3), 5)
     swapped = decode_compressed(encoded(rgb, ".png"), "rgb8; png compressed rgb8")

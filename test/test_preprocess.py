@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsmde_core.encodings import RawImage, to_rgb
+from fsmde_core.encodings import EncodedImage, RawImage, to_rgb
 from fsmde_core.errors import FsmdeError
 from fsmde_core.preprocess import Preprocessor, RectifiedImage, rectify_rgb
 from fsmde_core.rig import Camera, Rig
@@ -111,6 +111,47 @@ def test_any_encoding_gives_the_same_picture(encoding: str) -> None:
     expected = rectify_rgb(np.ascontiguousarray(to_rgb(pixels, encoding)), source, 160, 100)
     rectified = Preprocessor(160, 100).rectify(image, source)
     np.testing.assert_allclose(rectified.rgb.astype(int), expected, atol=2)
+
+
+def encoded(rgb: np.ndarray, suffix: str, text: str = "") -> EncodedImage:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    return EncodedImage(cv2.imencode(suffix, rgb[..., ::-1], quality)[1].tobytes(), text)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("size", [(640, 400), (641, 400), (640, 401), (1280, 800)])
+@pytest.mark.parametrize("D", [[], DISTORTIONS["plumb_bob"]])
+def test_a_compressed_image_gives_the_same_picture_as_its_pixels(
+    suffix: str, size: tuple[int, int], D: list[float]
+) -> None:
+    """Also where it is decoded at half the size: even sizes, here four and eight times the target's."""
+    source = camera(*size, D=D)
+    grey, tint = (
+        texture(*size)[..., :1],
+        cv2.GaussianBlur(texture(*size, seed=1), (0, 0), 4),
+    )  # colour is coarse in JPEG
+    image = encoded(grey // 2 + tint // 2, suffix)
+    pixels = image.decode()
+    expected = Preprocessor(160, 100).rectify(pixels, source).rgb.astype(int)
+    rectified = Preprocessor(160, 100).rectify(image, source).rgb
+    assert np.sqrt(np.mean((rectified - expected) ** 2)) < 1
+    assert np.abs(np.mean(rectified - expected)) < 0.3
+
+
+def test_a_compressed_mosaic_is_not_halved() -> None:
+    source = camera(640, 400)
+    mosaic = np.zeros((400, 640), np.uint8)
+    mosaic[::2, ::2] = 200  # red alone
+    data = cv2.imencode(".png", mosaic)[1].tobytes()
+    rectified = Preprocessor(160, 100).rectify(EncodedImage(data, "bayer_rggb8; png compressed "), source)
+    assert rectified.rgb[5:-5, 5:-5].mean(axis=(0, 1)) == pytest.approx([200, 0, 0], abs=2)
+
+
+def test_compressed_images_that_do_not_fit_or_decode_are_refused() -> None:
+    with pytest.raises(FsmdeError, match="the image is 320x200, its calibration is for 640x400"):
+        Preprocessor(160, 100).rectify(encoded(texture(320, 200), ".jpg"), camera())
+    with pytest.raises(FsmdeError, match="camera 'front': compressed image of format 'jpeg' and 3 bytes"):
+        Preprocessor(160, 100).rectify(EncodedImage(b"abc", "jpeg"), camera())
 
 
 @pytest.fixture

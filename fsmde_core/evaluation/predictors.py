@@ -53,7 +53,7 @@ class Predictor(ABC):
 
 
 class ModelPredictor(Predictor):
-    """The model as the node runs it. took_ms: rectification and inference, images decoded, after a first untimed run.
+    """The model as the node runs it. took_ms: from the images, JPEGs or pixels, to depth, after a first untimed run.
 
     flip: average with the prediction for the mirrored images.
     """
@@ -72,8 +72,11 @@ class ModelPredictor(Predictor):
         return partial(self._infer, *self.rectify(frame))
 
     def rectify(self, frame: Frame) -> tuple[list[RectifiedImage], float]:
-        """The network's input for the frame's cameras, in ring order, and the milliseconds without decoding."""
-        return self.pipeline.rectify_all({name: image.raw() for name, image in frame.images.items()}, frame.rig)
+        """The network's input for the frame's cameras, in ring order, and the milliseconds that it took."""
+        try:
+            return self.pipeline.rectify_all({name: image.image() for name, image in frame.images.items()}, frame.rig)
+        except FsmdeError as error:
+            raise FsmdeError(f"frame {frame.index}: {error}") from error
 
     def _infer(self, images: list[RectifiedImage], rectified_ms: float) -> dict[str, Prediction]:
         if self.took_ms is None:

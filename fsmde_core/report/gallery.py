@@ -114,7 +114,7 @@ def _checked(frame: Frame | None, pick: Pick, source: Source) -> Frame:
 def _shot(pick: Pick, frame: Frame, results: Sequence[Result], models: Mapping[str, Pipeline]) -> Shot:
     camera = frame.rig[pick.camera]
     size = (views.WIDTH, round(views.WIDTH * camera.height / camera.width))
-    rgb = Preprocessor(*size).rectify(frame.images[camera.name].raw(), camera).rgb
+    rgb = Preprocessor(*size).rectify(frame.images[camera.name].image(), camera).rgb
     alone = replace(frame, images={camera.name: frame.images[camera.name]})
     same: dict[tuple[str, bool], list[Result]] = {}
     for result in results:  # of one model on two engines the pictures are the same
