@@ -19,7 +19,7 @@ from fsmde_core.rig import Camera, Rig
 from fsmde_core.view import Scene
 from fsmde_ros import qos
 from fsmde_ros.calibration import Calibration
-from fsmde_ros.readers import CvBridge, read_points
+from fsmde_ros.readers import depth_metres, read_points
 
 
 class LiveView:
@@ -37,7 +37,6 @@ class LiveView:
         self._waiting: dict[str, Image] = {}  # depth whose camera_info is on the way
         self._told: set[str] = set()
         self._read_image = compressed_image if compressed else raw_image
-        self._bridge = CvBridge()
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
         for name in rig.names:
             self._subscribe(CameraInfo, f"{name}/camera_info", partial(self._calibration.update, name))
@@ -85,11 +84,8 @@ class LiveView:
         if camera is None or (camera.width, camera.height) != (message.width, message.height):
             self._waiting[name] = message
             return
-        depth = self._bridge.imgmsg_to_cv2(message)
-        if message.encoding == "16UC1":
-            depth = np.where(depth > 0, depth * np.float32(1e-3), np.float32("nan"))
         self._scene.at(stamp_ns(message.header.stamp))
-        self._scene.depth(camera, depth)
+        self._scene.depth(camera, depth_metres(message))
         self.received["depth images"] += 1
 
     def _on_cloud(self, message: PointCloud2) -> None:

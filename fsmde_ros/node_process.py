@@ -119,7 +119,9 @@ def wait_until_ready(player: Player, listener: NodeListener, node: NodeProcess |
         if state is not None and state.is_error:
             raise FsmdeError(f"the node does not start: {state.message}")
         if time.monotonic() > deadline:
-            why = f"the end of its log:\n{node.tail()}" if node else "no node listens to all of the rig's images"
+            why = "no node listens to an image topic of every camera of the rig"
+            if node is not None:
+                why = f"the end of its log:\n{node.tail()}"
             raise FsmdeError(f"the node was not ready after {START_SECONDS} s; {why}")
         time.sleep(0.1)
     time.sleep(0.5)  # every other topic finds its peer

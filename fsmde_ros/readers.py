@@ -72,3 +72,11 @@ else:
         from sensor_msgs_py.point_cloud2 import read_points
     except ImportError:
         read_points = stand_in_read_points
+
+
+def depth_metres(message: Image) -> NDArray[np.float32]:
+    """(H, W) float32 metres of a depth image in either encoding of REP-118, NaN where it is invalid."""
+    depth = CvBridge().imgmsg_to_cv2(message)
+    if message.encoding == "16UC1":
+        return np.where(depth > 0, depth * np.float32(1e-3), np.float32("nan"))
+    return np.asarray(depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,3 +56,13 @@ class SmallRig:
     def pose(stamp_ns: int) -> np.ndarray:
         seconds = stamp_ns * 1e-9
         return rigid(yaw(30 * seconds), (10 * seconds, 3, 0))
+
+
+class Scanned(SmallRig):
+    """With sweeps dense enough for every camera to see some of each."""
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for frame in super().frames(start, stop):
+            points = np.random.default_rng(frame.index).uniform((-40, -40, -1), (40, 40, 6), (4000, 3))
+            sweep = frame.lidar and replace(frame.lidar, points=points.astype(np.float32))
+            yield replace(frame, lidar=sweep)

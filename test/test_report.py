@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.drops import DropCounter
 from fsmde_core.evaluation.metrics import MEASURES
 from fsmde_core.report.documents import load_results
 from fsmde_core.report.measures import ABS_REL, COUNT, COVERAGE, DELTA, LATENCY, MINUS, NONE
@@ -153,9 +154,11 @@ def test_nan_is_no_number(tmp_path: Path) -> None:
 
 
 def test_notes_and_drops_stand_at_the_top(tmp_path: Path) -> None:
-    given = document(notes=["the bag ends in frame 7"], drops={"frames": 3})
+    counter = DropCounter(["front"])
+    counter.add(sent=["front"], received=[], sampled=True)
+    given = document(notes=["the bag ends in frame 7"], drops=counter.document(hz=10))
     top = page(tmp_path, given, document()).partition("</header>")[0]
-    assert "a: the bag ends in frame 7" in top and "a: dropped by the node: frames 3" in top
+    assert "a: the bag ends in frame 7" in top and "a: of 1 sets played (10 per second)" in top
 
 
 def test_dots_lie_where_their_values_are() -> None:

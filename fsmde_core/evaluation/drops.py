@@ -47,18 +47,17 @@ class DropCounter:
 def drops_sentence(drops: Drops) -> str:
     """`drops` of a result document for people."""
     pace = "each waited for" if drops["hz"] is None else f"{drops['hz']:g} per second"
-    parts = [
-        f"{drops['sets_complete']} of {drops['sets_sent']} sets came back complete ({pace})",
-        f"{drops['sets_partial']} in part",
-        f"{drops['sets_lost']} not at all",
-        f"{drops['samples_lost']} samples could not be evaluated",
-    ]
+    whole = f"of {drops['sets_sent']} sets played ({pace}) {drops['sets_complete']} came back complete"
+    if drops["sets_complete"] == drops["sets_sent"]:
+        return whole
     lacking = [
         f"{name} {counts['received']} of {counts['sent']}"
         for name, counts in drops["cameras"].items()
         if counts["received"] < counts["sent"]
     ]
-    parts += [f"depth images: {', '.join(lacking)}"] if lacking else []
-    if drops["other_intrinsics"]:
-        parts.append(f"{drops['other_intrinsics']} depth images left out, their intrinsics are not the recording's")
-    return "through the node: " + "; ".join(parts)
+    unlike = drops["other_intrinsics"]
+    return (
+        f"{whole}, {drops['sets_partial']} in part, {drops['sets_lost']} not at all; "
+        f"{drops['samples_lost']} with lidar could not be evaluated; depth images received: {', '.join(lacking)}"
+        + (f"; {unlike} left out, since their intrinsics are not the recording's" if unlike else "")
+    )

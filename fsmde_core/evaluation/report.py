@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fsmde_core.evaluation.drops import drops_sentence
 from fsmde_core.evaluation.metrics import MEASURES
 
 if TYPE_CHECKING:
@@ -92,12 +93,15 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
 
 def to_lines(document: Document) -> Iterator[str]:
     """What ran, how fast, and the notes."""
-    latency = document["latency_ms"]
+    latency, drops = document["latency_ms"], document.get("drops")
+    what = "arrival of the last image to last output" if drops else "preprocessing and inference"
     yield (
         f"{document['model']}, {document['engine']} {document['precision']} on {document['device']}: "
-        f"preprocessing and inference of a frame {latency['p50']:.0f} ms (p50), {latency['p95']:.0f} (p95), "
+        f"{what} of a frame {latency['p50']:.0f} ms (p50), {latency['p95']:.0f} (p95), "
         f"{latency['p99']:.0f} (p99), beside the rest of the evaluation"
     )
+    if drops:
+        yield drops_sentence(drops)
     if found := document.get("throughput"):
         yield (
             f"{found['frames_per_s']:.1f} frames per second, {found['samples_per_s']:.1f} with lidar; the engine alone "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fsmde_core.evaluation.drops import drops_sentence
 from fsmde_core.report.documents import Result, conditions
 from fsmde_core.report.gallery import Gallery
 from fsmde_core.report.measures import ABS_REL, DELTA, LATENCY, SCORES, Measure, Verdict
@@ -64,7 +65,7 @@ def _notes(results: Sequence[Result]) -> list[str]:
     for result in results:
         said = list(result.at("notes") or [])
         if drops := result.at("drops"):
-            said.append("dropped by the node: " + ", ".join(f"{key} {value}" for key, value in drops.items()))
+            said.append(drops_sentence(drops))
         notes += [f"{result.name}: {note}" if len(results) > 1 else note for note in said]
     return notes
 
