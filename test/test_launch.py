@@ -6,6 +6,7 @@ import ast
 import os
 import xml.etree.ElementTree as ElementTree
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -13,20 +14,22 @@ from typing import Any
 import pytest
 import yaml
 
+from fsmde_ros.cli.replay import replay
 from fsmde_ros.dds import profile_variable, use_shared_memory_profile
 from fsmde_ros.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILE = ROOT / "launch" / "surround_depth.launch.py"
+REPLAY_FILE = ROOT / "launch" / "replay_eval.launch.py"
 WANTED = {
     *("params_file", "model", "engine", "rig", "namespace", "transport", "rviz", "autostart", "use_sim_time", "bag"),
 }
 has_launch = pytest.mark.skipif(not find_spec("launch_ros"), reason="launch_ros comes with a ROS distribution only")
 
 
-def literal(name: str) -> Any:
+def literal(name: str, file: Path = LAUNCH_FILE) -> Any:
     """A dictionary of the launch file, names and calls in it replaced by None."""
-    for statement in ast.parse(LAUNCH_FILE.read_text()).body:
+    for statement in ast.parse(file.read_text()).body:
         if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == name:
             assert isinstance(statement.value, ast.Dict)
             return {key.value: value for key, value in zip(statement.value.keys, statement.value.values, strict=True)}  # type: ignore[union-attr]
@@ -80,6 +83,44 @@ def test_the_description_and_the_nodes_it_starts(
     assert _parameters(node, context) == parameters
     assert _parameters(rviz, context) == {key: value for key, value in parameters.items() if key == "use_sim_time"}
     assert not rviz.condition.evaluate(context)
+
+
+def test_replay_arguments_are_options_of_the_command_and_of_no_node() -> None:
+    parameters = signature(replay).parameters
+    options = {name.removesuffix("_file") for name in parameters}
+    given = set(literal("OPTIONS", REPLAY_FILE))
+    assert given <= options and {"running", "namespace", "raw"} <= options
+    assert not given & set(literal("ARGUMENTS"))
+
+
+@has_launch
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"root": "drive", "json": "x.json"}, ["--root", "drive", "--json", "x.json", "--raw"]),
+        (
+            {"hz": "10", "transport": "compressed", "namespace": "car"},
+            ["--hz", "10", "--namespace", "car", "--compressed"],
+        ),
+    ],
+)
+def test_replay_starts_the_node_and_the_command_beside_it(arguments: dict[str, str], words: list[str]) -> None:
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+
+    entities = run_path(str(REPLAY_FILE))["generate_launch_description"]().entities
+    context = LaunchContext()
+    context.launch_configurations.update({"transport": "", "namespace": "", **arguments})
+    for entity in entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+    *_, node, evaluator = entities
+    assert isinstance(node, IncludeLaunchDescription) and isinstance(evaluator, OpaqueFunction)
+    node.launch_description_source.get_launch_description(context)
+    assert Path(node.launch_description_source.location) == LAUNCH_FILE
+    (process,) = evaluator.execute(context)
+    command = [[part.perform(context) for part in word if hasattr(part, "text")] for word in process.cmd[1:]]
+    assert ["".join(word) for word in command] == ["replay", "--running", *words]
 
 
 def _parameters(node: Any, context: Any) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""Starts the node as surround_depth.launch.py does, plays a recording into it, scores what it publishes against the
+recording's lidar and ends. `ros2 launch fsmde_ros replay_eval.launch.py -s` lists the arguments of both."""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
+
+NODE = Path(__file__).resolve().parent / "surround_depth.launch.py"
+
+# Options of `fsmde replay`; one that is left empty is not given.
+OPTIONS = {
+    "source": "kind of recording: pandaset, nuscenes, ddad, rosbag or synthetic (empty: rosbag where a root is given)",
+    "root": "where the recording lies, for instance a rosbag2 with lidar",
+    "frames": "A:B, a part of it (empty: all)",
+    "hz": "sets per second in real time (empty: each set waits for the node's answer to the one before)",
+    "protocol": "surrounddepth or vfdepth (empty: surrounddepth)",
+    "cap": "largest true depth that is measured, metres (empty: the recording's usual one)",
+    "json": "file for the numbers",
+}
+
+
+def evaluator(context):
+    """`fsmde replay` beside the node; when it ends, so does everything."""
+
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    options = [word for name in OPTIONS if given(name) for word in (f"--{name}", given(name))]
+    options += ["--namespace", given("namespace")] if given("namespace") else []
+    options += ["--compressed" if given("transport") == "compressed" else "--raw"]
+    command = [ExecutableInPackage(executable="fsmde", package="fsmde_ros"), "replay", "--running", *options]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the replay has ended"))]
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value="", description=description) for name, description in OPTIONS.items()
+    ]
+    node = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(NODE)))
+    return LaunchDescription([*arguments, node, OpaqueFunction(function=evaluator)])
