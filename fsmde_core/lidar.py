@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.geometry import Matrix, invert
+from fsmde_core.geometry import Matrix, invert, transform_columns
 from fsmde_core.rig import Camera
 
 
@@ -57,17 +57,23 @@ def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: 
     """
     if camera.is_distorted:
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
-    across, down, along = np.ascontiguousarray(points.T, np.float64)
-    # Row by row: four times as fast as a product of matrices of this shape.
-    x, y, z = (row[0] * across + row[1] * down + row[2] * along + row[3] for row in camera.K @ T_camera_points[:3])
-    # A pixel of margin around the image: most points of a sweep are out of it, and then are not divided.
-    near = (z > 0) & (x > -z) & (x < camera.width * z) & (y > -z) & (y < camera.height * z)
-    ahead = np.flatnonzero(near)
-    z = z[ahead]
-    u, v = x[ahead] / z, y[ahead] / z
+    P = camera.K @ T_camera_points[:3]
+    near = _near_image(np.ascontiguousarray(points.T, np.float32), P, camera)
+    x, y, z = transform_columns(P, points[near].T.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = x / z, y / z
     column, row = np.rint(u), np.rint(v)
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return ImagePoints(ahead[inside], u[inside], v[inside], z[inside].astype(np.float32))
+    inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return ImagePoints(near[inside], u[inside], v[inside], z[inside].astype(np.float32))
+
+
+def _near_image(points: NDArray[np.float32], P: Matrix, camera: Camera) -> NDArray[np.int64]:
+    """Columns of (3, N) `points` that may be in the image: float32 and no division, for most of a sweep is not."""
+    x, y, z = transform_columns(P, points)
+    margin = z + 1  # a pixel beyond the border, and a metre-pixel for the rounding of points at the lens
+    return np.flatnonzero(
+        (z > -1e-3) & (x > -margin) & (x < camera.width * z + 1) & (y > -margin) & (y < camera.height * z + 1)
+    )
 
 
 def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> Projection:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.evaluation.breakdown import band_names, error_sums, total_sums
+from fsmde_core.evaluation.breakdown import band_names, sums_by_part, sums_of_all
 from fsmde_core.evaluation.means import Percentiles
 from fsmde_core.evaluation.metrics import Metrics, depth_metrics
 from fsmde_core.evaluation.pixels import Pixels, SparseDepth
@@ -40,13 +40,13 @@ def test_bands_end_at_the_cap() -> None:
 
 def test_pixels_fall_into_the_band_of_their_true_depth_and_into_their_third() -> None:
     some = pixels([5, 10, 19, 79], [10, 20, 19, 79], third=2)
-    sums = error_sums(some, 80)
+    sums = sums_by_part(some, 80)
     assert sums.shape == (4, 3, 8)
     assert sums[:, :2].sum() == 0
     assert sums[:, 2, -1].tolist() == [1, 2, 0, 1]
     assert Metrics.of(sums[0, 2]).abs_rel == 1
     assert Metrics.of(sums[1, 2]).abs_rel == pytest.approx(0.5)  # 10 m belongs to 10-20
-    np.testing.assert_allclose(sums.sum(axis=(0, 1)), total_sums(some)[0, 0])
+    np.testing.assert_allclose(sums.sum(axis=(0, 1)), sums_of_all(some)[0, 0])
 
 
 def test_thirds_are_counted_from_the_top_row() -> None:
@@ -58,7 +58,7 @@ def test_thirds_are_counted_from_the_top_row() -> None:
 @given(st.lists(st.tuples(st.floats(0.5, 79), st.floats(0.5, 79)), min_size=1, max_size=40))
 def test_the_parts_together_are_the_whole(pairs: list[tuple[float, float]]) -> None:
     some = pixels(*map(list, zip(*pairs, strict=True)))  # type: ignore[arg-type]
-    whole, expected = Metrics.of(error_sums(some, 80).sum(axis=(0, 1))), depth_metrics(some.truth, some.depth)
+    whole, expected = Metrics.of(sums_by_part(some, 80).sum(axis=(0, 1))), depth_metrics(some.truth, some.depth)
     assert whole.n == expected.n
     assert (whole.rmse, whole.abs_rel) == (pytest.approx(expected.rmse), pytest.approx(expected.abs_rel))
 

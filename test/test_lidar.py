@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
@@ -50,6 +52,20 @@ def test_points_beside_and_behind_are_left_out_and_rounding_decides_at_the_borde
     behind, in_the_lens, lost = (-1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (np.nan, 0.0, 0.0)
     seen = project(np.array([behind, outside, in_the_lens, lost, inside]), np.linalg.inv(LOOKS_FORWARD), CAMERA)
     assert (seen.point.tolist(), seen.column.tolist(), seen.row.tolist(), seen.z.tolist()) == ([4], [0], [3], [1.0])
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 300), st.sampled_from([4.0, 900.0]))
+@settings(max_examples=60, deadline=None)
+def test_points_found_in_the_image_are_those_of_a_plain_projection(seed: int, reach: float, focal: float) -> None:
+    """Also at the lens, at the border, and for every focal length: the quick look before it leaves nothing out."""
+    rng = np.random.default_rng(seed)
+    camera = Camera("front", 800, 600, np.array([[focal, 0, 400], [0, focal, 300], [0, 0, 1]]), LOOKS_FORWARD)
+    points = (reach * rng.normal(size=(300, 3)) ** 3).astype(np.float32)
+    T = rigid(np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.normal(size=3))
+    x, y, z = camera.K @ (T[:3, :3] @ points.T.astype(float) + T[:3, 3:])
+    u, v = np.rint(x / z), np.rint(y / z)
+    expected = np.flatnonzero((z > 0) & (u >= 0) & (u < 800) & (v >= 0) & (v < 600))
+    assert project(points, T, camera).point.tolist() == expected.tolist()
 
 
 def test_asked_size_scales_the_pixels_and_keeps_the_metres() -> None:

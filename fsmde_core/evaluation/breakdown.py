@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.evaluation.metrics import error_terms
+from fsmde_core.evaluation.metrics import error_sums
 from fsmde_core.evaluation.pixels import Pixels
 
 EDGES_M = (0.0, 10.0, 20.0, 40.0, 80.0, 200.0)
@@ -25,16 +25,15 @@ def band_names(cap_m: float) -> list[str]:
     return [f"{near:g}-{far:g}" for near, far in pairwise(edges)]
 
 
-def error_sums(pixels: Pixels, cap_m: float) -> NDArray[np.float64]:
-    """(bands, thirds, TERMS) sums of `metrics.error_terms` of measured pixels; a band holds its near edge."""
+def sums_by_part(pixels: Pixels, cap_m: float) -> NDArray[np.float64]:
+    """(bands, thirds, TERMS) sums of `metrics.error_sums` of measured pixels; a band holds its near edge."""
     edges = band_edges(cap_m)
     band = np.searchsorted(np.array(edges[1:-1], np.float32), pixels.truth, side="right")
-    cell, cells = band * len(THIRDS) + pixels.third, (len(edges) - 1) * len(THIRDS)
-    terms = error_terms(pixels.truth, pixels.depth)
-    sums: NDArray[np.float64] = np.stack([np.bincount(cell, term, cells) for term in terms], axis=1)
-    return sums.reshape(-1, len(THIRDS), len(terms))
+    parts = (len(edges) - 1, len(THIRDS))
+    sums = error_sums(pixels.truth, pixels.depth, band * len(THIRDS) + pixels.third, parts[0] * parts[1])
+    return sums.reshape(*parts, -1)
 
 
-def total_sums(pixels: Pixels) -> NDArray[np.float64]:
+def sums_of_all(pixels: Pixels) -> NDArray[np.float64]:
     """(1, 1, TERMS): the same without parts."""
-    return error_terms(pixels.truth, pixels.depth).sum(axis=1)[None, None]
+    return error_sums(pixels.truth, pixels.depth)[None]

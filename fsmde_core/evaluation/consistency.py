@@ -15,7 +15,7 @@ from fsmde_core.evaluation.pixels import lidar_points
 from fsmde_core.evaluation.predictors import Predictor
 from fsmde_core.evaluation.rules import DEFAULT_CAP_M
 from fsmde_core.frames import Frame
-from fsmde_core.geometry import transform
+from fsmde_core.geometry import transform_columns
 from fsmde_core.lidar import ImagePoints
 from fsmde_core.rig import Camera
 from fsmde_core.sources.base import Source
@@ -54,35 +54,29 @@ def lidar_differences(
     camera where they are known already. Raises FsmdeError without a sweep.
     """
     seen = seen or {name: lidar_points(frame, name) for name in depth}
-    views = {name: _view(frame, name, depth[name], seen[name], cap_m) for name in depth}
-    there = [(first, second) for first, second in frame.rig.edges if first in views and second in views]
-    return {f"{first}/{second}": _differences(views[first], views[second]) for first, second in there}
+    assert frame.lidar is not None  # lidar_points has the message
+    world = transform_columns(frame.lidar.T_world_base, frame.lidar.points.T.astype(np.float64, order="C"))
+    ratios = {name: _ratios(frame, name, depth[name], seen[name], cap_m) for name in depth}
+    centres = {name: (frame.T_world_base[name] @ frame.rig[name].T_base_camera)[:3, 3] for name in depth}
+    found = {}
+    for first, second in frame.rig.edges:
+        if first in depth and second in depth:
+            pair = (ratios[first], ratios[second]), (centres[first], centres[second])
+            found[f"{first}/{second}"] = _differences(world, *pair)
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """row: (N,) number among the M points that a camera sees, -1 for others. moved: (3, M) metres, world frame, at the
-    predicted depth. centre: (3,) the camera's place.
-    """
-
-    point: NDArray[np.int64]
-    row: NDArray[np.int64]
-    moved: NDArray[np.float64]
-    centre: NDArray[np.float64]
-
-
-def _view(frame: Frame, name: str, depth: NDArray[np.float32], seen: ImagePoints, cap_m: float) -> _View:
+def _ratios(
+    frame: Frame, name: str, depth: NDArray[np.float32], seen: ImagePoints, cap_m: float
+) -> NDArray[np.float64]:
+    """(N,) predicted over true depth of each point of the sweep, NaN where the camera has none."""
     assert frame.lidar is not None  # `seen` is of it
     camera = frame.rig[name]
     predicted = depth[_pixels(seen, camera, *depth.shape)]
-    keep = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(seen, camera)
-    point, ratio = seen.point[keep], (predicted[keep] / seen.z[keep]).astype(np.float64)
-    row = np.full(len(frame.lidar.points), -1)
-    row[point] = np.arange(len(point))
-    centre = (frame.T_world_base[name] @ camera.T_base_camera)[:3, 3]
-    # From the camera along the ray: as the true point, only `ratio` times as far.
-    at_point = transform(frame.lidar.T_world_base, frame.lidar.points[point].astype(np.float64)).T
-    return _View(point, row, centre[:, None] + ratio * (at_point - centre[:, None]), centre)
+    counts = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(seen, camera)
+    ratios = np.full(len(frame.lidar.points), np.nan)
+    ratios[seen.point] = np.where(counts, predicted / seen.z, np.nan)
+    return ratios
 
 
 def _pixels(seen: ImagePoints, camera: Camera, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -102,19 +96,27 @@ def _hidden(seen: ImagePoints, camera: Camera) -> NDArray[np.bool_]:
     return seen.z > HIDDEN * nearest[cell]  # type: ignore[no-any-return]
 
 
-def _differences(first: _View, second: _View) -> NDArray[np.float64]:
-    """(K,) relative differences at the K points that both see."""
-    there = second.row[first.point]
-    shared = there >= 0
-    one, other = first.moved[:, shared], second.moved[:, there[shared]]
-    middle = ((first.centre + second.centre) / 2)[:, None]
-    difference: NDArray[np.float64] = 2 * _length(one - other) / (_length(one - middle) + _length(other - middle))
+def _differences(
+    world: NDArray[np.floating],
+    ratios: tuple[NDArray[np.float64], NDArray[np.float64]],
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """(K,) relative differences at the K of the (3, N) points that both cameras see."""
+    shared = np.flatnonzero(~np.isnan(ratios[0] + ratios[1]))
+    middle = (centres[0] + centres[1])[:, None] / 2
+    points = world.take(shared, axis=1) - middle
+    one, other = (
+        (centre := at[:, None] - middle) + ratio[shared] * (points - centre)
+        for at, ratio in zip(centres, ratios, strict=True)
+    )
+    difference: NDArray[np.float64] = 2 * _length(one - other) / (_length(one) + _length(other))
     return difference
 
 
 def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """(K,) of (3, K)."""
-    return np.sqrt(np.einsum("ik,ik->k", vectors, vectors))  # type: ignore[no-any-return]
+    x, y, z = vectors
+    return np.sqrt(x * x + y * y + z * z)  # type: ignore[no-any-return]
 
 
 def cross_view_consistency(

@@ -37,17 +37,30 @@ class Metrics:
         return cls(abs_rel, sq_rel, squared**0.5, squared_log**0.5, a1, a2, a3, int(n))
 
 
-def error_terms(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(TERMS, M) float64 per pixel of (M,) true and predicted depths in metres, all positive."""
+def error_sums(
+    truth: NDArray[np.floating], prediction: NDArray[np.floating], cell: NDArray[np.int64] | None = None, cells: int = 1
+) -> NDArray[np.float64]:
+    """(cells, TERMS) sums over (M,) true and predicted depths in metres, all positive; computed in float64.
+
+    cell: (M,) which of the `cells` sums a pixel belongs to, all to one by default.
+    """
     g, d = truth.astype(np.float64), prediction.astype(np.float64)
     error, ratio = np.abs(g - d), np.maximum(g / d, d / g)
-    below = [ratio < 1.25**power for power in (1, 2, 3)]
-    return np.stack([error / g, error**2 / g, error**2, np.log(ratio) ** 2, *below, np.ones_like(g)])
+    terms = (error / g, error**2 / g, error**2, np.log(ratio) ** 2)
+    # How many of the three thresholds a pixel is below, counted by cell and number: much cheaper than three sums.
+    passed = sum((ratio < 1.25**power for power in (1, 2, 3)), np.zeros(g.shape, np.int64))
+    place = passed if cell is None else 4 * cell + passed
+    counts = np.bincount(place, minlength=4 * cells).reshape(cells, 4)[:, ::-1].cumsum(axis=1)
+    if cell is None:
+        sums = [np.atleast_1d(term.sum()) for term in terms]
+    else:
+        sums = [np.bincount(cell, term, cells) for term in terms]
+    return np.column_stack([*sums, counts])  # below 1.25, below 1.25^2, below 1.25^3, all
 
 
 def depth_metrics(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Metrics:
     """Metrics of (M,) true and predicted depths in metres, M >= 1, all positive; computed in float64."""
-    return Metrics.of(error_terms(truth, prediction).sum(axis=1))
+    return Metrics.of(error_sums(truth, prediction)[0])
 
 
 def average(metrics: Iterable[Metrics]) -> Metrics:

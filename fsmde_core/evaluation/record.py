@@ -21,7 +21,7 @@ from fsmde_core.evaluation.uncertainty import SigmaSums
 class ImageRecord:
     """One image of one predictor, measured.
 
-    sums: (bands, thirds, TERMS) sums of `metrics.error_terms`; a baseline has one band and one third.
+    sums: (bands, thirds, TERMS) sums of `metrics.error_sums`; a baseline has one band and one third.
     sigma: calibration of sigma; None for a predictor without it.
     """
 

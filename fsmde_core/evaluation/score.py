@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.breakdown import error_sums, total_sums
+from fsmde_core.evaluation.breakdown import sums_by_part, sums_of_all
 from fsmde_core.evaluation.consistency import lidar_differences
 from fsmde_core.evaluation.means import parts_of
 from fsmde_core.evaluation.overlap import overlap_differences
@@ -67,8 +67,8 @@ def _overlap(frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: floa
 def score_pixels(pixels: Pixels, predictor: str, protocol: EvaluationProtocol) -> ImageRecord:
     """Of the scaled pixels of one image; in parts if the predictor is the model."""
     if predictor == MODEL:
-        return ImageRecord(error_sums(pixels, protocol.cap_m), sigma_sums(pixels))
-    return ImageRecord(total_sums(pixels))
+        return ImageRecord(sums_by_part(pixels, protocol.cap_m), sigma_sums(pixels))
+    return ImageRecord(sums_of_all(pixels))
 
 
 def _images(
