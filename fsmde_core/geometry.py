@@ -74,10 +74,11 @@ def transform(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
 def transform_columns(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
     """(3, N) `points` under the first three rows of T, (3, 4) or (4, 4), in the dtype of `points`.
 
-    Row by row: several times as fast as a product of matrices of these shapes, and it wakes no threads.
+    Several times as fast as a product of matrices of these shapes, which would wake threads.
     """
     rows = T[:3].astype(points.dtype)
-    return np.stack([a * points[0] + b * points[1] + c * points[2] + offset for a, b, c, offset in rows])
+    moved: NDArray[np.floating] = np.einsum("ij,jk->ik", rows[:, :3], points)
+    return moved + rows[:, 3:]
 
 
 def interpolate(T0: Matrix, T1: Matrix, fraction: float) -> Matrix:

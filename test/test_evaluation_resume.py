@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from fsmde_core.evaluation.protocol import SurroundDepthProtocol, make_protocol
 from fsmde_core.evaluation.record import FrameRecord
 from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.evaluation.run import frame_records
+from fsmde_core.evaluation.summary import Summary
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import rigid
 from fsmde_core.rig import Rig
@@ -143,6 +145,19 @@ def test_records_come_back_from_json_to_the_last_digit(protocol: EvaluationProto
         line = record.to_json()
         assert "\n" not in line
         assert FrameRecord.from_json(line).to_json() == line
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.name}-{p.scaling}")
+def test_what_a_summary_keeps_does_not_grow(protocol: EvaluationProtocol) -> None:
+    source = Drive()
+    summary, sizes = Summary(protocol, source.rig), []
+    records = list(frame_records(source, [Noise(), ConstantDepth()], protocol))
+    for _ in range(40):
+        for record in records:
+            summary.add(record)
+        sizes.append(len(pickle.dumps(summary)))
+    assert summary.frames == 560
+    assert max(sizes[20:]) < 1.05 * max(sizes[4:20])
 
 
 def evaluate(*options: str | Path) -> list[str]:
