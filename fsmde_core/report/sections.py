@@ -149,7 +149,10 @@ def _steadiness(results: Sequence[Result]) -> Section:
 
 
 def _latency(results: Sequence[Result]) -> Section:
-    text = "Preprocessing and inference of one frame with all its cameras, milliseconds, on the machine named below."
+    text = (
+        "Milliseconds for one frame with all its cameras, on the machine named below: preprocessing and inference, or, "
+        "of a replay through the node, from the arrival of the last image to the last output."
+    )
     if not any(result.at("latency_ms") for result in results):
         return _absent("latency", "Latency", results)
     found = {r.name: r.at("latency_ms") or {} for r in results}
