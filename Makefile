@@ -45,8 +45,8 @@ $(VENV)/.run: setup.py constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e ".[ros]"
 	@touch $@
 
-# Tests and training as well. torch is named in the same command as everything that needs it: PyPI's default is a CUDA build.
+# Tests, training and the Rerun viewer as well. torch is named in the same command as everything that needs it: PyPI's default is a CUDA build.
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Adding training and test tools to $(VENV) (once)"
-	$(PIP_INSTALL) -e ".[ros,train,dev]"
+	$(PIP_INSTALL) -e ".[ros,train,view,dev]"
 	@touch $@
