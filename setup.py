@@ -21,6 +21,8 @@ RUNTIME = [
     "jinja2>=3",
 ]
 
+FLEET = ["ray>=2.60,<3"]
+
 EXTRAS = {
     # A ROS 2 distribution brings these itself; the wheels make `pip install` enough on any Linux.
     "ros": [
@@ -41,8 +43,9 @@ EXTRAS = {
         "tensorboard>=2.18",
     ],
     "view": ["rerun-sdk>=0.39,<0.42"],
+    "fleet": FLEET,
     "gpu": ["pycuda", "tensorrt>=10,<12"],
-    "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+    "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *FLEET],
 }
 
 

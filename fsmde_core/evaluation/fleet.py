@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -33,6 +36,13 @@ _STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
+def fleet(address: str, job: Job, frames: int) -> Iterator[Callable[..., Iterator[FrameRecord]]]:
+    """`fleet_records` of a job on the `cluster` at `address`, as `complete.complete` takes it."""
+    with cluster(address, job.threads):
+        yield partial(fleet_records, job, frames)
+
+
+@contextmanager
 def cluster(address: str, threads: int = 1) -> Iterator[None]:
     """Ray in this process: the cluster at `address`, or, for `local`, one of this machine's cores that ends with it.
 
@@ -46,9 +56,13 @@ def cluster(address: str, threads: int = 1) -> Iterator[None]:
             quiet |= {"num_cpus": max(threads, len(os.sched_getaffinity(0))), "object_store_memory": _STORE_BYTES}
             quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
         try:
+            _knock(address)
             ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise FsmdeError(f"the Ray cluster {address} cannot be used: {first_line(error)}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise FsmdeError(
+                f"the Ray cluster '{address}' cannot be used: {first_line(error)}; give its HOST:PORT, or {LOCAL} for "
+                "the cores of this machine"
+            ) from error
         try:
             yield
         finally:
@@ -91,6 +105,13 @@ def _ray() -> Any:
     return ray
 
 
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
 def _workers(ray: Any, job: Job) -> int:
     """How many shards the cluster can work on at once just now; clusters grow and shrink."""
     return max(1, int(ray.cluster_resources().get("CPU", 0) // job.threads))
@@ -106,8 +127,13 @@ def _shards(frames: range, workers: int) -> Iterator[Span]:
 def _result(ray: Any, span: Span, reference: Any) -> Shard:
     try:
         return ray.get(reference)  # type: ignore[no-any-return]
-    except ray.exceptions.RayTaskError:  # a defect; it carries the worker's traceback
-        raise
+    except ray.exceptions.RayTaskError as error:
+        missing = re.search(r"No module named '[^']+'", str(error.cause))
+        if missing is None:
+            raise  # a defect; it carries the worker's traceback
+        raise FsmdeError(
+            f"a Ray worker cannot take part ({missing[0]}); install fsmde_ros on every machine of the cluster"
+        ) from error
     except ray.exceptions.RayError as error:
         raise FsmdeError(
             f"frames {span[0]}:{span[1]} were given up after their Ray worker died {RETRIES + 1} times "

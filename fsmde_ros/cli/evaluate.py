@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -11,9 +12,11 @@ import typer
 from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
 
 if TYPE_CHECKING:
+    from fsmde_core.evaluation.complete import Records
     from fsmde_core.evaluation.partial import PartialResult
     from fsmde_core.evaluation.predictors import Predictor
     from fsmde_core.evaluation.rules import EvaluationProtocol
+    from fsmde_core.evaluation.shard import Job
     from fsmde_core.sources.base import Source
 
 
@@ -44,9 +47,14 @@ def evaluate(
         bool, typer.Option("--throughput", help="Also measure the evaluation's rate beside the engine's own.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where an interrupted run would go on.")] = False,
+    ray: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="ADDRESS", help="Spread the frames over this Ray cluster; local: over this machine."),
+    ] = None,
 ) -> None:
     """Score the model's metric depth against the lidar of a recording."""
     from contextlib import closing
+    from functools import partial
 
     from rich.console import Console
 
@@ -55,17 +63,22 @@ def evaluate(
     from fsmde_core.evaluation.document import head
     from fsmde_core.evaluation.masks import load_masks
     from fsmde_core.evaluation.partial import PartialResult
-    from fsmde_core.evaluation.predictors import ConstantDepth, GroundPlane, ModelPredictor
+    from fsmde_core.evaluation.predictors import model_and_baselines
     from fsmde_core.evaluation.protocol import make_protocol
     from fsmde_core.evaluation.report import to_lines, to_tables
+    from fsmde_core.evaluation.shard import Job, load_predictors
+    from fsmde_core.evaluation.throughput import measure_throughput
     from fsmde_core.model import default_model_path
     from fsmde_core.pipeline import Pipeline
+    from fsmde_core.sources import open_source
     from fsmde_ros.cli.recordings import open_recording, recording_place
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise FsmdeError(f"--json {json_file} must name a file in an existing folder")
     if flip and protocol == "vfdepth":
         raise FsmdeError("protocol vfdepth knows no flip averaging; leave out --flip or use surrounddepth")
+    if ray is not None and throughput:
+        raise FsmdeError("--throughput is of one process; leave out --ray")
     span = parse_frames(frames)
     recording = open_recording(source, root)
     kind, place = recording_place(source, recording)
@@ -77,8 +90,13 @@ def evaluate(
         paths = {"root": place and str(place.resolve()), "masks": masks and str(masks.resolve())}
         result = PartialResult(json_file, {**asked, **paths, "baselines": baselines}, fresh)
     with closing(Pipeline(loaded, threads)) as pipeline:
-        predictors = [ModelPredictor(pipeline, flip), *([ConstantDepth(), GroundPlane()] if baselines else [])]
-        document = _run(recording, predictors, rules, span, asked, result, throughput)
+        predictors = model_and_baselines(pipeline, flip, baselines)
+        if throughput:
+            asked["throughput"] = measure_throughput(recording, predictors, rules, span)
+        loading = partial(load_predictors, model and model.absolute(), asked, baselines)
+        job = Job(partial(open_source, kind, place and place.absolute()), loading, rules, threads or 1)
+        with _records(ray, job, recording, predictors) as records:
+            document = _run(recording, rules, span, asked, records, result)
     console = Console()
     for table in to_tables(document):
         console.print(table)
@@ -86,26 +104,33 @@ def evaluate(
         console.print(line, highlight=False)
 
 
+def _records(
+    ray: str | None, job: Job, recording: Source, predictors: Sequence[Predictor]
+) -> AbstractContextManager[Records]:
+    """Made by this process, or by Ray's workers."""
+    from contextlib import nullcontext
+    from functools import partial
+
+    from fsmde_core.evaluation.fleet import fleet
+    from fsmde_core.evaluation.run import frame_records
+
+    if ray is None:
+        return nullcontext(partial(frame_records, recording, predictors, job.protocol))
+    return fleet(ray, job, len(recording))
+
+
 def _run(
     recording: Source,
-    predictors: Sequence[Predictor],
     rules: EvaluationProtocol,
     span: tuple[int, int | None],
     asked: dict[str, Any],
+    records: Records,
     result: PartialResult | None,
-    throughput: bool,
 ) -> dict[str, Any]:
     """The result document."""
-    from functools import partial
-
     from fsmde_core.evaluation.complete import complete
-    from fsmde_core.evaluation.run import frame_records
-    from fsmde_core.evaluation.throughput import measure_throughput
     from fsmde_ros.cli.recordings import frame_count, progress_bar
 
-    if throughput:
-        asked = {**asked, "throughput": measure_throughput(recording, predictors, rules, span)}
     with progress_bar() as progress:
         task = progress.add_task(f"Evaluating {recording.name}", total=frame_count(recording, span))
-        records = partial(frame_records, recording, predictors, rules)
         return complete(recording, rules, span, asked, records, result, lambda: progress.advance(task))
