@@ -56,7 +56,12 @@ class LidarCheck:
         self._report: tuple[float, bytes, str, dict[str, Any]] | None = None
         self._topic = node.resolve_topic_name(topic)
         self._subscription = node.create_subscription(
-            PointCloud2, self._topic, self._on_sweep, qos.sensor(), qos_overriding_options=qos.overridable()
+            PointCloud2,
+            self._topic,
+            self._on_sweep,
+            qos.sensor(),
+            qos_overriding_options=qos.overridable(),
+            event_callbacks=qos.NO_SUBSCRIPTION_EVENTS,
         )
 
     def update(self, sample: Sample) -> None:
