@@ -64,6 +64,7 @@ class MountCheck:
         self._cameras: dict[str, Camera] = {}
         self._overlaps: dict[tuple[str, str], Overlap] = {}
         self._checks: deque[list[EdgeMatches]] = deque(maxlen=WINDOW)
+        self._suspect = ""
 
     def update(
         self,
@@ -124,14 +125,19 @@ class MountCheck:
         )
 
     def _verdict(self) -> tuple[tuple[Turned, ...], tuple[str, ...]]:
-        """Who is turned, and who cannot be judged."""
+        """Who is turned, found so twice in a row, and who cannot be judged.
+
+        While a window holds rounds from before and after a knock, a neighbour may explain them best for a moment.
+        """
         if len(self._checks) < MIN_CHECKS:
             return (), ()
         ranked = suspects([self._cameras.get(camera.name, camera) for camera in self._rig.cameras], self._checks)
         judged = {turned.camera for turned in ranked}
         guilty = [turned for turned in ranked if turned.gain >= MIN_GAIN and turned.degrees >= MIN_DEGREES]
         named = tuple(turned for turned in guilty[:2] if turned.gain >= RIVAL * guilty[0].gain)
-        return named, tuple(name for name in self._names if name not in judged)
+        confirmed = named if named and named[0].camera == self._suspect else ()
+        self._suspect = named[0].camera if named else ""
+        return confirmed, tuple(name for name in self._names if name not in judged)
 
 
 def _same(a: Camera, b: Camera) -> bool:
