@@ -224,6 +224,14 @@ def test_shards_are_the_span_in_pieces_for_every_worker(start: int, frames: int,
     assert len(shards) >= min(workers, frames)
 
 
+@pytest.fixture
+def spared_ray(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ray that is not shut down: the cluster of the other tests lives on."""
+    ray = pytest.importorskip("ray", reason="Ray, the extra 'fleet', is not installed")
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    return ray
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -231,9 +239,17 @@ def test_shards_are_the_span_in_pieces_for_every_worker(start: int, frames: int,
         ("nonsense", "the Ray cluster 'nonsense' cannot be used"),
     ],
 )
-def test_a_cluster_that_is_not_there(address: str, words: str) -> None:
-    pytest.importorskip("ray", reason="Ray, the extra 'fleet', is not installed")
+def test_a_cluster_that_is_not_there(address: str, words: str, spared_ray: Any) -> None:
     with pytest.raises(FsmdeError, match=words), fleet.cluster(address):
+        pass
+
+
+def test_a_start_that_fails_is_one_sentence(spared_ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise Exception("The current node timed out during startup.\nMore of it.")  # as Ray does, of no special kind
+
+    monkeypatch.setattr(spared_ray, "init", init)
+    with pytest.raises(FsmdeError, match=r"'local' cannot be used: .* startup\.; give"), fleet.cluster("local"):
         pass
 
 

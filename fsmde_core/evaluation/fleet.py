@@ -50,23 +50,27 @@ def cluster(address: str, threads: int = 1) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with TemporaryDirectory(prefix="fsmde_ray_", ignore_cleanup_errors=True) as folder:
         if address == LOCAL:
-            quiet |= {"num_cpus": max(threads, len(os.sched_getaffinity(0))), "object_store_memory": _STORE_BYTES}
-            quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
+            options |= {"num_cpus": max(threads, len(os.sched_getaffinity(0))), "object_store_memory": _STORE_BYTES}
+            options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
         try:
-            _knock(address)
-            ray.init(address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise FsmdeError(
-                f"the Ray cluster '{address}' cannot be used: {first_line(error)}; give its HOST:PORT, or {LOCAL} for "
-                "the cores of this machine"
-            ) from error
-        try:
+            _begin(ray, address, options)
             yield
         finally:
             ray.shutdown()
+
+
+def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
+    try:
+        _knock(address)
+        ray.init(address, **options)
+    except Exception as error:  # among Ray's own are some of no special kind
+        raise FsmdeError(
+            f"the Ray cluster '{address}' cannot be used: {first_line(error)}; give its HOST:PORT, or {LOCAL} for the "
+            "cores of this machine"
+        ) from error
 
 
 def fleet_records(job: Job, frames: int, span: Span = (0, None), after: int | None = None) -> Iterator[FrameRecord]:
