@@ -53,6 +53,7 @@ def check_measured(summary: Summary, source: Source, span: Span) -> None:
         raise FsmdeError(
             f"nothing to measure in frames {asked}: {summary.frames} read, {summary.samples} with lidar, "
             f"none with a point within the range measured; choose others of its {len(source)} frames"
+            + "".join(f" ({note})" for note in source.notes)
         )
 
 

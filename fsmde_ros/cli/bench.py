@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fsmde_ros.cli.options import RootOption, SourceOption
+from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption, ThreadsOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,9 +18,9 @@ def bench(
     root: RootOption = None,
     seconds: Annotated[float, typer.Option(help="How long the recording is played.")] = 20.0,
     rate: Annotated[float, typer.Option(help="Sets of images per second.")] = 10.0,
-    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: the engine's own choice.")] = 0,
+    engine: EngineOption = "auto",
+    model: ModelOption = None,
+    threads: ThreadsOption = 0,
     vs_teacher: Annotated[
         bool, typer.Option("--vs-teacher", help="Also the student against Depth Anything V2 Small, same runtime.")
     ] = False,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from fsmde_ros.cli.options import RootOption, SourceOption
+from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption
 
 # Length of the bag and of the choice of pictures.
 KEEP_SECONDS = 2.0
@@ -18,8 +18,8 @@ def demo(
     root: RootOption = None,
     seconds: Annotated[float, typer.Option(help="How long the recording is played.")] = 12.0,
     rate: Annotated[float, typer.Option(help="Sets of images per second.")] = 10.0,
-    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
+    engine: EngineOption = "auto",
+    model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures, bag and summary.")] = Path("out/demo"),
 ) -> None:
     """Start the real node, play a recording into it over DDS, and leave pictures, a rosbag2 and summary.json."""

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+from fsmde_core.errors import FsmdeError
+from fsmde_ros.cli.options import (
+    BaselinesOption,
+    CapOption,
+    EngineOption,
+    FramesOption,
+    MasksOption,
+    ModelOption,
+    ProtocolOption,
+    RootOption,
+    ScalingOption,
+    SourceOption,
+    ThreadsOption,
+    check_output,
+    parse_frames,
+)
 
 if TYPE_CHECKING:
     from fsmde_core.evaluation.complete import Records
@@ -24,21 +39,15 @@ def evaluate(
     source: SourceOption = None,
     root: RootOption = None,
     frames: FramesOption = ":",
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or torch.")] = "auto",
-    protocol: Annotated[str, typer.Option(help="surrounddepth or vfdepth.")] = "surrounddepth",
-    cap: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Largest true depth that is measured, metres. Default: 80, on DDAD 200."),
-    ] = None,
-    scaling: Annotated[str, typer.Option(help="none, or median: predictions are scaled to the truth.")] = "none",
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
+    protocol: ProtocolOption = "surrounddepth",
+    cap: CapOption = None,
+    scaling: ScalingOption = "none",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the prediction of the mirrored images.")] = False,
-    masks: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="DIR", help="<camera>.png each: what is black there is not measured."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: the engine's own choice.")] = 0,
-    baselines: Annotated[bool, typer.Option(help="Score a constant depth and the ground plane too.")] = True,
+    masks: MasksOption = None,
+    threads: ThreadsOption = 0,
+    baselines: BaselinesOption = True,
     json_file: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--json", metavar="FILE", help="Write the numbers there; an interrupted run goes on from there."),
@@ -56,39 +65,31 @@ def evaluate(
     from contextlib import closing
     from functools import partial
 
-    from rich.console import Console
-
     from fsmde_core.engines import load_engine
-    from fsmde_core.errors import FsmdeError
     from fsmde_core.evaluation.document import head
     from fsmde_core.evaluation.masks import load_masks
     from fsmde_core.evaluation.partial import PartialResult
     from fsmde_core.evaluation.predictors import model_and_baselines
     from fsmde_core.evaluation.protocol import make_protocol
-    from fsmde_core.evaluation.report import to_lines, to_tables
     from fsmde_core.evaluation.shard import Job, load_predictors
     from fsmde_core.evaluation.throughput import measure_throughput
     from fsmde_core.model import default_model_path
     from fsmde_core.pipeline import Pipeline
     from fsmde_core.sources import open_source
     from fsmde_ros.cli.recordings import open_recording, recording_place
+    from fsmde_ros.cli.results import print_result
 
-    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-        raise FsmdeError(f"--json {json_file} must name a file in an existing folder")
-    if flip and protocol == "vfdepth":
-        raise FsmdeError("protocol vfdepth knows no flip averaging; leave out --flip or use surrounddepth")
-    if ray is not None and throughput:
-        raise FsmdeError("--throughput is of one process; leave out --ray")
+    check_output("--json", json_file)
+    _check_combination(protocol, flip, ray, throughput)
     span = parse_frames(frames)
     recording = open_recording(source, root)
     kind, place = recording_place(source, recording)
     rules = make_protocol(protocol, recording.name, cap, scaling, load_masks(masks, recording.rig) if masks else None)
     loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
     asked = head(recording, kind, place, span, rules, loaded, flip)
-    result = None
-    if json_file is not None:
-        paths = {"root": place and str(place.resolve()), "masks": masks and str(masks.resolve())}
-        result = PartialResult(json_file, {**asked, **paths, "baselines": baselines}, fresh)
+    paths = {"root": place and str(place.resolve()), "masks": masks and str(masks.resolve())}
+    settings = {**asked, **paths, "baselines": baselines}
+    result = None if json_file is None else PartialResult(json_file, settings, fresh)
     with closing(Pipeline(loaded, threads)) as pipeline:
         predictors = model_and_baselines(pipeline, flip, baselines)
         if throughput:
@@ -97,11 +98,14 @@ def evaluate(
         job = Job(partial(open_source, kind, place and place.absolute()), loading, rules, threads or 1)
         with _records(ray, job, recording, predictors) as records:
             document = _run(recording, rules, span, asked, records, result)
-    console = Console()
-    for table in to_tables(document):
-        console.print(table)
-    for line in to_lines(document):
-        console.print(line, highlight=False)
+    print_result(document)
+
+
+def _check_combination(protocol: str, flip: bool, ray: str | None, throughput: bool) -> None:
+    if flip and protocol == "vfdepth":
+        raise FsmdeError("protocol vfdepth knows no flip averaging; leave out --flip or use surrounddepth")
+    if ray is not None and throughput:
+        raise FsmdeError("--throughput is of one process; leave out --ray")
 
 
 def _records(

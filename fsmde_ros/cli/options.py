@@ -27,6 +27,23 @@ FramesOption = Annotated[
     str, typer.Option("--frames", metavar="A:B", help="Frames A to B of the recording, counted as Python slices are.")
 ]
 
+ModelOption = Annotated[Optional[Path], typer.Option("--model", help="ONNX file. Default: the shipped student.")]  # noqa: UP045
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: the engine's own choice.")]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="surrounddepth or vfdepth.")]
+CapOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--cap", help="Largest true depth that is measured, metres. Default: 80, on DDAD 200."),
+]
+ScalingOption = Annotated[str, typer.Option("--scaling", help="none, or median: predictions are scaled to the truth.")]
+MasksOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--masks", metavar="DIR", help="<camera>.png each: what is black there is not measured."),
+]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines/--no-baselines", help="Score a constant depth and the ground plane too.")
+]
+
 
 def parse_frames(text: str) -> tuple[int, int | None]:
     """'A:B', 'A:', ':B' or ':' -> (start, stop); stop None means to the end."""
@@ -43,3 +60,9 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match or "0" in match.groups():
         raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")
     return int(match[1]), int(match[2])
+
+
+def check_output(option: str, file: Path | None) -> None:
+    """Refuse a file that cannot be written before anything is computed for it."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise FsmdeError(f"{option} {file} must name a file in an existing folder")

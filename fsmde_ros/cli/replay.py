@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+from fsmde_ros.cli.options import (
+    BaselinesOption,
+    CapOption,
+    EngineOption,
+    FramesOption,
+    MasksOption,
+    ModelOption,
+    ProtocolOption,
+    RootOption,
+    ScalingOption,
+    SourceOption,
+    check_output,
+    parse_frames,
+)
+
+if TYPE_CHECKING:
+    from fsmde_ros.replay import NodeSettings
 
 
 def replay(
@@ -27,46 +43,34 @@ def replay(
         bool, typer.Option("--running", help="Take the node that runs already instead of starting one.")
     ] = False,
     namespace: Annotated[str, typer.Option(help="With --running: the node's namespace.")] = "",
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or torch.")] = "auto",
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the node; 0: its own choice.")] = 0,
-    protocol: Annotated[str, typer.Option(help="surrounddepth or vfdepth.")] = "surrounddepth",
-    cap: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Largest true depth that is measured, metres. Default: 80, on DDAD 200."),
-    ] = None,
-    scaling: Annotated[str, typer.Option(help="none, or median: predictions are scaled to the truth.")] = "none",
-    masks: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="DIR", help="<camera>.png each: what is black there is not measured."),
-    ] = None,
-    baselines: Annotated[bool, typer.Option(help="Score a constant depth and the ground plane too.")] = True,
+    protocol: ProtocolOption = "surrounddepth",
+    cap: CapOption = None,
+    scaling: ScalingOption = "none",
+    masks: MasksOption = None,
+    baselines: BaselinesOption = True,
     json_file: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--json", metavar="FILE", help="Write the numbers there."),
     ] = None,
 ) -> None:
     """Play a recording into the node over DDS, score what it publishes against the lidar, and count the drops."""
-    from rich.console import Console
-
     from fsmde_core.evaluation.complete import complete
     from fsmde_core.evaluation.document import head, write_document
     from fsmde_core.evaluation.drops import DropCounter
     from fsmde_core.evaluation.masks import load_masks
     from fsmde_core.evaluation.predictors import ConstantDepth, GroundPlane, Predictor
     from fsmde_core.evaluation.protocol import make_protocol
-    from fsmde_core.evaluation.report import to_lines, to_tables
     from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar, recording_place
+    from fsmde_ros.cli.results import print_result
     from fsmde_ros.replay import NodeSettings, ReplaySettings, open_replay
     from fsmde_ros.replay_score import published_records
 
-    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-        raise FsmdeError(f"--json {json_file} must name a file in an existing folder")
+    check_output("--json", json_file)
     started = NodeSettings(engine, model, threads)
-    if running and started != NodeSettings():
-        raise FsmdeError("--model, --engine and --threads are of a node that is started here: leave out --running")
-    if namespace and not running:
-        raise FsmdeError("--namespace is that of a node that runs already: add --running")
+    _check_running(running, namespace, started)
     span = parse_frames(frames)
     recording = open_recording(source, root)
     kind, place = recording_place(source, recording)
@@ -87,8 +91,11 @@ def replay(
     document["drops"] = drops.document(hz)
     if json_file is not None:
         write_document(json_file, document)
-    console = Console()
-    for table in to_tables(document):
-        console.print(table)
-    for line in to_lines(document):
-        console.print(line, highlight=False)
+    print_result(document)
+
+
+def _check_running(running: bool, namespace: str, started: NodeSettings) -> None:
+    if running and started != type(started)():
+        raise FsmdeError("--model, --engine and --threads are of a node that is started here: leave out --running")
+    if namespace and not running:
+        raise FsmdeError("--namespace is that of a node that runs already: add --running")

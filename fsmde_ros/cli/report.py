@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from fsmde_ros.cli.options import RootOption
+from fsmde_ros.cli.options import RootOption, ThreadsOption, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,16 +27,14 @@ def report(
         typer.Option(help="ONNX file that was evaluated, once for each. Default: the shipped student."),
     ] = None,
     engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or torch; for the pictures.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: the engine's own choice.")] = 0,
+    threads: ThreadsOption = 0,
     pictures: Annotated[bool, typer.Option(help="Show the best and the worst images.")] = True,
 ) -> None:
     """Show results of `fsmde evaluate` as one self-contained HTML page; compare two or more."""
-    from fsmde_core.errors import FsmdeError
     from fsmde_core.report.documents import load_results
     from fsmde_core.report.page import render
 
-    if html.is_dir() or not html.parent.is_dir():
-        raise FsmdeError(f"--html {html} must name a file in an existing folder")
+    check_output("--html", html)
     documents = load_results(results)
     gallery = _gallery(documents, root, model, engine, threads) if pictures else None
     page = render(documents, gallery).encode()

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+from fsmde_ros.cli.options import (
+    EngineOption,
+    FramesOption,
+    ModelOption,
+    RootOption,
+    SourceOption,
+    ThreadsOption,
+    check_output,
+    parse_frames,
+)
 
 if TYPE_CHECKING:
     from fsmde_core.rig import Rig
@@ -25,9 +34,9 @@ def view(
     source: SourceOption = None,
     root: RootOption = None,
     frames: FramesOption = ":",
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file. Default: the shipped student.")] = None,  # noqa: UP045
-    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or torch.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: the engine's own choice.")] = 0,
+    model: ModelOption = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 0,
     color: Annotated[Color, typer.Option(help="What colours the cloud.")] = Color.rgb,
     live: Annotated[bool, typer.Option("--live", help="Show the topics of a running node; needs --rig.")] = False,
     rig: Annotated[str, typer.Option(help="With --live: the node's rig file, or the name of a shipped one.")] = "",
@@ -44,8 +53,7 @@ def view(
         raise FsmdeError(
             "--save and --serve exclude each other; a saved file is served by `rerun FILE.rrd --serve-web`"
         )
-    if save is not None and (save.is_dir() or not save.parent.is_dir()):
-        raise FsmdeError(f"--save {save} must name a file in an existing folder")
+    check_output("--save", save)
     if live != bool(rig):
         raise FsmdeError("--live and --rig belong together: the rig says which cameras the node has, and where")
     if live and (source is not None or root is not None):
