@@ -85,20 +85,18 @@ def fleet_records(job: Job, frames: int, span: Span = (0, None), after: int | No
     shards = _shards(range(*slice(*span).indices(frames)), _workers(ray, job))
     pending: deque[tuple[Span, Any]] = deque()
     previous: Moment | None = None
-    try:
-        while True:
-            while len(pending) < SHARDS_PER_WORKER * _workers(ray, job) and (shard := next(shards, None)):
-                pending.append((shard, evaluate.remote(packed, shard, after)))
-            if not pending:
-                return
-            result = _result(ray, *pending.popleft())
-            yield from _joined(result, previous, job.protocol.cap_m)
-            if result.failure:
-                raise FsmdeError(result.failure)
-            previous = previous if result.last is None else result.last
-    finally:
-        for _, reference in pending:
-            ray.cancel(reference)
+    while True:
+        while len(pending) < SHARDS_PER_WORKER * _workers(ray, job) and (shard := next(shards, None)):
+            pending.append((shard, evaluate.remote(packed, shard, after)))
+        if not pending:
+            return
+        result = _result(ray, *pending.popleft())
+        yield from _joined(result, previous, job.protocol.cap_m)
+        if result.failure:
+            # What is still in flight ends by itself or with the cluster: Ray (2.60) aborts the whole process now and
+            # then when a task that is being cancelled completes.
+            raise FsmdeError(result.failure)
+        previous = previous if result.last is None else result.last
 
 
 def _ray() -> Any:
