@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmde_core.recording import BagWriter, MessageEncoder
+from bags import write_bag
 from fsmde_core.sources.rosbag import RosbagSource
 from small_rig import SmallRig
 
@@ -25,13 +25,7 @@ def fsmde(*arguments: str | Path, **environment: str) -> subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bags") / "small"
-    encoder = MessageEncoder(SmallRig().rig)
-    with BagWriter(path) as bag:
-        for frame in SmallRig(4).frames():
-            for message in [encoder.static_transforms(frame.stamp_ns), *encoder.frame(frame)]:
-                bag.write(message)
-    return path
+    return write_bag(tmp_path_factory.mktemp("bags") / "small", SmallRig(4), compressed=True)
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:

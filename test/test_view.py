@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bags import write_bag
 from fsmde_core.clouds import CloudPacker, CloudSettings
 from fsmde_core.colors import sigma_rgb
 from fsmde_core.encodings import RawImage
@@ -26,7 +27,6 @@ from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import invert
 from fsmde_core.pipeline import Pipeline
-from fsmde_core.recording import BagWriter, MessageEncoder
 from fsmde_core.rig import save_rig
 from fsmde_core.view import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
 from fsmde_core.view_target import opened
@@ -198,13 +198,7 @@ def test_without_rerun_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bags") / "small"
-    encoder = MessageEncoder(SmallRig().rig)
-    with BagWriter(path) as bag:
-        for frame in SmallRig(4).frames():
-            for message in [encoder.static_transforms(frame.stamp_ns), *encoder.frame(frame)]:
-                bag.write(message)
-    return path
+    return write_bag(tmp_path_factory.mktemp("bags") / "small", SmallRig(4), compressed=True)
 
 
 def test_command_writes_a_recording_of_a_bag(tmp_path: Path, small_bag: Path, tiny_model: Path) -> None:
