@@ -1,0 +1,1 @@
+"""The GPU through pycuda: context, memory, and our own kernels."""
