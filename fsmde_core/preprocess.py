@@ -86,8 +86,8 @@ def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _way(camera: Camera, target: Camera) -> Rectification:
-    """From `camera` to the rectified camera `target`; cached by calibration."""
+def rectification(camera: Camera, target: Camera) -> Rectification:
+    """From `camera` to the rectified camera `target`; one object per calibration, cached."""
     return _rectification(
         camera.distortion_model,
         camera.K.tobytes(),
@@ -122,23 +122,28 @@ def _starts_with_a_half(way: Rectification, camera: Camera) -> bool:
     return way.halvings > 0 and camera.width % 2 == camera.height % 2 == 0
 
 
-def _decoded(image: EncodedImage, halved: bool, camera: Camera) -> RawImage:
+def decoded(image: AnyImage, camera: Camera, way: Rectification) -> tuple[RawImage, bool]:
+    """The pixels of `image`, and whether the decoder has done the first of the halvings of `way` already.
+
+    Raises FsmdeError when they are not of the camera's calibrated size, or do not decode.
+    """
+    halved = isinstance(image, EncodedImage) and not image.is_mosaic and _starts_with_a_half(way, camera)
     try:
-        return image.decode(halved)
+        raw = image.decode(halved) if isinstance(image, EncodedImage) else image
     except FsmdeError as error:
         raise FsmdeError(f"camera '{camera.name}': {error}") from error
-
-
-def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
-    way = _way(camera, target)
-    halved = isinstance(image, EncodedImage) and not image.is_mosaic and _starts_with_a_half(way, camera)
-    raw = _decoded(image, halved, camera) if isinstance(image, EncodedImage) else image
     width, height = (size << halved for size in (raw.width, raw.height))
     if (width, height) != (camera.width, camera.height):
         raise FsmdeError(
             f"camera '{camera.name}': the image is {width}x{height}, its calibration is for "
             f"{camera.width}x{camera.height}; correct the calibration (camera_info or the rig file)"
         )
+    return raw, halved
+
+
+def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
+    way = rectification(camera, target)
+    raw, halved = decoded(image, camera, way)
     pixels, encoding = raw.pixels(), raw.encoding
     if find_encoding(encoding).subsampled:
         pixels, encoding = to_rgb(pixels, encoding), "rgb8"
@@ -165,7 +170,7 @@ class Preprocessor:
         FsmdeError when it is not of the camera's calibrated size, or does not decode.
         """
         target = self.target(camera)
-        return RectifiedImage(target, _rectify_image(image, camera, target), _way(camera, target).outside)
+        return RectifiedImage(target, _rectify_image(image, camera, target), rectification(camera, target).outside)
 
     def target(self, camera: Camera) -> Camera:
         """The rectified camera at the network's size, as a rule the same object for the same `camera`."""
