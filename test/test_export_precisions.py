@@ -15,13 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from fsmde_core.engines.check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
+from fsmde_core.precision import network_nodes
 from fsmde_ros.cli.export import print_cost
 from fsmde_training import cache, export
 from fsmde_training.export import calibration, fp16, int8
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.equalise import equalise
-from fsmde_training.export.graph import network_nodes
 from fsmde_training.student import Student
 from small_rig import SmallRig
 

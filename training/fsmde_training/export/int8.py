@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fsmde_core.engines.onnxruntime import open_session
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
+from fsmde_core.precision import network_nodes
 from fsmde_training.export.equalise import equalise
-from fsmde_training.export.graph import network_nodes
 from fsmde_training.export.onnx import set_metadata
 
 QUANTISED = ("Conv", "Add", "Clip", "Relu")
