@@ -57,7 +57,7 @@ def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precisio
     return lambda: session.run(None, dict(feeds))
 
 
-def variants(info: ModelInfo, threads: int) -> Iterator[OnnxRuntimeEngine]:
+def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[OnnxRuntimeEngine]:
     """The engines this library offers, best first."""
     yield OnnxRuntimeEngine(info, threads)
 

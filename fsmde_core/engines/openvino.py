@@ -130,7 +130,7 @@ def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precisio
     return lambda: streams.run(feeds, {})
 
 
-def variants(info: ModelInfo, threads: int) -> Iterator[OpenVinoEngine]:
+def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[OpenVinoEngine]:
     """The engines this library offers, best first: the plugin's precision, then f32 should that be too coarse."""
     engine = OpenVinoEngine(info, threads)
     yield engine

@@ -12,10 +12,14 @@ from fsmde_core.engines.check import TOLERANCE, deviation, reference
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = ("tensorrt", "openvino", "onnxruntime", "torch")
 """In the order in which `auto` tries them: the fastest first."""
 
 log = logging.getLogger(__name__)
+
+
+class AbsentEngine(FsmdeError):
+    """The engine's library is not installed here."""
 
 
 def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2) -> Engine:
@@ -24,7 +28,7 @@ def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2
     threads: CPU threads, 0 for the engine's own choice. cameras: size of the compared batch; engines may build a
     network for each size, so give the one that will serve. Raises FsmdeError for a model of another contract, an
     unknown or absent engine, and an engine that disagrees with the reference; `auto` logs such an engine as an error
-    and takes the next.
+    and takes the next. It passes over an absent one quietly.
     """
     if name not in ("auto", *ENGINES):
         raise FsmdeError(f"engine '{name}' is unknown, expected one of auto, {', '.join(ENGINES)}")
@@ -39,7 +43,8 @@ def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2
         try:
             engine = _load_checked(candidate, info, threads, expected)
         except FsmdeError as error:
-            log.error("engine %s is passed over: %s", candidate, error)
+            level = logging.INFO if isinstance(error, AbsentEngine) else logging.ERROR
+            log.log(level, "engine %s is passed over: %s", candidate, error)
             reasons.append(str(error))
             continue
         log.info(
@@ -53,7 +58,7 @@ def _load_checked(name: str, info: ModelInfo, threads: int, expected: DepthBatch
     """The first variant of the engine that follows the reference within its precision's tolerance."""
     findings = []
     try:
-        for engine in _module(name).variants(info, threads):
+        for engine in _module(name).variants(info, threads, len(expected.depth)):
             found, limit = deviation(engine, expected), TOLERANCE[engine.precision]
             if found.within(limit):
                 log.info("engine %s in %s follows the reference: %s", name, engine.precision, found)
@@ -72,7 +77,7 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"fsmde_core.engines.{name}")
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        raise FsmdeError(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
+        raise AbsentEngine(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
 
 
 def describe_engines() -> list[EngineReport]:

@@ -38,7 +38,7 @@ class TorchEngine:
         del self._graph
 
 
-def variants(info: ModelInfo, threads: int) -> Iterator[TorchEngine]:
+def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TorchEngine]:
     """The engines this library offers, best first."""
     yield TorchEngine(info, threads)
 
