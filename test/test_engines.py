@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 
@@ -237,6 +238,46 @@ def test_failing_library_is_an_error_of_ours(tiny_model: Path, monkeypatch: pyte
     use_module(monkeypatch, "torch", variants)
     with pytest.raises(FsmdeError, match=r"engine torch fails on .*: no kernel$"):
         load_engine("torch", tiny_model)
+
+
+def test_providers_of_onnxruntime(tiny_model: Path) -> None:
+    engine = load_engine("onnxruntime", tiny_model, threads=1, providers=["CPUExecutionProvider"])
+    assert engine.device == "CPU"
+    engine.close()
+    with pytest.raises(FsmdeError, match=r"no provider 'CudaProvider', only \[.*'CPUExecutionProvider'"):
+        load_engine("onnxruntime", tiny_model, providers=["CPUExecutionProvider", "CudaProvider"])
+    with pytest.raises(FsmdeError, match=r"are those of engine 'onnxruntime', but the engine is 'auto'"):
+        load_engine("auto", tiny_model, providers=["CPUExecutionProvider"])
+
+
+def test_a_provider_that_does_not_start_is_an_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime itself falls back to the CPU with a warning: as slow as if nobody had asked for a GPU."""
+    from fsmde_core.engines import onnxruntime as engine_module
+
+    cpu_session = engine_module.open_session(tiny_model, 1)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(engine_module, "open_session", lambda *_: cpu_session)
+    with pytest.raises(FsmdeError, match="'CUDAExecutionProvider' does not start, it took 'CPUExecutionProvider'"):
+        engine_module.OnnxRuntimeEngine(read_model_info(tiny_model), providers=["CUDAExecutionProvider"])
+
+
+@pytest.mark.parametrize("sees_gpu", [False, True])
+def test_torch_comes_early_only_where_it_serves_a_gpu(sees_gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "_torch_has_gpu", lambda: sees_gpu)
+    order = select.auto_order()
+    assert sorted(order) == sorted(ENGINES) and order[0] == "tensorrt"
+    assert (order.index("torch") < order.index("openvino")) == sees_gpu
+
+
+def test_auto_does_not_import_torch_without_a_gpu(tiny_model: Path) -> None:
+    script = f"""
+import sys
+from fsmde_core.engines import load_engine, select
+select._driver_has_gpu = lambda: False
+load_engine("auto", {str(tiny_model)!r}, threads=1).close()
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_unknown_names_and_threads(tiny_model: Path) -> None:

@@ -1,8 +1,8 @@
-"""ONNX Runtime on the CPU: runs everywhere, and is the reference that every engine is compared with."""
+"""ONNX Runtime: on the CPU it runs everywhere, and is the reference that every engine is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,51 @@ from fsmde_core.engines.base import DepthBatch, EngineReport, check_batch, first
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo
 
+CPU = "CPUExecutionProvider"
+# TensorFloat-32, its default, has the digits of float16: not what the engine's precision promises.
+_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 
-def open_session(path: Path, threads: int, optimise: bool = True) -> onnxruntime.InferenceSession:
-    """A CPU session of the ONNX file; threads 0 leaves their number to the runtime."""
+
+def open_session(
+    path: Path, threads: int, optimise: bool = True, providers: Sequence[str] = (CPU,)
+) -> onnxruntime.InferenceSession:
+    """A session of the ONNX file; threads 0 leaves their number to the runtime. providers: see `OnnxRuntimeEngine`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=[(name, _OPTIONS.get(name, {})) for name in providers])
 
 
 class OnnxRuntimeEngine:
-    """threads: 0 leaves the number to the runtime. optimise: False runs the graph node by node as the file has it."""
+    """threads: 0 leaves the number to the runtime. optimise: False runs the graph node by node as the file has it.
+
+    providers: ONNX Runtime's names of its execution providers, e.g. `CUDAExecutionProvider`, in the order in which they
+    are offered each part of the graph; the CPU takes what is left. Raises FsmdeError when one is not in this
+    installation, or the first does not start.
+    """
 
     name = "onnxruntime"
-    device = "CPU"
     precision = "f32"
 
-    def __init__(self, info: ModelInfo, threads: int = 0, optimise: bool = True) -> None:
+    def __init__(
+        self, info: ModelInfo, threads: int = 0, optimise: bool = True, providers: Sequence[str] = (CPU,)
+    ) -> None:
+        offered = onnxruntime.get_available_providers()
+        for name in providers:
+            if name not in offered:
+                raise FsmdeError(
+                    f"onnxruntime here has no provider '{name}', only {offered}; correct the list of providers or "
+                    "install a build of onnxruntime with it"
+                )
         try:
-            self._session = open_session(info.path, threads, optimise)
+            self._session = open_session(info.path, threads, optimise, providers)
         except Exception as error:  # the runtime's exceptions share no base of their own
             raise FsmdeError(f"model file {info.path} does not load in ONNX Runtime: {first_line(error)}") from error
+        first = self._session.get_providers()[0]
+        if first != providers[0]:  # the runtime only warns, and goes on with the next
+            raise FsmdeError(f"onnxruntime's provider '{providers[0]}' does not start, it took '{first}'; see its log")
+        self.device = first.removesuffix("ExecutionProvider")
         self.info = info
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
@@ -57,9 +80,11 @@ def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precisio
     return lambda: session.run(None, dict(feeds))
 
 
-def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[OnnxRuntimeEngine]:
+def variants(
+    info: ModelInfo, threads: int, cameras: int, providers: Sequence[str] = (CPU,)
+) -> Iterator[OnnxRuntimeEngine]:
     """The engines this library offers, best first."""
-    yield OnnxRuntimeEngine(info, threads)
+    yield OnnxRuntimeEngine(info, threads, providers=providers)
 
 
 def describe() -> EngineReport:

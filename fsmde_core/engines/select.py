@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import importlib.util
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +16,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
 
 ENGINES = ("tensorrt", "openvino", "onnxruntime", "torch")
-"""In the order in which `auto` tries them: the fastest first."""
+"""In the order in which `auto` tries them: the fastest first; torch right after TensorRT where it serves a GPU."""
 
 log = logging.getLogger(__name__)
 
@@ -22,24 +25,30 @@ class AbsentEngine(FsmdeError):
     """The engine's library is not installed here."""
 
 
-def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2) -> Engine:
+def load_engine(
+    name: str, model: str | Path, threads: int = 0, cameras: int = 2, providers: Sequence[str] = ()
+) -> Engine:
     """Load the ONNX file `model` into engine `name` (or `auto`) and compare it with the reference.
 
     threads: CPU threads, 0 for the engine's own choice. cameras: size of the compared batch; engines may build a
-    network for each size, so give the one that will serve. Raises FsmdeError for a model of another contract, an
-    unknown or absent engine, and an engine that disagrees with the reference; `auto` logs such an engine as an error
-    and takes the next. It passes over an absent one quietly.
+    network for each size, so give the one that will serve. providers: of engine `onnxruntime`, see
+    `OnnxRuntimeEngine`. Raises FsmdeError for a model of another contract, an unknown or absent engine, and an engine
+    that disagrees with the reference; `auto` logs such an engine as an error and takes the next. It passes over an
+    absent one quietly.
     """
     if name not in ("auto", *ENGINES):
         raise FsmdeError(f"engine '{name}' is unknown, expected one of auto, {', '.join(ENGINES)}")
     if threads < 0:
         raise FsmdeError(f"threads is {threads}, expected 0 (the engine's choice) or more")
+    if providers and name != "onnxruntime":
+        raise FsmdeError(f"providers {list(providers)} are those of engine 'onnxruntime', but the engine is '{name}'")
     info = read_model_info(model)
     expected = reference(info, cameras)
     if name != "auto":
-        return _load_checked(name, info, threads, expected)
+        return _load_checked(name, info, threads, expected, providers)
     reasons = []
-    for candidate in ENGINES:
+    order = auto_order()
+    for candidate in order:
         try:
             engine = _load_checked(candidate, info, threads, expected)
         except FsmdeError as error:
@@ -48,17 +57,46 @@ def load_engine(name: str, model: str | Path, threads: int = 0, cameras: int = 2
             reasons.append(str(error))
             continue
         log.info(
-            "engine auto: %s on %s, %s, the first that works of %s", candidate, engine.device, engine.precision, ENGINES
+            "engine auto: %s on %s, %s, the first that works of %s", candidate, engine.device, engine.precision, order
         )
         return engine
     raise FsmdeError(f"no engine works for {info.path}: {'; '.join(reasons)}")
 
 
-def _load_checked(name: str, info: ModelInfo, threads: int, expected: DepthBatch) -> Engine:
+def auto_order() -> tuple[str, ...]:
+    """`ENGINES` as `auto` tries them on this machine."""
+    if not _torch_has_gpu():
+        return ENGINES
+    return ("tensorrt", "torch", *(name for name in ENGINES if name not in ("tensorrt", "torch")))
+
+
+def _torch_has_gpu() -> bool:
+    """Whether torch serves a GPU. It is not imported, which takes seconds, where the driver has none to offer."""
+    if importlib.util.find_spec("torch") is None or not _driver_has_gpu():
+        return False
+    try:
+        return bool(importlib.import_module("torch").cuda.is_available())
+    except (ImportError, OSError):
+        return False
+
+
+def _driver_has_gpu() -> bool:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _load_checked(
+    name: str, info: ModelInfo, threads: int, expected: DepthBatch, providers: Sequence[str] = ()
+) -> Engine:
     """The first variant of the engine that follows the reference within its precision's tolerance."""
     findings = []
+    options = {"providers": providers} if providers else {}
     try:
-        for engine in _module(name).variants(info, threads, len(expected.depth)):
+        for engine in _module(name).variants(info, threads, len(expected.depth), **options):
             found, limit = deviation(engine, expected), TOLERANCE[engine.precision]
             if found.within(limit):
                 log.info("engine %s in %s follows the reference: %s", name, engine.precision, found)
@@ -83,7 +121,7 @@ def _module(name: str) -> ModuleType:
 def describe_engines() -> list[EngineReport]:
     """One row per engine, in the order of `auto`."""
     rows = []
-    for name in ENGINES:
+    for name in auto_order():
         try:
             rows.append(_module(name).describe())
         except Exception as error:  # a broken driver must not hide the other engines
