@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 NAME = "fsmde_ros"
 
 RUNTIME = [
-    "numpy>=1.21,<2.5",
+    "numpy>=1.22,<2.5",
+    "numba>=0.60,<0.70",
     "opencv-python-headless>=4.5,<6",
     "onnx>=1.22,<1.24",
     "onnxruntime>=1.30,<1.32",

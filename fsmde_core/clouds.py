@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.cloud_kernels import MOST_CELLS, gate, keep_first_per_voxel, write_image, write_points
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import Matrix
 from fsmde_core.rig import Camera
@@ -76,14 +81,24 @@ class PackedCloud:
         return np.frombuffer(self.data, np.float32).reshape(-1, len(self.fields))
 
 
+class _Rows(NamedTuple):
+    """The rows of all images of a set, one below the other. depth, sigma: (R, W); rgb: (R, 3 * W)."""
+
+    depth: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+
+
 class CloudPacker:
-    """Packs depth batches. The rays of each camera are computed once and again when its calibration changes."""
+    """Packs depth batches; one thread at a time may call it. It writes with a second thread where there is a core."""
 
     def __init__(self, settings: CloudSettings) -> None:
         self.settings = settings
         self._fields = COLOR_FIELDS if settings.color else PLAIN_FIELDS
         self._fused = array("B")
-        self._rays: dict[tuple[str, bool], tuple[Camera, NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._table = np.zeros(0, np.int64)
+        self._parts = min(2, len(os.sched_getaffinity(0)))  # more wait for the same memory
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="cloud")
 
     def pack(
         self,
@@ -95,29 +110,16 @@ class CloudPacker:
         """One cloud of all cameras in the base frame, cameras in the given order.
 
         cameras: N distortion-free cameras at H x W. rgb: (N, H, W, 3) uint8. depth, sigma: (N, H, W) float32 metres.
-        Depths that are not finite or fail a gate are left out. The data are the packer's own buffer: valid until its
-        next `pack`.
+        Depths that are not finite or fail a gate are left out; with voxels the first point of each stays. The data are
+        the packer's own buffer: valid until its next `pack`.
         """
-        step = self.settings.stride
-        depth, sigma, rgb = depth[:, ::step, ::step], sigma[:, ::step, ::step], rgb[:, ::step, ::step]
-        keep = self.keep(depth, sigma)
-        self._resize_fused(int(np.count_nonzero(keep)))
-        records = np.frombuffer(self._fused, np.float32).reshape(-1, len(self._fields))
-        whole = _as_items(records)
-        end = 0
-        for index, camera in enumerate(cameras):
-            block = self._block(camera, rgb[index], depth[index], sigma[index], optical=False)
-            chosen = np.flatnonzero(keep[index])
-            start, end = end, end + len(chosen)
-            # Three times as fast as a boolean index; "clip", as the default mode goes through a buffer.
-            np.take(_as_items(block), chosen, out=whole[start:end], mode="clip")
-        if self.settings.voxel_size:
-            first = first_per_voxel(records[:, :3], self.settings.voxel_size)
-            whole[: len(first)] = whole[first]
-            end = len(first)
-        del records, whole  # an array with views does not change its length
-        self._resize_fused(end)
-        return PackedCloud(self._fused, 1, end, self._fields, is_dense=True)
+        rows = self._rows(rgb, depth, sigma)
+        keep, starts = self._gate(rows.depth, rows.sigma)
+        self._resize_fused(int(starts[-1]))
+        self._write(partial(write_points, *rows, keep, *_geometry(cameras, self.settings.stride), starts), starts)
+        count = self._thin() if self.settings.voxel_size else int(starts[-1])
+        self._resize_fused(count)
+        return PackedCloud(self._fused, 1, count, self._fields, is_dense=True)
 
     def pack_organised(
         self, camera: Camera, rgb: NDArray[np.uint8], depth: NDArray[np.float32], sigma: NDArray[np.float32]
@@ -126,44 +128,65 @@ class CloudPacker:
 
         rgb: (H, W, 3) uint8. depth, sigma: (H, W) float32 metres. The data are new with every call.
         """
-        step = self.settings.stride
-        depth, sigma, rgb = depth[::step, ::step], sigma[::step, ::step], rgb[::step, ::step]
-        block = self._block(camera, rgb, depth, sigma, optical=True)
-        block[~self.keep(depth, sigma).ravel(), :3] = np.nan
-        height, width = depth.shape
-        return PackedCloud(array("B", block.tobytes()), height, width, self._fields, is_dense=False)
+        rows = self._rows(rgb[None], depth[None], sigma[None])
+        keep, _ = self._gate(rows.depth, rows.sigma)
+        height, width = keep.shape
+        data = array("B", [0]) * (4 * len(self._fields) * keep.size)
+        optical = replace(camera, T_base_camera=np.eye(4))
+        geometry = _geometry([optical], self.settings.stride)
+        write_image(*rows, keep, *geometry, len(self._fields), np.frombuffer(data, np.float32))
+        return PackedCloud(data, height, width, self._fields, is_dense=False)
 
     def keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where all gates hold, for depth and sigma of any equal shape; every comparison with NaN fails."""
+        keep, _ = self._gate(*(np.require(values.reshape(1, -1), np.float32, ["C", "A"]) for values in (depth, sigma)))
+        return keep.view(np.bool_).reshape(depth.shape)
+
+    def _rows(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> _Rows:
+        """Of the pixels that the stride leaves."""
+        step = self.settings.stride
+        depth, sigma = (np.ascontiguousarray(values[:, ::step, ::step]) for values in (depth, sigma))
+        width = depth.shape[2]
+        rgb = np.ascontiguousarray(rgb[:, ::step, ::step])
+        return _Rows(depth.reshape(-1, width), sigma.reshape(-1, width), rgb.reshape(-1, 3 * width))
+
+    def _gate(
+        self, depth: NDArray[np.float32], sigma: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         limits = self.settings
-        with np.errstate(invalid="ignore"):
-            keep = (depth >= limits.min_range) & (depth <= limits.max_range)
-            return keep & (sigma >= 0) & (sigma <= np.float32(limits.max_relative_sigma) * depth)
+        bounds = np.array([limits.min_range, limits.max_range, limits.max_relative_sigma], np.float32)
+        keep, starts = np.empty(depth.shape, np.uint8), np.empty(len(depth) + 1, np.int64)
+        gate(depth, sigma, bounds, keep, starts)
+        return keep, starts
 
-    def _block(
-        self,
-        camera: Camera,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        sigma: NDArray[np.float32],
-        optical: bool,
-    ) -> NDArray[np.float32]:
-        """(points, fields) float32 records of every pixel, gated or not."""
-        rays, origin = self._camera_rays(camera, optical)
-        with np.errstate(invalid="ignore", over="ignore"):
-            xyz = rays * depth.reshape(-1)
-            xyz += origin[:, None]
-        color = (_packed_color(rgb),) if self.settings.color else ()
-        # Interleaved by OpenCV: two thirds of the time of writing columns of an array one by one.
-        block = cv2.merge([*xyz, *color, np.ascontiguousarray(sigma).reshape(-1)])
-        return block.reshape(-1, len(self._fields))  # type: ignore[return-value]
+    def _write(self, write: Callable[..., None], starts: NDArray[np.int64]) -> None:
+        """Fill the buffer, in as many parts of about as many points each as there are threads."""
 
-    def _camera_rays(self, camera: Camera, optical: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        key = (camera.name, optical)
-        if key not in self._rays or self._rays[key][0] is not camera:
-            pose = np.eye(4) if optical else camera.T_base_camera
-            self._rays[key] = (camera, *ray_table(camera, pose, self.settings.stride))
-        return self._rays[key][1:]
+        def fill(part: tuple[int, int]) -> None:
+            # The view ends with the call: a future would keep it for a moment, and the buffer from being resized.
+            write(*part, len(self._fields), np.frombuffer(self._fused, np.float32))
+
+        rows = np.searchsorted(starts, np.linspace(0, starts[-1], self._parts + 1)[1:-1])
+        first, *others = pairwise([0, *map(int, rows), len(starts) - 1])
+        running = [self._pool.submit(fill, part) for part in others]
+        fill(first)
+        for future in running:
+            future.result()
+
+    def _thin(self) -> int:
+        """Leave the first point of every voxel, at the front of the buffer; how many there are."""
+        records = np.frombuffer(self._fused, np.float32).reshape(-1, len(self._fields))
+        size = 2 << len(records).bit_length()
+        if len(self._table) < size:
+            self._table = np.empty(size, np.int64)
+        count = keep_first_per_voxel(1 / self.settings.voxel_size, self._table[:size], records)
+        if count < 0:
+            farthest = float(np.abs(records[:, :3]).max())
+            raise FsmdeError(
+                f"cloud voxel_size is {self.settings.voxel_size} m, too small for points {farthest:.0f} m away; "
+                f"expected at least {farthest / MOST_CELLS:.2g} m"
+            )
+        return count
 
     def _resize_fused(self, count: int) -> None:
         """Make the buffer hold exactly `count` points; it keeps its memory when it shrinks a little."""
@@ -177,51 +200,28 @@ class CloudPacker:
             self._fused = array("B", bytes(size))
 
 
-def ray_table(camera: Camera, pose: Matrix, stride: int = 1) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _geometry(cameras: Sequence[Camera], stride: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """rays: (N, 3, 3), origins: (N, 3); u and v count the pixels that the stride leaves.
+
+    The pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1) of the base frame.
+    """
+    scale = np.diag([stride, stride, 1.0])
+    rays = [camera.T_base_camera[:3, :3] @ _unprojection(camera) @ scale for camera in cameras]
+    return np.stack(rays), np.stack([camera.T_base_camera[:3, 3] for camera in cameras])
+
+
+def _unprojection(camera: Camera) -> Matrix:
+    """(3, 3) from (u, v, 1) to the point at depth 1 in the optical frame."""
+    if camera.is_distorted:
+        raise FsmdeError(f"camera '{camera.name}' is distorted; rays are those of a rectified camera")
+    return np.asarray(np.linalg.inv(camera.K), np.float64)
+
+
+def ray_table(camera: Camera, pose: Matrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rays (3, points) and origin (3,), float32: a pixel of depth d is the point origin + d * ray.
 
     camera: without distortion. pose: (4, 4) from its optical frame to the frame of the points. Row-major pixels.
     """
-    if camera.is_distorted:
-        raise FsmdeError(f"camera '{camera.name}' is distorted; rays are those of a rectified camera")
-    v, u = np.mgrid[0 : camera.height : stride, 0 : camera.width : stride].astype(np.float64)
-    pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-    rays = pose[:3, :3] @ np.linalg.solve(camera.K, pixels)
+    v, u = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float64)
+    rays = pose[:3, :3] @ _unprojection(camera) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
     return rays.astype(np.float32), pose[:3, 3].astype(np.float32)
-
-
-def first_per_voxel(xyz: NDArray[np.float32], size: float) -> NDArray[np.int64]:
-    """Indices of the first point (N, 3) in every cube of edge `size` metres, cubes sorted by x, y, z.
-
-    One sort of integers that hold cube and index together: several times faster than numpy.unique with indices.
-    """
-    if not len(xyz):
-        return np.zeros(0, np.int64)
-    cells = [np.floor(xyz[:, axis] * np.float32(1 / size)).astype(np.int64) for axis in range(3)]
-    lows = [int(cell.min()) for cell in cells]
-    extent = [int(cell.max()) - low + 1 for cell, low in zip(cells, lows, strict=True)]
-    index_bits = len(xyz).bit_length()
-    if math.prod(extent) << index_bits >= 2**63:
-        raise FsmdeError(f"cloud voxel_size {size} m is too small for a cloud of {extent} voxels; raise it")
-    key = cells[0] - lows[0]
-    for axis in (1, 2):
-        key *= extent[axis]
-        key += cells[axis] - lows[axis]
-    key <<= index_bits
-    key |= np.arange(len(xyz))
-    key.sort()
-    cube = key >> index_bits
-    starts = np.concatenate([[True], cube[1:] != cube[:-1]])
-    return key[starts] & ((1 << index_bits) - 1)
-
-
-def _packed_color(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 RGB as (H * W,) float32 whose bits are 0x00RRGGBB."""
-    bgr0 = np.zeros((*rgb.shape[:2], 4), np.uint8)
-    cv2.mixChannels([rgb], [bgr0], [0, 2, 1, 1, 2, 0])
-    return bgr0.view(np.float32).reshape(-1)
-
-
-def _as_items(records: NDArray[np.float32]) -> NDArray[np.void]:
-    """(N, fields) records as (N,) opaque items, which numpy moves whole."""
-    return records.view(f"V{records.itemsize * records.shape[1]}").reshape(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmde_core.clouds import CloudPacker, CloudSettings, first_per_voxel, ray_table
+from fsmde_core.cloud_kernels import keep_first_per_voxel
+from fsmde_core.clouds import CloudPacker, CloudSettings, ray_table
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import invert, rigid, rotation_from_quaternion, transform
 from fsmde_core.rig import Camera
@@ -103,6 +105,45 @@ def test_a_missing_camera_leaves_the_others_unchanged() -> None:
     assert whole == b"".join(parts)
 
 
+@given(share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_one_core_and_two_write_the_same_bytes(share: float, seed: int) -> None:
+    """Whatever the share of points, and so the row at which the second thread begins."""
+    rgb, depth, sigma = scene(seed)
+    depth[np.random.default_rng(seed).random(depth.shape) < share] = np.nan
+    clouds = []
+    for cores in ({0}, {0, 1}):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
+            clouds.append(CloudPacker(CloudSettings()).pack(CAMERAS, rgb, depth, sigma).data.tobytes())
+    assert clouds[0] == clouds[1]
+
+
+@given(seed=st.integers(0, 99), stride=st.integers(1, 4))
+def test_equals_the_ray_table_in_numpy(seed: int, stride: int) -> None:
+    """The formulas array by array; float32 rounds in another order, so to a few units in the last place."""
+    rgb, depth, sigma = scene(seed)
+    settings = CloudSettings(stride=stride)
+    cloud = CloudPacker(settings).pack(CAMERAS, rgb, depth, sigma).records()
+    kept = CloudPacker(settings).keep(depth, sigma)
+    expected = []
+    for index, source in enumerate(CAMERAS):
+        rays, origin = ray_table(source, source.T_base_camera)
+        chosen = np.zeros((H, W), bool)
+        chosen[::stride, ::stride] = kept[index, ::stride, ::stride]
+        expected.append((rays[:, chosen.ravel()] * depth[index][chosen] + origin[:, None]).T)
+    np.testing.assert_allclose(cloud[:, :3], np.concatenate(expected), rtol=3e-6, atol=3e-5)
+
+
+def test_images_of_any_layout_are_taken() -> None:
+    """Read-only, with gaps between the rows, in Fortran's order: the same bytes."""
+    rgb, depth, sigma = scene()
+    expected = CloudPacker(CloudSettings()).pack(CAMERAS, rgb, depth, sigma).data.tobytes()
+    wide = np.repeat(depth, 2, axis=2)[:, :, ::2]
+    wide.flags.writeable = False
+    found = CloudPacker(CloudSettings()).pack(CAMERAS, np.asfortranarray(rgb), wide, sigma)
+    assert found.data.tobytes() == expected
+
+
 def test_changed_calibration_moves_the_points() -> None:
     rgb, depth, sigma = scene()
     packer = CloudPacker(CloudSettings())
@@ -135,11 +176,12 @@ def test_nothing_valid_is_an_empty_cloud() -> None:
 
 @given(count=st.integers(0, 300), size=st.floats(0.05, 5), seed=st.integers(0, 99))
 def test_voxels_hold_one_point_each_the_first(count: int, size: float, seed: int) -> None:
-    xyz = np.random.default_rng(seed).normal(0, 4, (count, 3)).astype(np.float32)
-    expected: dict[tuple[int, ...], int] = {}
-    for i, point in enumerate(xyz):
-        expected.setdefault(tuple(int(c) for c in np.floor(point * np.float32(1 / size))), i)
-    assert sorted(first_per_voxel(xyz, size).tolist()) == sorted(expected.values())
+    records = np.random.default_rng(seed).normal(0, 4, (count, 5)).astype(np.float32)
+    expected: dict[tuple[int, ...], np.ndarray] = {}
+    for record in records:
+        expected.setdefault(tuple(int(c) for c in np.floor(record[:3] * np.float32(1 / size))), record.copy())
+    kept = keep_first_per_voxel(1 / size, np.zeros(512, np.int64), records)
+    np.testing.assert_array_equal(records[:kept], np.array(list(expected.values())).reshape(-1, 5))
 
 
 def test_voxel_cloud_is_a_subset_of_the_full_one() -> None:
@@ -188,7 +230,10 @@ def test_senseless_settings_are_refused(changes: dict[str, float]) -> None:
 
 
 def test_limits_are_said() -> None:
-    with pytest.raises(FsmdeError, match="too small"):
-        first_per_voxel(np.array([[0, 0, 0], [1e5, 1e5, 1e5]], np.float32), 1e-3)
-    with pytest.raises(FsmdeError, match="distorted"):
-        ray_table(replace(CAMERAS[0], D=np.array([0.1, 0, 0, 0])), np.eye(4))
+    rgb, depth, sigma = scene()
+    with pytest.raises(FsmdeError, match=r"voxel_size is 1e-06 m, too small for points \d+ m away"):
+        CloudPacker(CloudSettings(voxel_size=1e-6)).pack(CAMERAS, rgb, depth, sigma)
+    bent = replace(CAMERAS[0], D=np.array([0.1, 0, 0, 0]))
+    for use in (lambda: ray_table(bent, np.eye(4)), lambda: CloudPacker(OPEN).pack([bent], rgb, depth, sigma)):
+        with pytest.raises(FsmdeError, match="distorted"):
+            use()

@@ -1,0 +1,154 @@
+"""Point records in one pass over the pixels; `clouds` says what they mean.
+
+A row is one of R = N * H rows of W pixels, those of all images of a set one below the other. A record is `fields`
+float32 values: x, y, z, where there are five the bits of 0x00RRGGBB, and sigma.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.compiled import F32, F64, INT, NOTHING, U8, compiled, filled, given, inlined
+
+CELL_BITS = 21
+"""Of a voxel's number along one axis: three of them make one key."""
+MOST_CELLS = 1 << (CELL_BITS - 1)
+"""In either direction from the origin."""
+NO_KEY = -1
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+# Indices of what is written are unsigned: negative ones would have to be looked for, as they count from the end.
+_1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
+
+
+@compiled(NOTHING, given(F32, 2), given(F32, 2), given(F32, 1), filled(U8, 2), filled(INT, 1))
+def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, starts: NDArray[np.int64]) -> None:
+    """keep: (R, W), 1 where a pixel becomes a point. starts: (R + 1,) number of points before each row.
+
+    depth, sigma: (R, W). limits: min_range, max_range, max_relative_sigma. Every comparison with NaN fails.
+    """
+    low, high, relative = limits
+    starts[0] = 0
+    for row in range(depth.shape[0]):
+        count = 0
+        for u in range(depth.shape[1]):
+            d, s = depth[row, u], sigma[row, u]
+            keep[row, u] = (d >= low) & (d <= high) & (s >= 0) & (s <= relative * d)
+            count += keep[row, u]
+        starts[row + 1] = starts[row] + count
+
+
+@inlined
+def _place(depth: Floats, v: int, rays: NDArray[np.float64], origin: NDArray[np.float64], xyz: Floats) -> None:
+    """xyz: (3, W) points of row v of an image: origin + depth * rays @ (u, v, 1)."""
+    for axis in range(3):
+        across, shift = np.float32(rays[axis, 0]), np.float32(origin[axis])
+        left = np.float32(rays[axis, 1] * v + rays[axis, 2])
+        for u in range(depth.size):
+            xyz[axis, u] = (across * np.float32(np.int32(u)) + left) * depth[u] + shift
+
+
+@inlined
+def _paint(rgb: Bytes, color: NDArray[np.uint32]) -> None:
+    """color: (W,) 0x00RRGGBB of (3 * W,) bytes."""
+    for u in range(color.size):
+        red, green, blue = np.uint32(rgb[3 * u]), np.uint32(rgb[3 * u + 1]), np.uint32(rgb[3 * u + 2])
+        color[u] = (red << np.uint32(16)) | (green << np.uint32(8)) | blue
+
+
+_IMAGES = (given(F32, 2), given(F32, 2), given(U8, 2), given(U8, 2), given(F64, 3), given(F64, 2))
+
+
+@compiled(NOTHING, *_IMAGES, given(INT, 1), INT, INT, INT, filled(F32, 1))
+def write_points(
+    depth: Floats,
+    sigma: Floats,
+    rgb: Bytes,
+    keep: Bytes,
+    rays: NDArray[np.float64],
+    origins: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    first: int,
+    last: int,
+    fields: int,
+    records: Floats,
+) -> None:
+    """Records of the kept pixels of rows first to last - 1, at their place among those of all rows.
+
+    depth, sigma, keep: (R, W); rgb: (R, 3 * W). rays: (N, 3, 3), origins: (N, 3) of each image. starts: as `gate` left
+    it. records: (starts[R] * fields,), of which only this share is touched.
+    """
+    height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
+    colors = records.view(np.uint32)
+    xyz, color = np.empty((3, width), np.float32), np.empty(width, np.uint32)
+    step, at, end = np.uint64(fields), np.uint64(starts[first] * fields), np.uint64(starts[last] * fields)
+    for row in range(first, last):
+        _place(depth[row], row % height, rays[row // height], origins[row // height], xyz)
+        _paint(rgb[row], color)
+        for u in range(width):
+            if at == end:
+                return
+            # Written in any case, and over by the next pixel if not kept: cheaper than a jump that is hard to predict.
+            records[at], records[at + _1], records[at + _2] = xyz[0, u], xyz[1, u], xyz[2, u]
+            colors[at + _3] = color[u]
+            records[at + step - _1] = sigma[row, u]  # over the color where there is no field for it
+            at += step * np.uint64(keep[row, u])
+
+
+@compiled(NOTHING, *_IMAGES, INT, filled(F32, 1))
+def write_image(
+    depth: Floats,
+    sigma: Floats,
+    rgb: Bytes,
+    keep: Bytes,
+    rays: NDArray[np.float64],
+    origins: NDArray[np.float64],
+    fields: int,
+    records: Floats,
+) -> None:
+    """Records of all pixels, with NaN for x, y and z where not kept. records: (R * W * fields,); see `write_points`."""
+    height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
+    colors = records.view(np.uint32)
+    xyz, color = np.empty((3, width), np.float32), np.empty(width, np.uint32)
+    step, at = np.uint64(fields), np.uint64(0)
+    for row in range(depth.shape[0]):
+        _place(depth[row], row % height, rays[row // height], origins[row // height], xyz)
+        _paint(rgb[row], color)
+        for u in range(width):
+            kept = keep[row, u] != 0
+            records[at] = xyz[0, u] if kept else np.float32(np.nan)
+            records[at + _1] = xyz[1, u] if kept else np.float32(np.nan)
+            records[at + _2] = xyz[2, u] if kept else np.float32(np.nan)
+            colors[at + _3] = color[u]
+            records[at + step - _1] = sigma[row, u]
+            at += step
+
+
+@compiled(INT, F32, filled(INT, 1), filled(F32, 2))
+def keep_first_per_voxel(cells_per_metre: float, table: NDArray[np.int64], records: Floats) -> int:
+    """Move the first record of every voxel to the front, in their order; their number, or -1 if CELL_BITS are too few.
+
+    records: (K, fields), x, y, z first. table: a power of two > K in length; overwritten.
+    """
+    table[:] = NO_KEY
+    mask = table.size - 1
+    kept = 0
+    for index in range(records.shape[0]):
+        key = 0
+        for axis in range(3):
+            cell = int(np.floor(records[index, axis] * cells_per_metre)) + MOST_CELLS
+            if not 0 <= cell < 2 * MOST_CELLS:
+                return -1
+            key = key << CELL_BITS | cell
+        # Fibonacci hashing, then the next free place
+        slot = int((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
+        while table[slot] != NO_KEY and table[slot] != key:
+            slot = (slot + 1) & mask
+        if table[slot] == NO_KEY:
+            table[slot] = key
+            records[kept] = records[index]
+            kept += 1
+    return kept
