@@ -36,7 +36,7 @@ def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     try:
-        select._module(request.param)
+        select.engine_module(request.param)
     except select.AbsentEngine as error:
         pytest.skip(str(error))
     return str(request.param)
@@ -178,8 +178,8 @@ def use_module(monkeypatch: pytest.MonkeyPatch, name: str, variants: Any) -> Non
     """Put `variants` in place of those of engine `name`."""
     module = ModuleType(name)
     module.variants = variants  # type: ignore[attr-defined]
-    original = select._module
-    monkeypatch.setattr(select, "_module", lambda asked: module if asked == name else original(asked))
+    original = select.engine_module
+    monkeypatch.setattr(select, "engine_module", lambda asked: module if asked == name else original(asked))
 
 
 @pytest.mark.parametrize("factor", [1.01, 0.5, float("nan")])

@@ -96,7 +96,7 @@ def _load_checked(
     findings = []
     options = {"providers": providers} if providers else {}
     try:
-        for engine in _module(name).variants(info, threads, len(expected.depth), **options):
+        for engine in engine_module(name).variants(info, threads, len(expected.depth), **options):
             found, limit = deviation(engine, expected), TOLERANCE[engine.precision]
             if found.within(limit):
                 log.info("engine %s in %s follows the reference: %s", name, engine.precision, found)
@@ -111,7 +111,8 @@ def _load_checked(
     raise FsmdeError(f"engine {name} disagrees with the ONNX reference of {info.path}: {'; '.join(findings)}")
 
 
-def _module(name: str) -> ModuleType:
+def engine_module(name: str) -> ModuleType:
+    """The module of an engine by its name; AbsentEngine says what to install where its library is not there."""
     try:
         return importlib.import_module(f"fsmde_core.engines.{name}")
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
@@ -123,7 +124,7 @@ def describe_engines() -> list[EngineReport]:
     rows = []
     for name in auto_order():
         try:
-            rows.append(_module(name).describe())
+            rows.append(engine_module(name).describe())
         except Exception as error:  # a broken driver must not hide the other engines
             rows.append(EngineReport(name, reason=first_line(error)))
     return rows

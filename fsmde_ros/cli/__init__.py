@@ -10,6 +10,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.bag import bag
 from fsmde_ros.cli.bench import bench
 from fsmde_ros.cli.demo import demo
+from fsmde_ros.cli.engine import engine
 from fsmde_ros.cli.evaluate import evaluate
 from fsmde_ros.cli.export import export
 from fsmde_ros.cli.info import info
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (demo, play, view, bag, evaluate, replay, report, bench, export, info):
     app.command()(command)
+app.add_typer(engine, name="engine")
 
 
 def main() -> None:

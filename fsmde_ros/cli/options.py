@@ -28,7 +28,7 @@ FramesOption = Annotated[
 ]
 
 ModelOption = Annotated[Optional[Path], typer.Option("--model", help="ONNX file. Default: the shipped student.")]  # noqa: UP045
-EngineOption = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, tensorrt, openvino, onnxruntime or torch.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: the engine's own choice.")]
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="surrounddepth or vfdepth.")]
 CapOption = Annotated[
