@@ -116,7 +116,9 @@ class CloudPacker:
         rows = self._rows(rgb, depth, sigma)
         keep, starts = self._gate(rows.depth, rows.sigma)
         self._resize_fused(int(starts[-1]))
-        self._write(partial(write_points, *rows, keep, *_geometry(cameras, self.settings.stride), starts), starts)
+        self._write(
+            partial(write_points, *rows, keep, *pinhole_geometry(cameras, self.settings.stride), starts), starts
+        )
         count = self._thin() if self.settings.voxel_size else int(starts[-1])
         self._resize_fused(count)
         return PackedCloud(self._fused, 1, count, self._fields, is_dense=True)
@@ -133,7 +135,7 @@ class CloudPacker:
         height, width = keep.shape
         data = array("B", [0]) * (4 * len(self._fields) * keep.size)
         optical = replace(camera, T_base_camera=np.eye(4))
-        geometry = _geometry([optical], self.settings.stride)
+        geometry = pinhole_geometry([optical], self.settings.stride)
         write_image(*rows, keep, *geometry, len(self._fields), np.frombuffer(data, np.float32))
         return PackedCloud(data, height, width, self._fields, is_dense=False)
 
@@ -189,18 +191,26 @@ class CloudPacker:
         return count
 
     def _resize_fused(self, count: int) -> None:
-        """Make the buffer hold exactly `count` points; it keeps its memory when it shrinks a little."""
-        size = 4 * len(self._fields) * count
-        try:
-            if size < len(self._fused):
-                del self._fused[size:]
-            else:
-                self._fused.frombytes(bytes(size - len(self._fused)))
-        except BufferError:  # somebody still looks at the last cloud
-            self._fused = array("B", bytes(size))
+        """Make the buffer hold exactly `count` points."""
+        self._fused = sized(self._fused, 4 * len(self._fields) * count)
 
 
-def _geometry(cameras: Sequence[Camera], stride: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sized(data: array[int], size: int) -> array[int]:
+    """`data` made `size` bytes long, as publishers take it, in its memory where it shrinks or grows a little.
+
+    A new array where somebody still looks at the old one.
+    """
+    try:
+        if size < len(data):
+            del data[size:]
+        else:
+            data.frombytes(bytes(size - len(data)))
+    except BufferError:
+        return array("B", bytes(size))
+    return data
+
+
+def pinhole_geometry(cameras: Sequence[Camera], stride: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """rays: (N, 3, 3), origins: (N, 3); u and v count the pixels that the stride leaves.
 
     The pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1) of the base frame.
