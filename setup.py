@@ -62,7 +62,11 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["fsmde_core*", "fsmde_ros*"]) + find_packages("training"),
     package_dir={"fsmde_training": "training/fsmde_training"},
-    package_data={"fsmde_core.engines": ["street.jpg"], "fsmde_core.report": ["templates/*"]},
+    package_data={
+        "fsmde_core.engines": ["street.jpg"],
+        "fsmde_core.cuda": ["kernels/*.cu"],
+        "fsmde_core.report": ["templates/*"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

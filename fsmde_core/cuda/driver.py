@@ -2,51 +2,170 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fsmde_core.cuda.compile import load_or_compile
+from fsmde_core.cuda.graph import Graph, capture
 from fsmde_core.errors import FsmdeError
+
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: a stream that does not wait for the default stream
+
+
+class Memory:
+    """Device memory; `int()` of it is the address. It is given back when the object goes, in whatever thread."""
+
+    def __init__(self, driver: Driver, nbytes: int) -> None:
+        allocation = driver.call("cuMemAlloc", driver.cuda.mem_alloc, nbytes)
+        self.nbytes = nbytes
+        self._address = int(allocation)
+        self.free = weakref.finalize(self, _release, driver, allocation)
+
+    def __int__(self) -> int:
+        return self._address
+
+
+class _Pinned:
+    """Owner of page-locked memory, as the base of the arrays on it: given back with the last of them."""
+
+    def __init__(self, driver: Driver, nbytes: int) -> None:
+        block = driver.call("cuMemHostAlloc", driver.cuda.pagelocked_empty, nbytes, np.uint8)
+        self.__array_interface__ = block.__array_interface__
+        weakref.finalize(self, _release, driver, block.base)
+
+
+def _release(driver: Driver, allocation: Any) -> None:
+    with driver.current():  # pycuda cannot free in a thread in which the context is not current
+        allocation.free()
+
+
+class Module:
+    """The kernels of one source file. A kernel takes one struct, by value."""
+
+    def __init__(self, driver: Driver, cubin: bytes) -> None:
+        self._driver = driver
+        self._module = driver.call("cuModuleLoadData", driver.cuda.module_from_buffer, cubin)
+        self._functions: dict[str, Any] = {}
+
+    def launch(
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], stream: Any, parameters: np.void
+    ) -> None:
+        """Start a kernel on `stream`. parameters: the kernel's struct, with its padding."""
+        call = self._driver.call
+        if kernel not in self._functions:
+            function = call(f"cuModuleGetFunction({kernel})", self._module.get_function, kernel)
+            self._functions[kernel] = function.prepare(f"{parameters.itemsize}s")
+        blocks, threads = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
+        start = self._functions[kernel].prepared_async_call
+        call(f"cuLaunchKernel({kernel})", start, blocks, threads, stream, parameters.tobytes())
 
 
 class Driver:
     """The first GPU. Every use of its memory, streams and kernels happens inside `with driver.current()`.
 
-    name: of the GPU. compute_capability: (major, minor). total_memory: bytes.
+    name: of the GPU. compute_capability: (major, minor). total_memory: bytes. cuda: the module pycuda.driver.
     """
 
     name: str
     compute_capability: tuple[int, int]
     total_memory: int
 
+    def __init__(self) -> None:
+        self.cuda = _import_driver()
+        self.call("cuInit", self.cuda.init)
+        device = self.call("cuDeviceGet", self.cuda.Device, 0)
+        self.name = device.name()
+        self.compute_capability = device.compute_capability()
+        self.total_memory = device.total_memory()
+        self._context = self.call("cuDevicePrimaryCtxRetain", device.retain_primary_context)
+
     @staticmethod
     @cache
     def shared() -> Driver:
         """The one of this process; raises FsmdeError where pycuda or a GPU is absent."""
-        raise FsmdeError("pycuda is not installed")
+        return Driver()
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """Make the primary context current in this thread; may be nested, from any thread."""
-        yield
+        self.call("cuCtxPushCurrent", self._context.push)
+        try:
+            yield
+        finally:
+            self._context.pop()
 
     def stream(self) -> Any:
         """A new pycuda Stream."""
+        return self.call("cuStreamCreate", self.cuda.Stream, _NON_BLOCKING)
 
     def event(self) -> Any:
         """A new pycuda Event, with timing."""
+        return self.call("cuEventCreate", self.cuda.Event)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A page-locked host array."""
-        return np.empty(shape, dtype)
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return np.asarray(_Pinned(self, nbytes)).view(dtype).reshape(shape)
 
-    def device(self, nbytes: int) -> Any:
+    def device(self, nbytes: int) -> Memory:
         """Device memory; `int()` of it is the address."""
+        return Memory(self, nbytes)
+
+    def module(self, source: Path) -> Module:
+        """The kernels of a .cu file, compiled for this GPU once and then read from the user's cache folder."""
+        return Module(self, load_or_compile(source, self.compute_capability))
+
+    def to_device(self, address: int, array: NDArray[Any], stream: Any) -> None:
+        """Start a copy of a contiguous array; asynchronous where it is page-locked."""
+        self.call("cuMemcpyHtoDAsync", self.cuda.memcpy_htod_async, address, array, stream)
+
+    def to_host(self, array: NDArray[Any], address: int, stream: Any) -> None:
+        """Start a copy that fills a contiguous array; asynchronous where it is page-locked."""
+        self.call("cuMemcpyDtoHAsync", self.cuda.memcpy_dtoh_async, array, address, stream)
+
+    def fill(self, address: int, value: int, nbytes: int, stream: Any) -> None:
+        """Start setting bytes to `value`."""
+        self.call("cuMemsetD8Async", self.cuda.memset_d8_async, address, value, nbytes, stream)
+
+    def record(self, event: Any, stream: Any) -> None:
+        """Let `event` happen once the work on `stream` is done as far as it is there now."""
+        self.call("cuEventRecord", event.record, stream)
+
+    def follow(self, stream: Any, event: Any) -> None:
+        """Let the work that comes onto `stream` from now on wait for `event` as last recorded."""
+        self.call("cuStreamWaitEvent", stream.wait_for_event, event)
+
+    def wait(self, event: Any) -> None:
+        """Let this thread wait until the GPU has passed `event`; this is where errors of kernels come to light."""
+        self.call("cuEventSynchronize", event.synchronize)
+
+    def capture(self, stream: Any) -> AbstractContextManager[Graph]:
+        """Record what this thread puts on `stream` as a graph instead of running it; `Graph.launch` runs it."""
+        return capture(stream)
 
     def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`; an error of the driver becomes a FsmdeError that names the call."""
-        return function(*arguments)
+        try:
+            return function(*arguments)
+        except self.cuda.Error as error:
+            reason = str(error).split(" failed: ", 1)[-1]  # pycuda's own errors begin with the call's name
+            raise FsmdeError(f"GPU call {name} failed: {reason}") from error
+
+
+def _import_driver() -> Any:
+    try:
+        import pycuda.driver
+    except ModuleNotFoundError as error:
+        raise FsmdeError(
+            f"the GPU needs the Python package '{error.name}': pip install pycuda, on a machine with the CUDA toolkit"
+        ) from error
+    except ImportError as error:
+        raise FsmdeError(f"pycuda finds no NVIDIA driver on this machine ({error}); install the driver") from error
+    return pycuda.driver

@@ -1,0 +1,53 @@
+"""Our CUDA sources to machine code of one GPU, once: the result is kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from fsmde_core.errors import FsmdeError
+
+# Without fused multiply-add the points are those of the CPU; the kernels wait for memory, not for arithmetic.
+OPTIONS = ("-cubin", "-O3", "-fmad=false")
+
+
+def load_or_compile(source: Path, capability: tuple[int, int], cache: Path | None = None) -> bytes:
+    """The cubin of a .cu file for GPUs of a compute capability (major, minor).
+
+    cache: folder, default $XDG_CACHE_HOME/fsmde/kernels. FsmdeError where it must be compiled and nvcc is absent or
+    refuses.
+    """
+    folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsmde" / "kernels"
+    arch = f"sm_{capability[0]}{capability[1]}"
+    digest = hashlib.sha256(source.read_bytes() + " ".join(OPTIONS).encode()).hexdigest()
+    cubin = folder / f"{source.stem}_{arch}_{digest[:16]}.cubin"
+    if not cubin.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        # Renamed when complete, so that no process reads half a file and the last of several wins.
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _compile(source, arch, Path(scratch) / cubin.name).replace(cubin)
+    return cubin.read_bytes()
+
+
+def find_nvcc() -> str | None:
+    """The CUDA compiler on the PATH, in $CUDA_HOME, or where CUDA's installers put it."""
+    folders = [os.environ.get("PATH", ""), f"{os.environ.get('CUDA_HOME', '')}/bin", "/usr/local/cuda/bin"]
+    return shutil.which("nvcc", path=os.pathsep.join(folders))
+
+
+def _compile(source: Path, arch: str, target: Path) -> Path:
+    nvcc = find_nvcc()
+    if nvcc is None:
+        raise FsmdeError(
+            f"the CUDA compiler nvcc is needed once to compile {source.name}: install the CUDA toolkit or set CUDA_HOME"
+        )
+    command = [nvcc, *OPTIONS, f"-arch={arch}", "-o", str(target), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
+        raise FsmdeError(f"nvcc cannot compile {source.name} for {arch}: {lines[0]}")
+    return target
