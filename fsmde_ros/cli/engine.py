@@ -52,9 +52,9 @@ def build(
     from fsmde_core.model import default_model_path, read_model_info
 
     engine_module("tensorrt")  # says in one sentence what is not installed
-    from fsmde_core.engines.tensorrt.cache import EngineCache
-    from fsmde_core.engines.tensorrt.network import offered
-    from fsmde_core.engines.tensorrt.provide import engine_key, provide
+    from fsmde_core.tensorrt.cache import EngineCache
+    from fsmde_core.tensorrt.network import offered
+    from fsmde_core.tensorrt.provide import engine_key, provide
 
     info = read_model_info(model or default_model_path())
     chosen = precision or offered(info)[0]
@@ -74,8 +74,8 @@ def build(
 def check(info: ModelInfo, precision: str, plan: bytes, cameras: int) -> str:
     """Load the engine and compare it with the ONNX file as the node would; FsmdeError where it deviates too far."""
     from fsmde_core.engines.check import TOLERANCE, deviation, reference
-    from fsmde_core.engines.tensorrt.engine import TensorRtEngine
     from fsmde_core.errors import FsmdeError
+    from fsmde_core.tensorrt.engine import TensorRtEngine
 
     loaded = TensorRtEngine(info, precision, plan, cameras)
     try:

@@ -10,8 +10,8 @@ from typing import Any
 import tensorrt
 
 from fsmde_core.engines.base import first_line
-from fsmde_core.engines.tensorrt.progress import Progress
 from fsmde_core.errors import FsmdeError
+from fsmde_core.tensorrt.progress import Progress
 
 trt: Any = tensorrt
 VERSION: str = trt.__version__

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines.base import EngineReport
-from fsmde_core.engines.tensorrt.bindings import VERSION
-from fsmde_core.engines.tensorrt.cache import EngineCache
-from fsmde_core.engines.tensorrt.engine import TensorRtEngine
-from fsmde_core.engines.tensorrt.network import offered
-from fsmde_core.engines.tensorrt.progress import LogProgress
-from fsmde_core.engines.tensorrt.provide import plan_cameras, provide
 from fsmde_core.model import ModelInfo
+from fsmde_core.tensorrt.bindings import VERSION
+from fsmde_core.tensorrt.cache import EngineCache
+from fsmde_core.tensorrt.engine import TensorRtEngine
+from fsmde_core.tensorrt.network import offered
+from fsmde_core.tensorrt.progress import LogProgress
+from fsmde_core.tensorrt.provide import plan_cameras, provide
 
 
 def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TensorRtEngine]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsmde_core.engines.tensorrt.bindings import LOG, VERSION, Monitor, must, run, trt
-from fsmde_core.engines.tensorrt.files import write_whole
-from fsmde_core.engines.tensorrt.progress import Progress
 from fsmde_core.errors import FsmdeError
+from fsmde_core.tensorrt.bindings import LOG, VERSION, Monitor, must, run, trt
+from fsmde_core.tensorrt.files import write_whole
+from fsmde_core.tensorrt.progress import Progress
 
 log = logging.getLogger(__name__)
 

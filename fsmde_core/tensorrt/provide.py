@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fsmde_core.cuda.driver import Driver
-from fsmde_core.engines.tensorrt.bindings import VERSION, check_version
-from fsmde_core.engines.tensorrt.build import Limits, build_plan
-from fsmde_core.engines.tensorrt.cache import EngineCache, EngineKey
-from fsmde_core.engines.tensorrt.network import prepare
-from fsmde_core.engines.tensorrt.progress import Progress
 from fsmde_core.model import ModelInfo
+from fsmde_core.tensorrt.bindings import VERSION, check_version
+from fsmde_core.tensorrt.build import Limits, build_plan
+from fsmde_core.tensorrt.cache import EngineCache, EngineKey
+from fsmde_core.tensorrt.network import prepare
+from fsmde_core.tensorrt.progress import Progress
 
 LEAST_CAMERAS = 6
 """Engines take so many images or more, so that commands that need fewer share the engine of the node."""

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fsmde_core.engines.tensorrt.files import write_whole
 from fsmde_core.errors import FsmdeError
+from fsmde_core.tensorrt.files import write_whole
 
 REVISION = 1
 """Of what we ask of TensorRT; to be raised with every change in `network` or `build` that changes engines."""
