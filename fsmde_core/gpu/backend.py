@@ -32,7 +32,10 @@ class Sampling:
 @dataclass(frozen=True, eq=False)
 class HostResult:
     """rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN outside the
-    images. Page-locked buffers of the backend: valid until its next `infer`. stage_ms: by the GPU's own events.
+    images. Page-locked buffers of the backend: valid until its next `infer`.
+
+    stage_ms: by the GPU's own events: `upload` and `sample`, summed over the images, `infer`, `download`; `pack` of the
+    same backend adds its own.
     """
 
     rgb: NDArray[np.uint8]
@@ -48,7 +51,8 @@ class GpuBackend(Protocol):
     """
 
     def upload(self, image: RawImage, sampling: Sampling) -> Any:
-        """Start the copy of the raw bytes, any encoding and step, to the GPU; returns a handle for `infer`.
+        """Start the copy of the raw bytes, any encoding and step, to the GPU; returns a handle for `infer`, which may
+        be given there more than once.
 
         The image's memory is not touched after the call returns. A handle that is dropped gives its memory back.
         sampling: one object per calibration; its maps go up once.
@@ -56,11 +60,13 @@ class GpuBackend(Protocol):
         ...
 
     def infer(self, uploads: Sequence[Any], focal: NDArray[np.float32]) -> HostResult:
-        """Sample all images into the batch, run the network, copy depth, sigma and RGB back. focal: (N,) pixels."""
+        """All sampled images in one batch through the network; copy depth, sigma and RGB back. focal: (N,) pixels."""
         ...
 
     def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
         """The fused cloud of the last `infer` in the base frame, in `CloudPacker.pack`'s layout; one copy back.
+
+        cameras: those of the last `infer`.
 
         Points come in `CloudPacker.pack`'s order. With voxels one point per cube, the first in that order.
         """

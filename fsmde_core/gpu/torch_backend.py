@@ -1,0 +1,98 @@
+"""The GPU backend in torch, around the engine `torch`. It runs on the CPU too, where its arithmetic is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsmde_core.clouds import CloudSettings, PackedCloud, pinhole_geometry
+from fsmde_core.encodings import RawImage
+from fsmde_core.engines.torch import Batch, TorchEngine
+from fsmde_core.engines.torch_lane import host_tensor
+from fsmde_core.gpu.backend import HostResult, Sampling
+from fsmde_core.gpu.torch_download import Download
+from fsmde_core.gpu.torch_packing import TorchPacking
+from fsmde_core.gpu.torch_uploads import Upload, Uploads
+from fsmde_core.rig import Camera
+
+
+class TorchBackend:
+    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        self._engine = engine
+        self._uploads = Uploads(engine.lane.device)
+        self._packing: TorchPacking | None = None
+        self._download = Download(engine.lane)
+        self._stage_ms: dict[str, float] = {}
+        self._make_room(len(engine.batch.focal))
+
+    def _make_room(self, cameras: int) -> None:
+        engine, info = self._engine, self._engine.info
+        if cameras > len(engine.batch.focal):
+            engine.reserve(cameras)
+        self._batch, self._packing = engine.batch, None
+        pixels, device = (cameras, info.height, info.width), engine.lane.device
+        self._outside = torch.zeros(pixels, dtype=torch.bool, device=device)
+        self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, info)
+
+    def upload(self, image: RawImage, sampling: Sampling) -> Upload:
+        """See `GpuBackend.upload`."""
+        return self._uploads.upload(image, sampling)
+
+    def infer(self, uploads: Sequence[Upload], focal: NDArray[np.float32]) -> HostResult:
+        """See `GpuBackend.infer`."""
+        count = len(uploads)
+        if count > len(self._outside) or self._batch is not self._engine.batch:
+            self._make_room(max(count, len(self._outside)))
+        lane, part, host, outside = self._engine.lane, *self._first(count)
+        np.copyto(host.focal.numpy(), focal)
+        with lane.current():
+            lane.after(upload.sampled for upload in uploads)
+            begun = lane.mark()
+            torch.stack([upload.rgb for upload in uploads], out=part.images)
+            torch.stack([upload.outside for upload in uploads], out=outside)
+            part.focal.copy_(host.focal, non_blocking=True)
+            self._engine.run(count)
+            part.depth.masked_fill_(outside, float("nan"))
+            inferred = lane.mark()
+            for name in ("images", "depth", "sigma"):
+                getattr(host, name).copy_(getattr(part, name), non_blocking=True)
+            done = lane.mark()
+        done.reached()
+        self._stage_ms = reduce(_added, (upload.stage_ms() for upload in uploads))
+        self._stage_ms |= {"infer": inferred.ms_since(begun), "download": done.ms_since(inferred)}
+        return HostResult(host.images.numpy(), host.depth.numpy(), host.sigma.numpy(), self._stage_ms)
+
+    def _first(self, count: int) -> tuple[Batch, Batch, Tensor]:
+        """Of the first `count` cameras: on the device, on the host, and what lies outside of the images."""
+        return self._batch.first(count), self._host.first(count), self._outside[:count]
+
+    def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
+        """See `GpuBackend.pack`."""
+        lane = self._engine.lane
+        if self._packing is None or self._packing.settings != settings:
+            self._packing = TorchPacking(lane, self._batch, settings)
+        with lane.current():
+            begun = lane.mark()
+            self._batch.depth[len(cameras) :].fill_(float("nan"))
+            records = self._packing(*pinhole_geometry(cameras, settings.stride))
+            packed = lane.mark()
+            data, download_ms = self._download(records)
+        self._stage_ms |= {"pack": packed.ms_since(begun), **download_ms}
+        return PackedCloud(data, 1, len(records), self._packing.fields, is_dense=True)
+
+    def close(self) -> None:
+        """See `GpuBackend.close`; the engine stays open."""
+        self._uploads.finish()
+        self._download.close()
+        del self._uploads, self._packing
+
+
+def _added(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    return {stage: a[stage] + b[stage] for stage in a}
