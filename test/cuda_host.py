@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,22 +77,23 @@ class HostStream:
 
 
 class HostMemory:
-    """Guarded memory: a kernel that writes past its end is found when it is given back."""
+    """Guarded memory: a kernel that writes past its ends is found when it is given back, with the object at last."""
 
     def __init__(self, driver: HostDriver, nbytes: int) -> None:
         self.nbytes = nbytes
-        self._driver = driver
         self._bytes = np.full(nbytes + 2 * _GUARD, _GUARD_BYTE, np.uint8)
         self._bytes[_GUARD:-_GUARD] = 0xCB  # as undefined as it is on a GPU
         driver.allocated.append(nbytes)
         driver.in_use += nbytes
+        self.free = weakref.finalize(self, _give_back, driver, self._bytes)
 
     def __int__(self) -> int:
         return int(self._bytes[_GUARD:].ctypes.data)
 
-    def free(self) -> None:
-        assert (self._bytes[:_GUARD] == _GUARD_BYTE).all() and (self._bytes[-_GUARD:] == _GUARD_BYTE).all()
-        self._driver.in_use -= self.nbytes
+
+def _give_back(driver: HostDriver, memory: NDArray[np.uint8]) -> None:
+    driver.in_use -= len(memory) - 2 * _GUARD
+    assert (memory[:_GUARD] == _GUARD_BYTE).all() and (memory[-_GUARD:] == _GUARD_BYTE).all()
 
 
 class HostModule:
@@ -203,6 +205,9 @@ class HostDriver:
         number = event.recorded
         with self._lock:
             self._run_until(lambda: event.done >= number)
+
+    def elapsed_ms(self, start: HostEvent, end: HostEvent) -> float:
+        return end.time_since(start)
 
     def _run_until(self, done: Callable[[], bool]) -> None:
         while not done():

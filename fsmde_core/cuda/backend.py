@@ -54,8 +54,7 @@ class CudaBackend:
         self._sampler = Sampler(driver, cameras, width, height)
         self._packer = Packer(driver, cameras, width, height)
         self._compute, self._download = driver.stream(), driver.stream()
-        names = ("sample", "sampled", "inferred", "downloaded", "pack", "packed")
-        self._events = {name: driver.event() for name in names}
+        self._events = {name: driver.event() for name in ("sample", "sampled", "inferred", "downloaded")}
         shape = (cameras, height, width)
         self._host_rgb = driver.pinned((*shape, 3), np.uint8)
         self._host_depth, self._host_sigma = driver.pinned(shape, np.float32), driver.pinned(shape, np.float32)
@@ -115,26 +114,23 @@ class CudaBackend:
 
     def _stage_ms(self, uploads: Sequence[DeviceImage]) -> dict[str, float]:
         """download: of depth and sigma, as the RGB comes while the network runs."""
-        events = self._events
+        ms, events = self._driver.elapsed_ms, self._events
         return {
-            "upload": sum(image.slot.arrived.time_since(image.slot.started) for image in uploads),
-            "sample": events["sampled"].time_since(events["sample"]),
-            "infer": events["inferred"].time_since(events["sampled"]),
-            "download": events["downloaded"].time_since(events["inferred"]),
+            "upload": sum(ms(image.slot.started, image.slot.arrived) for image in uploads),
+            "sample": ms(events["sample"], events["sampled"]),
+            "infer": ms(events["sampled"], events["inferred"]),
+            "download": ms(events["inferred"], events["downloaded"]),
         }
 
     def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
-        """See `GpuBackend.pack`. Its time is added to `stage_ms` of the last result, as `pack`."""
+        """See `GpuBackend.pack`. Its times are added to `stage_ms` of the last result."""
         if self._result is None or len(cameras) != len(self._result.depth):
             count = 0 if self._result is None else len(self._result.depth)
             raise FsmdeError(f"a cloud of {len(cameras)} cameras was asked for, the last set has {count}")
         with self._driver.current():
-            self._record("pack", self._compute)
             addresses = int(self._rgb), int(self._depth), int(self._sigma)
-            cloud = self._packer.pack(cameras, settings, *addresses, self._compute)
-            self._record("packed", self._compute)
-            self._driver.wait(self._events["packed"])
-            self._result.stage_ms["pack"] = self._events["packed"].time_since(self._events["pack"])
+            cloud, stage_ms = self._packer.pack(cameras, settings, *addresses, self._compute)
+            self._result.stage_ms.update(stage_ms)
         return cloud
 
     def close(self) -> None:

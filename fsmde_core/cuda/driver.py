@@ -146,6 +146,10 @@ class Driver:
         """Let this thread wait until the GPU has passed `event`; this is where errors of kernels come to light."""
         self.call("cuEventSynchronize", event.synchronize)
 
+    def elapsed_ms(self, start: Any, end: Any) -> float:
+        """Milliseconds between two events that have happened."""
+        return float(self.call("cuEventElapsedTime", end.time_since, start))
+
     def capture(self, stream: Any) -> AbstractContextManager[Graph]:
         """Record what this thread puts on `stream` as a graph instead of running it; `Graph.launch` runs it."""
         return capture(stream)

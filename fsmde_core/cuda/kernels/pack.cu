@@ -7,7 +7,7 @@
 enum { TILE = 256, WARP = 32, MOST_FIELDS = 5, CELL_BITS = 21 };
 
 struct View {
-    float rays[9];    // pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1)
+    float rays[9];    // the point (column, row) of depth d lies at origin + d * rays @ (column, row, 1)
     float origin[3];  // metres
 };
 
@@ -28,7 +28,7 @@ struct Cloud {
 };
 
 struct Point {
-    int camera, u, v;
+    int camera, column, row;
     long long pixel;  // in depth and sigma
 };
 
@@ -43,9 +43,10 @@ __device__ Point point_at(const Cloud &cloud, int index) {
     int rows = (cloud.height + cloud.stride - 1) / cloud.stride;
     Point point;
     point.camera = index / (rows * columns);
-    point.v = index / columns % rows * cloud.stride;
-    point.u = index % columns * cloud.stride;
-    point.pixel = ((long long)point.camera * cloud.height + point.v) * cloud.width + point.u;
+    point.row = index / columns % rows;
+    point.column = index % columns;
+    long long line = (long long)point.camera * cloud.height + point.row * cloud.stride;
+    point.pixel = line * cloud.width + point.column * cloud.stride;
     return point;
 }
 
@@ -59,7 +60,7 @@ __device__ bool passes(const Cloud &cloud, const Point &point) {
 __device__ float coordinate(const Cloud &cloud, const Point &point, int axis) {
     const View &view = cloud.views[point.camera];
     const float *ray = view.rays + 3 * axis;
-    float along = ray[0] * point.u + (ray[1] * point.v + ray[2]);
+    float along = ray[0] * point.column + (ray[1] * point.row + ray[2]);
     return along * cloud.depth[point.pixel] + view.origin[axis];
 }
 
