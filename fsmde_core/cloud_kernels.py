@@ -33,22 +33,20 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, starts: NDAr
     low, high, relative = limits
     starts[0] = 0
     for row in range(depth.shape[0]):
-        count = 0
+        depths, sigmas, kept = depth[row], sigma[row], keep[row]
         for u in range(depth.shape[1]):
-            d, s = depth[row, u], sigma[row, u]
-            keep[row, u] = (d >= low) & (d <= high) & (s >= 0) & (s <= relative * d)
-            count += keep[row, u]
+            d, s = depths[u], sigmas[u]
+            kept[u] = (d >= low) & (d <= high) & (s >= 0) & (s <= relative * d)
+        count = np.int32(0)
+        for u in range(depth.shape[1]):
+            count += np.int32(kept[u])
         starts[row + 1] = starts[row] + count
 
 
 @inlined
-def _place(depth: Floats, v: int, rays: NDArray[np.float64], origin: NDArray[np.float64], xyz: Floats) -> None:
-    """xyz: (3, W) points of row v of an image: origin + depth * rays @ (u, v, 1)."""
-    for axis in range(3):
-        across, shift = np.float32(rays[axis, 0]), np.float32(origin[axis])
-        left = np.float32(rays[axis, 1] * v + rays[axis, 2])
-        for u in range(depth.size):
-            xyz[axis, u] = (across * np.float32(np.int32(u)) + left) * depth[u] + shift
+def _axis(rays: NDArray[np.float64], axis: int, v: int) -> tuple[np.float32, np.float32]:
+    """The points at depth 1 in row v, those of rays (3, 3) @ (u, v, 1), along one axis: step along u, and start."""
+    return np.float32(rays[axis, 0]), np.float32(rays[axis, 1] * v + rays[axis, 2])
 
 
 @inlined
@@ -78,24 +76,32 @@ def write_points(
 ) -> None:
     """Records of the kept pixels of rows first to last - 1, at their place among those of all rows.
 
-    depth, sigma, keep: (R, W); rgb: (R, 3 * W). rays: (N, 3, 3), origins: (N, 3) of each image. starts: as `gate` left
-    it. records: (starts[R] * fields,), of which only this share is touched.
+    depth, sigma, keep: (R, W); rgb: (R, 3 * W). rays: (N, 3, 3), origins: (N, 3) of each image: the pixel (u, v) is the
+    point origin + depth * rays @ (u, v, 1). starts: as `gate` left it. records: (starts[R] * fields,), of which only
+    this share is touched.
     """
     height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
-    colors = records.view(np.uint32)
-    xyz, color = np.empty((3, width), np.float32), np.empty(width, np.uint32)
-    step, at, end = np.uint64(fields), np.uint64(starts[first] * fields), np.uint64(starts[last] * fields)
+    colors, color = records.view(np.uint32), np.empty(width, np.uint32)
+    step, at = np.uint64(fields), np.uint64(starts[first] * fields)
     for row in range(first, last):
-        _place(depth[row], row % height, rays[row // height], origins[row // height], xyz)
+        points = starts[row + 1] - starts[row]
+        if points == 0:
+            continue
+        whole = points == width
+        image, v = row // height, row % height
+        (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
+        ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
         _paint(rgb[row], color)
+        depths, sigmas, kept = depth[row], sigma[row], keep[row]
         for u in range(width):
-            if at == end:
-                return
-            # Written in any case, and over by the next pixel if not kept: cheaper than a jump that is hard to predict.
-            records[at], records[at + _1], records[at + _2] = xyz[0, u], xyz[1, u], xyz[2, u]
-            colors[at + _3] = color[u]
-            records[at + step - _1] = sigma[row, u]  # over the color where there is no field for it
-            at += step * np.uint64(keep[row, u])
+            if whole or kept[u]:
+                d, c = depths[u], np.float32(np.int32(u))
+                records[at] = (ax * c + bx) * d + ox
+                records[at + _1] = (ay * c + by) * d + oy
+                records[at + _2] = (az * c + bz) * d + oz
+                colors[at + _3] = color[u]
+                records[at + step - _1] = sigmas[u]  # over the color where there is no field for it
+                at += step
 
 
 @compiled(NOTHING, *_IMAGES, INT, filled(F32, 1))
@@ -111,19 +117,21 @@ def write_image(
 ) -> None:
     """Records of all pixels, with NaN for x, y and z where not kept. records: (R * W * fields,); see `write_points`."""
     height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
-    colors = records.view(np.uint32)
-    xyz, color = np.empty((3, width), np.float32), np.empty(width, np.uint32)
+    colors, color = records.view(np.uint32), np.empty(width, np.uint32)
     step, at = np.uint64(fields), np.uint64(0)
     for row in range(depth.shape[0]):
-        _place(depth[row], row % height, rays[row // height], origins[row // height], xyz)
+        image, v = row // height, row % height
+        (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
+        ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
         _paint(rgb[row], color)
+        depths, sigmas, kept = depth[row], sigma[row], keep[row]
         for u in range(width):
-            kept = keep[row, u] != 0
-            records[at] = xyz[0, u] if kept else np.float32(np.nan)
-            records[at + _1] = xyz[1, u] if kept else np.float32(np.nan)
-            records[at + _2] = xyz[2, u] if kept else np.float32(np.nan)
+            d, c = (depths[u] if kept[u] else np.float32(np.nan)), np.float32(np.int32(u))
+            records[at] = (ax * c + bx) * d + ox
+            records[at + _1] = (ay * c + by) * d + oy
+            records[at + _2] = (az * c + bz) * d + oz
             colors[at + _3] = color[u]
-            records[at + step - _1] = sigma[row, u]
+            records[at + step - _1] = sigmas[u]
             at += step
 
 

@@ -7,8 +7,8 @@ import os
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -116,9 +116,8 @@ class CloudPacker:
         rows = self._rows(rgb, depth, sigma)
         keep, starts = self._gate(rows.depth, rows.sigma)
         self._resize_fused(int(starts[-1]))
-        self._write(
-            partial(write_points, *rows, keep, *pinhole_geometry(cameras, self.settings.stride), starts), starts
-        )
+        geometry = _geometry(tuple(cameras), self.settings.stride)
+        self._write(partial(write_points, *rows, keep, *geometry, starts), starts)
         count = self._thin() if self.settings.voxel_size else int(starts[-1])
         self._resize_fused(count)
         return PackedCloud(self._fused, 1, count, self._fields, is_dense=True)
@@ -134,9 +133,8 @@ class CloudPacker:
         keep, _ = self._gate(rows.depth, rows.sigma)
         height, width = keep.shape
         data = array("B", [0]) * (4 * len(self._fields) * keep.size)
-        optical = replace(camera, T_base_camera=np.eye(4))
-        geometry = pinhole_geometry([optical], self.settings.stride)
-        write_image(*rows, keep, *geometry, len(self._fields), np.frombuffer(data, np.float32))
+        rays, origin = _unprojection(camera, self.settings.stride)[None], np.zeros((1, 3))
+        write_image(*rows, keep, rays, origin, len(self._fields), np.frombuffer(data, np.float32))
         return PackedCloud(data, height, width, self._fields, is_dense=False)
 
     def keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -215,16 +213,19 @@ def pinhole_geometry(cameras: Sequence[Camera], stride: int) -> tuple[NDArray[np
 
     The pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1) of the base frame.
     """
-    scale = np.diag([stride, stride, 1.0])
-    rays = [camera.T_base_camera[:3, :3] @ _unprojection(camera) @ scale for camera in cameras]
+    rays = [camera.T_base_camera[:3, :3] @ _unprojection(camera, stride) for camera in cameras]
     return np.stack(rays), np.stack([camera.T_base_camera[:3, 3] for camera in cameras])
 
 
-def _unprojection(camera: Camera) -> Matrix:
+_geometry = lru_cache(maxsize=16)(pinhole_geometry)
+"""Cameras stay the same objects from set to set."""
+
+
+def _unprojection(camera: Camera, stride: int = 1) -> NDArray[np.float64]:
     """(3, 3) from (u, v, 1) to the point at depth 1 in the optical frame."""
     if camera.is_distorted:
         raise FsmdeError(f"camera '{camera.name}' is distorted; rays are those of a rectified camera")
-    return np.asarray(np.linalg.inv(camera.K), np.float64)
+    return np.asarray(np.linalg.inv(camera.K) @ np.diag([stride, stride, 1.0]), np.float64)
 
 
 def ray_table(camera: Camera, pose: Matrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
