@@ -17,7 +17,7 @@ from fsmde_core.encodings import RawImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import Matrix, invert
-from fsmde_core.pipeline import Pipeline, SurroundDepth
+from fsmde_core.pipeline import AnyPipeline, SurroundDepth
 from fsmde_core.preprocess import Preprocessor
 from fsmde_core.rig import Camera
 
@@ -136,7 +136,7 @@ def depth_path(name: str) -> str:
     return f"{camera_path(name)}/depth"
 
 
-def show_recording(frames: Iterable[Frame], pipeline: Pipeline, scene: Scene) -> int:
+def show_recording(frames: Iterable[Frame], pipeline: AnyPipeline[Any], scene: Scene) -> int:
     """Run the model on every frame and log it; returns their number. The world's origin is the first vehicle pose."""
     packer = CloudPacker(CloudSettings(stride=CLOUD_STRIDE))
     T_origin_world: Matrix | None = None

@@ -24,7 +24,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline import Pipeline
+from fsmde_core.gpu.pipeline import open_pipeline
+from fsmde_core.pipeline import AnyPipeline
 from fsmde_ros import diagnostics, parameters
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.checks import Check, Checks
@@ -53,7 +54,7 @@ class _Loaded:
     setup: Setup
     calibration: Calibration
     mounts: TransformMounts | None
-    pipeline: Pipeline
+    pipeline: AnyPipeline[Any]
     outputs: Outputs
     closing: ExitStack
 
@@ -141,10 +142,11 @@ class SurroundDepth(LifecycleNode):
             mounts = TransformMounts(self, calibration) if setup.use_tf else None
             if mounts is not None:
                 stack.callback(mounts.close)
-            engine = load_engine(setup.engine, setup.model, setup.threads, len(setup.rig.cameras))
-            pipeline = Pipeline(engine, setup.threads)
+            cameras = len(setup.rig.cameras)
+            engine = load_engine(setup.engine, setup.model, setup.threads, cameras, setup.providers)
+            pipeline = open_pipeline(engine, cameras, setup.threads)
             stack.callback(pipeline.close)
-            pipeline.warm_up(len(setup.rig.cameras))
+            pipeline.warm_up(cameras)
             outputs = Outputs(self, setup.rig)
             stack.callback(outputs.close)
             self.loaded = _Loaded(setup, calibration, mounts, pipeline, outputs, stack.pop_all())

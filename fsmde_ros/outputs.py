@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from fsmde_core.clouds import CloudPacker
 from fsmde_core.colors import depth_rgb
-from fsmde_core.pipeline import SurroundDepth
+from fsmde_core.pipeline import AnyPipeline, SurroundDepth
 from fsmde_core.rig import Rig
 from fsmde_ros import qos
 from fsmde_ros.conversions import camera_info, depth_image, header, point_cloud, rgb_image
@@ -57,13 +57,19 @@ class Outputs:
         return Wanted(frozenset(depth), color, clouds, live.cloud and _heard(self._fused), _heard(self._timing))
 
     def publish(
-        self, result: SurroundDepth, stamps_ns: dict[str, int], wanted: Wanted, packer: CloudPacker, live: Live
+        self,
+        result: SurroundDepth,
+        stamps_ns: dict[str, int],
+        wanted: Wanted,
+        pipeline: AnyPipeline[Any],
+        live: Live,
     ) -> dict[str, float]:
         """Send what is wanted; returns milliseconds of the stages `cloud` and `publish`.
 
-        stamps_ns: of each camera's own image; the fused cloud carries the newest.
+        result: the last of `pipeline`. stamps_ns: of each camera's own image; the fused cloud carries the newest.
         """
         begin = time.perf_counter()
+        packer = pipeline.packer(live.cloud_settings)
         depth = _gated(result, packer) if live.depth_gated else result.depth
         for index, (name, camera) in enumerate(zip(result.names, result.cameras, strict=True)):
             if name in wanted.depth:
@@ -82,7 +88,7 @@ class Outputs:
                 self._clouds[name].publish(point_cloud(header(stamps_ns[name], camera.frame_id), cloud))
         if wanted.fused:
             start = time.perf_counter()
-            cloud = packer.pack(result.cameras, result.rgb, result.depth, result.sigma)
+            cloud = pipeline.pack(result, live.cloud_settings)
             packing += time.perf_counter() - start
             newest = max(stamps_ns[name] for name in result.names)
             self._fused.publish(point_cloud(header(newest, self._base_frame), cloud))

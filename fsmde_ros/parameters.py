@@ -87,6 +87,12 @@ PARAMETERS = (
     Spec("base_frame", "", _CONFIGURE, "Frame of the fused cloud; empty for the rig's. Another needs mounts from /tf."),
     Spec("model", "", _CONFIGURE, "ONNX model file; empty for the shipped student."),
     Spec("engine", "auto", _CONFIGURE, "What runs the model.", choices=("auto", *ENGINES)),
+    Spec(
+        "onnxruntime.providers",
+        [""],
+        _CONFIGURE,
+        "Execution providers of engine onnxruntime, best first, e.g. CUDAExecutionProvider; empty for the CPU.",
+    ),
     Spec("threads", 0, _CONFIGURE, "CPU threads of engine, preprocessing, decoding; 0 for their own choice.", (0, 256)),
     Spec(
         "image_transport",

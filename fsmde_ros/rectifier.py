@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import BoundedSemaphore
+from typing import Any
 
 from fsmde_core.encodings import AnyImage
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline import Pipeline
-from fsmde_core.preprocess import RectifiedImage
+from fsmde_core.pipeline import AnyPipeline
 from fsmde_ros.calibration import Calibration
 
 MAX_AHEAD_PER_CAMERA = 2  # images; more would pile up memory on a machine too slow for its cameras
@@ -20,18 +20,18 @@ MAX_AHEAD_PER_CAMERA = 2  # images; more would pile up memory on a machine too s
 class Rectification:
     """One image on its way to the network; used by one thread at a time."""
 
-    def __init__(self, pool: ThreadPoolExecutor, job: Callable[[], RectifiedImage]) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, job: Callable[[], Any]) -> None:
         self._pool, self._job = pool, job
-        self._future: Future[RectifiedImage] | None = None
+        self._future: Future[Any] | None = None
 
-    def begin(self) -> Future[RectifiedImage]:
+    def begin(self) -> Future[Any]:
         """Have a thread of the pool do it, unless one does already."""
         if self._future is None:
             self._future = self._pool.submit(self._job)
         return self._future
 
-    def result(self) -> RectifiedImage:
-        """Waits for it; raises FsmdeError for an image that cannot be used."""
+    def result(self) -> Any:
+        """The image as the pipeline took it; waits for it; raises FsmdeError for an image that cannot be used."""
         return self.begin().result()
 
     def cancel(self) -> None:
@@ -49,7 +49,7 @@ class Rectifier:
     """
 
     def __init__(
-        self, pipeline: Pipeline, calibration: Calibration, missing: Callable[[], dict[str, str]], threads: int
+        self, pipeline: AnyPipeline[Any], calibration: Calibration, missing: Callable[[], dict[str, str]], threads: int
     ) -> None:
         self.ahead = True
         self._pipeline = pipeline
@@ -69,7 +69,7 @@ class Rectifier:
         """Finish the images at hand, drop those that wait, and end the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _rectify(self, name: str, read: Callable[[], AnyImage]) -> RectifiedImage:
+    def _rectify(self, name: str, read: Callable[[], AnyImage]) -> Any:
         missing = self._missing()
         if name in missing:
             raise FsmdeError(missing[name])

@@ -25,6 +25,7 @@ class Setup:
     rig: Rig
     model: Path
     engine: str
+    providers: tuple[str, ...]
     threads: int
     compressed: bool
     use_camera_info: bool
@@ -40,6 +41,7 @@ class Setup:
             rig=_select(_load_rig(values), values["cameras"]),
             model=Path(values["model"]).expanduser() if values["model"] else default_model_path(),
             engine=values["engine"],
+            providers=tuple(name for name in values["onnxruntime.providers"] if name),
             threads=values["threads"],
             compressed=values["image_transport"] == "compressed",
             use_camera_info=values["intrinsics_source"] == "camera_info",

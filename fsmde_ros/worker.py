@@ -6,11 +6,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
-from fsmde_core.clouds import CloudPacker
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline import Pipeline
-from fsmde_core.preprocess import RectifiedImage
+from fsmde_core.pipeline import AnyPipeline
 from fsmde_core.synchronizer import ImageSet
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.checks import Checks
@@ -28,7 +27,7 @@ class Worker:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: AnyPipeline[Any],
         calibration: Calibration,
         rectifier: Rectifier,
         outputs: Outputs,
@@ -45,7 +44,6 @@ class Worker:
         self._live = live
         self._min_cameras = min_cameras
         self._checks = checks
-        self._packer = CloudPacker(live().cloud_settings)
         self._handover: Handover[ImageSet[Received]] = Handover()
         self._thread = threading.Thread(target=self._run, name="surround_depth")
         self._thread.start()
@@ -86,9 +84,7 @@ class Worker:
             return
         rectified_ns = time.monotonic_ns()
         result = self._pipeline.infer(rectified)
-        if self._packer.settings != live.cloud_settings:
-            self._packer = CloudPacker(live.cloud_settings)
-        sent_ms = self._outputs.publish(result, images.stamps_ns, wanted, self._packer, live)
+        sent_ms = self._outputs.publish(result, images.stamps_ns, wanted, self._pipeline, live)
         done_ns = time.monotonic_ns()
         arrived_ns = max(received.arrived_ns for received in images.items.values())
         timing = SetTiming(
@@ -109,8 +105,8 @@ class Worker:
             self._outputs.publish_timing(timing_message(timing))
         self._checks.offer(result, images.stamps_ns)
 
-    def _rectified(self, images: ImageSet[Received]) -> list[RectifiedImage]:
-        """The images of the set that can be used, in ring order; the others are counted.
+    def _rectified(self, images: ImageSet[Received]) -> list[Any]:
+        """The images of the set that can be used, as the pipeline took them, in ring order; the others are counted.
 
         All carry the mounts of one moment: those of a moving base change while a set comes in.
         """

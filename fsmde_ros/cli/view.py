@@ -88,15 +88,17 @@ def _show_recording(
     from contextlib import closing
 
     from fsmde_core.engines import load_engine
+    from fsmde_core.gpu.pipeline import open_pipeline
     from fsmde_core.model import default_model_path
-    from fsmde_core.pipeline import Pipeline
     from fsmde_core.view import Scene, show_recording
     from fsmde_core.view_target import opened
     from fsmde_ros.cli.recordings import frame_count, progress_bar
 
     model, engine, threads = settings
-    loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
-    with closing(Pipeline(loaded, threads)) as pipeline, opened(recording.rig.names, False, save, serve) as target:
+    cameras = len(recording.rig.cameras)
+    loaded = load_engine(engine, model or default_model_path(), threads, cameras)
+    opened_pipeline = open_pipeline(loaded, cameras, threads)
+    with closing(opened_pipeline) as pipeline, opened(recording.rig.names, False, save, serve) as target:
         stream, where = target
         with progress_bar() as progress:
             total, task = frame_count(recording, span), f"Showing {recording.name}"
