@@ -46,7 +46,9 @@ $(VENV)/.run: setup.py constraints.txt | $(BIN)/python
 	@touch $@
 
 # Tests, training and the Rerun viewer as well. torch is named in the same command as everything that needs it: PyPI's default is a CUDA build.
-$(VENV)/.dev: $(VENV)/.run
+$(VENV)/.dev: $(VENV)/.run test/tensorrt_bindings.txt
 	@echo "Adding training and test tools to $(VENV) (once)"
 	$(PIP_INSTALL) -e ".[ros,train,view,dev]"
+	@for wheel in $$(cat test/tensorrt_bindings.txt); do $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--dest $(VENV)/tensorrt-bindings $$wheel || echo "$$wheel was not found; the tests of TensorRT will be skipped"; done
 	@touch $@

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fsmde_core.sources.locate import find_recording
+from small_network import write_small_network
+from tensorrt_bindings import RELEASES, unpack
 from tiny_model import write_tiny_model
+
+if TYPE_CHECKING:
+    from fake_tensorrt import FakeTensorRt
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,3 +58,26 @@ def _recording(name: str) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_network(tmp_path_factory.mktemp("model") / "small.onnx")
+
+
+@pytest.fixture(scope="session")
+def tensorrt_apis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the bindings of each TensorRT release have; skips the test where their wheels are not at hand."""
+    return {release: unpack(release, tmp_path_factory.mktemp("bindings")).api for release in RELEASES}
+
+
+@pytest.fixture(params=RELEASES)
+def fake_tensorrt(
+    request: pytest.FixtureRequest, tensorrt_apis: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeTensorRt]:
+    """A TensorRT of each release, with engines kept in `tmp_path`/engines."""
+    from tensorrt_fake_setup import on_fake_tensorrt
+
+    monkeypatch.setenv("FSMDE_ENGINES", str(tmp_path / "engines"))
+    with on_fake_tensorrt(tensorrt_apis[request.param]) as fake:
+        yield fake
