@@ -62,7 +62,7 @@ class FakePycuda(ModuleType):
 
             def retain_primary_context(self) -> Any:
                 fake.called("cuDevicePrimaryCtxRetain")
-                return SimpleNamespace(push=fake.push, pop=fake.pop)
+                return SimpleNamespace(push=fake.push, pop=fake.pop, detach=fake.pop)
 
         class Function:
             def __init__(self, name: str) -> None:
@@ -175,7 +175,7 @@ def test_errors_at_the_start_name_the_call(name: str, cuda: FakePycuda) -> None:
         Driver()
 
 
-def test_errors_name_the_call(cuda: FakePycuda, tmp_path: Path) -> None:
+def test_errors_name_the_call(cuda: FakePycuda) -> None:
     driver = Driver()
     cuda.failing = {"cuMemAlloc": "out of memory"}
     with driver.current(), pytest.raises(FsmdeError, match=r"^GPU call cuMemAlloc failed: out of memory$"):
@@ -183,6 +183,7 @@ def test_errors_name_the_call(cuda: FakePycuda, tmp_path: Path) -> None:
     cuda.failing = {"cuCtxPushCurrent": "context is destroyed"}
     with pytest.raises(FsmdeError, match=r"^GPU call cuCtxPushCurrent failed: context is destroyed$"), driver.current():
         pass
+    cuda.failing = {}  # the driver lets go of the context at the end
 
 
 def test_kernels_get_their_struct_whole(cuda: FakePycuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,8 +51,9 @@ class Module:
 
     def __init__(self, driver: Driver, cubin: bytes) -> None:
         self._driver = driver
-        self._module = driver.call("cuModuleLoadData", driver.cuda.module_from_buffer, cubin)
+        self._modules = [driver.call("cuModuleLoadData", driver.cuda.module_from_buffer, cubin)]
         self._functions: dict[str, Any] = {}
+        weakref.finalize(self, _unload, driver, self._functions, self._modules)
 
     def launch(
         self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], stream: Any, parameters: np.void
@@ -60,11 +61,17 @@ class Module:
         """Start a kernel on `stream`. parameters: the kernel's struct, with its padding."""
         call = self._driver.call
         if kernel not in self._functions:
-            function = call(f"cuModuleGetFunction({kernel})", self._module.get_function, kernel)
+            function = call(f"cuModuleGetFunction({kernel})", self._modules[0].get_function, kernel)
             self._functions[kernel] = function.prepare(f"{parameters.itemsize}s")
         blocks, threads = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
         start = self._functions[kernel].prepared_async_call
         call(f"cuLaunchKernel({kernel})", start, blocks, threads, stream, parameters.tobytes())
+
+
+def _unload(driver: Driver, *parts: Any) -> None:
+    with driver.current():
+        for part in parts:
+            part.clear()
 
 
 class Driver:
@@ -85,6 +92,7 @@ class Driver:
         self.compute_capability = device.compute_capability()
         self.total_memory = device.total_memory()
         self._context = self.call("cuDevicePrimaryCtxRetain", device.retain_primary_context)
+        weakref.finalize(self, _detach, self._context)  # at exit the last of ours, as they run in reverse
 
     @staticmethod
     @cache
@@ -161,6 +169,11 @@ class Driver:
         except self.cuda.Error as error:
             reason = str(error).split(" failed: ", 1)[-1]  # pycuda's own errors begin with the call's name
             raise FsmdeError(f"GPU call {name} failed: {reason}") from error
+
+
+def _detach(context: Any) -> None:
+    context.push()  # pycuda detaches in any thread only what is current there
+    context.detach()
 
 
 def _import_driver() -> Any:
