@@ -25,13 +25,12 @@ _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @compiled(NOTHING, given(F32, 2), given(F32, 2), given(F32, 1), filled(U8, 2), filled(INT, 1))
-def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, starts: NDArray[np.int64]) -> None:
-    """keep: (R, W), 1 where a pixel becomes a point. starts: (R + 1,) number of points before each row.
+def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDArray[np.int64]) -> None:
+    """keep: (R, W), 1 where a pixel becomes a point. counts: (R,) number of points in each row.
 
     depth, sigma: (R, W). limits: min_range, max_range, max_relative_sigma. Every comparison with NaN fails.
     """
     low, high, relative = limits
-    starts[0] = 0
     for row in range(depth.shape[0]):
         depths, sigmas, kept = depth[row], sigma[row], keep[row]
         for u in range(depth.shape[1]):
@@ -40,7 +39,7 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, starts: NDAr
         count = np.int32(0)
         for u in range(depth.shape[1]):
             count += np.int32(kept[u])
-        starts[row + 1] = starts[row] + count
+        counts[row] = count
 
 
 @inlined
@@ -77,8 +76,8 @@ def write_points(
     """Records of the kept pixels of rows first to last - 1, at their place among those of all rows.
 
     depth, sigma, keep: (R, W); rgb: (R, 3 * W). rays: (N, 3, 3), origins: (N, 3) of each image: the pixel (u, v) is the
-    point origin + depth * rays @ (u, v, 1). starts: as `gate` left it. records: (starts[R] * fields,), of which only
-    this share is touched.
+    point origin + depth * rays @ (u, v, 1). starts: (R + 1,) number of points before each row. records: (starts[R] *
+    fields,), of which only this share is touched.
     """
     height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
     colors, color = records.view(np.uint32), np.empty(width, np.uint32)

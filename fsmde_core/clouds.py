@@ -153,23 +153,36 @@ class CloudPacker:
     def _gate(
         self, depth: NDArray[np.float32], sigma: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """keep: (R, W), 1 where all gates hold; starts: (R + 1,) number of points before each row."""
         limits = self.settings
         bounds = np.array([limits.min_range, limits.max_range, limits.max_relative_sigma], np.float32)
-        keep, starts = np.empty(depth.shape, np.uint8), np.empty(len(depth) + 1, np.int64)
-        gate(depth, sigma, bounds, keep, starts)
-        return keep, starts
+        keep, starts = np.empty(depth.shape, np.uint8), np.zeros(len(depth) + 1, np.int64)
+
+        def judge(first: int, last: int) -> None:
+            rows = slice(first, last)
+            gate(depth[rows], sigma[rows], bounds, keep[rows], starts[1:][rows])
+
+        self._in_parts(judge, np.arange(len(depth) + 1))
+        return keep, np.cumsum(starts, out=starts)
 
     def _write(self, write: Callable[..., None], starts: NDArray[np.int64]) -> None:
-        """Fill the buffer, in as many parts of about as many points each as there are threads."""
+        """Fill the buffer."""
 
-        def fill(part: tuple[int, int]) -> None:
+        def fill(first: int, last: int) -> None:
             # The view ends with the call: a future would keep it for a moment, and the buffer from being resized.
-            write(*part, len(self._fields), np.frombuffer(self._fused, np.float32))
+            write(first, last, len(self._fields), np.frombuffer(self._fused, np.float32))
 
-        rows = np.searchsorted(starts, np.linspace(0, starts[-1], self._parts + 1)[1:-1])
-        first, *others = pairwise([0, *map(int, rows), len(starts) - 1])
-        running = [self._pool.submit(fill, part) for part in others]
-        fill(first)
+        self._in_parts(fill, starts)
+
+    def _in_parts(self, work: Callable[[int, int], None], before: NDArray[np.int64]) -> None:
+        """Call `work` for rows first to last - 1, as many shares as there are threads.
+
+        before: (R + 1,) what there is to do before each row, by which the shares are about equal.
+        """
+        rows = np.searchsorted(before, np.linspace(0, before[-1], self._parts + 1)[1:-1])
+        first, *others = pairwise([0, *map(int, rows), len(before) - 1])
+        running = [self._pool.submit(work, *share) for share in others]
+        work(*first)
         for future in running:
             future.result()
 

@@ -1,4 +1,4 @@
-"""How much faster one network runs than another: alternating in one process, so that both meet the same machine."""
+"""How much faster one call is than another: alternating in one process, so that both meet the same machine."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def alternate(first: Callable[[], object], second: Callable[[], object], rounds:
             call()
             taken.append(1e3 * (time.perf_counter() - start))
     return float(np.median(times[0])), float(np.median(times[1]))
+
+
+def against_copy(call: Callable[[], object], nbytes: int, rounds: int = ROUNDS) -> tuple[float, float]:
+    """Median milliseconds of `call` and of one thread's copy of `nbytes` bytes in memory, taking turns."""
+    source, target = np.ones(nbytes, np.uint8), np.ones(nbytes, np.uint8)
+    return alternate(call, lambda: np.copyto(target, source), rounds)
 
 
 def compare_with_teacher(

@@ -1,4 +1,4 @@
-"""The benchmark: the whole path over DDS at camera rate, and the student's speed against its teacher's."""
+"""The benchmark: the whole path over DDS at camera rate, its stages without DDS, the student against its teacher."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fsmde_core.model import default_model_path
 from fsmde_core.sources.base import Source
 from fsmde_core.speed import compare_with_teacher
 from fsmde_ros.live import LiveSettings, run_live
+from fsmde_ros.stages import CAMERAS, measure_stages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,12 @@ def bench_live(recording: Source, settings: LiveSettings, console: Console) -> d
         "sets_per_s": measured.sets_per_s,
         "dropped": measured.played - measured.complete,
     }
+
+
+def bench_stages(settings: LiveSettings) -> dict[str, Any]:
+    """See `stages.measure_stages`, with the engine that the node would use."""
+    engine = load_engine(settings.engine, settings.model or default_model_path(), settings.threads, CAMERAS)
+    return measure_stages(engine, settings.threads)
 
 
 def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:

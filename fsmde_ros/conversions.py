@@ -1,9 +1,13 @@
-"""Arrays to messages. `data` is always an array.array: rclpy checks other types byte by byte."""
+"""Arrays to messages. `data` is always an array.array, which a message with checks keeps as it is.
+
+Other types are checked byte by byte. Newer distributions check only when asked to; unasked they copy any data.
+"""
 
 from __future__ import annotations
 
 import array
 import sys
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -13,6 +17,8 @@ from std_msgs.msg import Header
 
 from fsmde_core.clouds import PackedCloud
 from fsmde_core.rig import Camera
+
+_CHECKED = {"check_fields": True} if hasattr(PointCloud2, "_check_fields") else {}  # else always
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
@@ -26,19 +32,26 @@ def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Imag
     In 16UC1 whatever is not a finite depth from 0.001 to 65.535 m is 0, which stands for invalid.
     """
     values = millimetres(depth) if encoding == "16UC1" else np.ascontiguousarray(depth, np.float32)
-    message = Image(header=head, height=depth.shape[0], width=depth.shape[1], encoding=encoding)
+    message = Image(header=head, height=depth.shape[0], width=depth.shape[1], encoding=encoding, **_CHECKED)
     message.is_bigendian = int(sys.byteorder == "big")
     message.step = values.strides[0]
-    message.data = array.array("B", values.tobytes())
+    message.data = _data(values)
     return message
 
 
 def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
     """pixels: (H, W, 3) uint8 RGB."""
     height, width = pixels.shape[:2]
-    message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width)
-    message.data = array.array("B", pixels.tobytes())
+    message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, **_CHECKED)
+    message.data = _data(pixels)
     return message
+
+
+def _data(values: NDArray[Any]) -> array.array[int]:
+    """The bytes of an array, copied once."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(values).data.cast("B"))
+    return data
 
 
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -61,7 +74,7 @@ def camera_info(head: Header, camera: Camera) -> CameraInfo:
 
 def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:
     """The message shares the cloud's data."""
-    message = PointCloud2(header=head, height=cloud.height, width=cloud.width, is_dense=cloud.is_dense)
+    message = PointCloud2(header=head, height=cloud.height, width=cloud.width, is_dense=cloud.is_dense, **_CHECKED)
     message.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
         for index, name in enumerate(cloud.fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import json
 import time
 from pathlib import Path
@@ -13,12 +14,15 @@ pytest.importorskip("rclpy")
 
 from rich.console import Console
 
+from fsmde_core.clouds import COLOR_FIELDS, PackedCloud
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.speed import alternate, compare_with_teacher
 from fsmde_ros.bench import bench_live, bench_teacher
 from fsmde_ros.cli import app
+from fsmde_ros.conversions import header, point_cloud
 from fsmde_ros.live import LiveSettings
+from fsmde_ros.stages import measure_stages
 from small_rig import SmallRig
 
 STAGES = ["receive", "preprocess", "infer", "cloud", "publish"]
@@ -33,6 +37,27 @@ def test_every_figure_of_the_whole_path(tiny_model: Path) -> None:
     assert 0 < result["overhead_ms"] < result["end_to_end_ms"]["p99"]
     assert 0 <= result["dropped"] < 10
     assert 5 < result["sets_per_s"] < 12
+
+
+def test_every_stage_is_set_beside_a_copy_of_its_bytes(tiny_model: Path) -> None:
+    """Six images of 1920x1080 in; a cloud of all pixels, so five float32 each, and the depth images out."""
+    result = measure_stages(load_engine("onnxruntime", tiny_model), threads=1)
+    pixels = 6 * 64 * 112
+    sizes = {"rectify": 6 * 1920 * 1080 * 3, "cloud": 20 * pixels, "messages": 4 * pixels}
+    stages = result["stages"]
+    assert list(stages) == ["rectify", "infer", "cloud", "messages"]
+    assert {name: stages[name]["bytes"] for name in sizes} == sizes and "bytes" not in stages["infer"]
+    for name in sizes:
+        assert stages[name]["ms"] > 0 and stages[name]["copy_ms"] > 0
+    total = sum(stages[name]["ms"] for name in sizes)
+    assert result["without_inference_ms"] == pytest.approx(total, abs=0.02)
+    assert result["input"] == "6 x 1920x1080 rgb8"
+
+
+def test_messages_share_the_bytes_of_the_cloud() -> None:
+    """A message that copied them would take longer than packing them."""
+    cloud = PackedCloud(array.array("B", bytes(20)), 1, 1, COLOR_FIELDS, is_dense=True)
+    assert point_cloud(header(0, "base_link"), cloud).data is cloud.data
 
 
 def test_alternate_tells_a_slow_call_from_a_fast_one() -> None:
@@ -60,5 +85,5 @@ def test_command_writes_json(tiny_model: Path, nuscenes_root: Path, tmp_path: Pa
     result = CliRunner().invoke(app, [*arguments, "--model", str(tiny_model)])
     assert result.exit_code == 0, result.output
     keys = {"input", "cameras", "engine", "threads", "stages_ms", "end_to_end_ms", "overhead_ms", "sets_per_s"}
-    assert keys | {"dropped"} <= set(json.loads(file.read_text()))
+    assert keys | {"dropped", "stages"} <= set(json.loads(file.read_text()))
     assert "sets per second" in result.stdout
