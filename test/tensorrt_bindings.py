@@ -21,7 +21,7 @@ WHEELS = Path(sys.prefix) / "tensorrt-bindings"
 RELEASES = [line.split("==")[1] for line in Path(__file__).with_suffix(".txt").read_text().split()]
 
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
-# Taken by the bindings at import, called by none of what runs without a GPU.
+# What the bindings take from the libraries. Here each returns null, as it does where TensorRT fails.
 SYMBOLS = (
     *(f"createInfer{name}_INTERNAL" for name in ("Builder", "Refitter", "Runtime")),
     *(f"createNvOnnxParser{name}_INTERNAL" for name in ("", "Refitter")),
@@ -59,7 +59,7 @@ def unpack(release: str, folder: Path) -> Bindings:
     with zipfile.ZipFile(wheels[0]) as wheel:
         wheel.extractall(folder)
     source = folder / "stub.c"
-    source.write_text("".join(f"void {symbol}(void) {{}}\n" for symbol in SYMBOLS))
+    source.write_text("".join(f"void *{symbol}(void) {{ return 0; }}\n" for symbol in SYMBOLS))
     for library in LIBRARIES:
         target = folder / "tensorrt_bindings" / f"lib{library}.so.{release.split('.')[0]}"
         subprocess.run([compiler, "-shared", "-fPIC", "-o", target, source], check=True)
