@@ -25,7 +25,7 @@ class Stream:
         self.handle = handle
         self.graph: Graph | None = None
         self._queue: list[Work] = []
-        self._done = 0
+        self.done = 0
 
     @property
     def length(self) -> int:
@@ -35,9 +35,9 @@ class Stream:
         (self.graph.work if self.graph else self._queue).append(work)
 
     def run_to(self, length: int) -> None:
-        while self._done < length:
-            self._done += 1
-            self._queue[self._done - 1]()
+        while self.done < length:
+            self.done += 1
+            self._queue[self.done - 1]()
 
     def synchronize(self) -> None:
         assert self.graph is None, "a stream that is captured cannot be waited for"
@@ -62,9 +62,9 @@ class Event:
         assert self.mark is not None
         self.mark[0].run_to(self.mark[1])
 
-    def time_till(self, other: Event) -> float:
-        assert self.mark is not None and other.mark is not None
-        return 0.5
+    @property
+    def passed(self) -> bool:
+        return self.mark is not None and self.mark[0].done >= self.mark[1]
 
 
 class Graph:
@@ -149,6 +149,10 @@ class FakeDriver:
 
     def wait(self, event: Event) -> None:
         self.call("cuEventSynchronize", event.synchronize)
+
+    def elapsed_ms(self, start: Event, end: Event) -> float:
+        assert start.passed and end.passed
+        return self.call("cuEventElapsedTime", lambda: 0.5)
 
     @contextmanager
     def capture(self, stream: Stream) -> Iterator[Graph]:

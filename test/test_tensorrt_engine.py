@@ -161,3 +161,10 @@ def test_a_kept_engine_is_not_built_again_and_another_gpus_is(
     assert len(fake_tensorrt.made["Builder"]) == 2
     (line,) = [record.message for record in caplog.records if record.name == "fsmde_core.tensorrt.cache"]
     assert line.endswith("comes nearest: gpu is Fake GPU, expected Other GPU")
+
+
+def test_stages_have_times(fake_tensorrt: FakeTensorRt, small_model: Path) -> None:
+    engine: Any = load_engine("tensorrt", small_model)
+    engine.infer(*batch(2))
+    assert engine.stage_ms() == {"upload": 0.5, "infer": 0.5, "download": 0.5}
+    engine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ class TensorRtEngine:
         with self._driver.current():
             self._network = Network(self._driver, plan, (info.height, info.width), cameras)
             self._buffers = Buffers(self._driver, (info.height, info.width), cameras)
-            self._upload, self._compute, self._download = (self._driver.stream() for _ in range(3))
-            self._begun, self._uploaded, self._computed, self._done = (self._driver.event() for _ in range(4))
+            self._streams = [self._driver.stream() for _ in range(3)]
+            self._events = [self._driver.event() for _ in range(4)]
             for count in range(1, cameras + 1):
                 self._network.capture(count, self._buffers.addresses)
 
@@ -40,21 +41,23 @@ class TensorRtEngine:
         """See `Engine.infer`; the result lies in the engine's page-locked buffers."""
         check_batch(self.info, images, focal)
         count = self._checked(len(images))
-        driver, host = self._driver, self._buffers.host
+        driver, host, addresses = self._driver, self._buffers.host, self._buffers.addresses
+        upload, compute, download = self._streams
+        begun, uploaded, computed, done = self._events
         with driver.current():
-            driver.record(self._begun, self._upload)
+            driver.record(begun, upload)
             for name, values in (("images", images), ("focal", focal)):
                 host[name][:count] = values
-                driver.to_device(self._buffers.addresses[name], host[name][:count], self._upload)
-            driver.record(self._uploaded, self._upload)
-            driver.follow(self._compute, self._uploaded)
-            self._network.launch(self._compute, count, self._buffers.addresses)
-            driver.record(self._computed, self._compute)
-            driver.follow(self._download, self._computed)
+                driver.to_device(addresses[name], host[name][:count], upload)
+            driver.record(uploaded, upload)
+            driver.follow(compute, uploaded)
+            self._network.launch(compute, count, addresses)
+            driver.record(computed, compute)
+            driver.follow(download, computed)
             for name in ("depth", "sigma"):
-                driver.to_host(host[name][:count], self._buffers.addresses[name], self._download)
-            driver.record(self._done, self._download)
-            driver.wait(self._done)
+                driver.to_host(host[name][:count], addresses[name], download)
+            driver.record(done, download)
+            driver.wait(done)
         return DepthBatch(host["depth"][:count], host["sigma"][:count])
 
     def enqueue(self, stream: Any, images: int, focal: int, depth: int, sigma: int, count: int) -> None:
@@ -72,19 +75,15 @@ class TensorRtEngine:
         """Milliseconds of the last `infer` by the GPU's events: upload (with the copy to page-locked memory), infer,
         download.
         """
-        events = (self._begun, self._uploaded, self._computed, self._done)
         names = ("upload", "infer", "download")
-        call = self._driver.call
         with self._driver.current():
-            return {
-                name: float(call("cuEventElapsedTime", first.time_till, last))
-                for name, first, last in zip(names, events, events[1:], strict=False)
-            }
+            spans = [self._driver.elapsed_ms(start, end) for start, end in pairwise(self._events)]
+        return dict(zip(names, spans, strict=True))
 
     def close(self) -> None:
         """See `Engine.close`. Results that someone still holds stay valid."""
-        with self._driver.current():
-            del self._network, self._buffers
+        with self._driver.current():  # pycuda destroys streams and events in a thread that has their context only
+            del self._network, self._buffers, self._streams, self._events
 
     def _checked(self, count: int) -> int:
         if not 1 <= count <= self.cameras:
@@ -108,8 +107,8 @@ class Buffers:
 class Network:
     """The deserialised engine, an execution context for each number of cameras, and the CUDA graphs made with them.
 
-    Each graph keeps its own context, as its kernels may read what a context holds for its shapes. The contexts never
-    run at the same time, so they share one block of working memory.
+    Graphs of other shapes have other contexts, as their kernels may read what a context holds for its shapes. The
+    contexts never run at the same time, so they share one block of working memory.
     """
 
     def __init__(self, driver: Driver, plan: bytes, size: tuple[int, int], cameras: int) -> None:
