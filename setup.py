@@ -45,7 +45,7 @@ EXTRAS = {
     ],
     "view": ["rerun-sdk>=0.39,<0.42"],
     "fleet": FLEET,
-    "gpu": ["pycuda", "tensorrt>=10,<12"],
+    "gpu": ["pycuda", "tensorrt>=10.3,<12"],
     "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *FLEET],
 }
 
