@@ -21,6 +21,7 @@ from fsmde_core.model import read_model_info  # noqa: E402
 from fsmde_ros.gpu_bench import document, floors, frames, scene  # noqa: E402
 from fsmde_ros.gpu_bench.networks import gflop  # noqa: E402
 from fsmde_ros.gpu_bench.table import tables  # noqa: E402
+from gpu_cases import torch_device  # noqa: E402
 from tiny_model import HEIGHT, WIDTH  # noqa: E402
 
 
@@ -96,5 +97,5 @@ def test_teachers_run_as_graphs() -> None:
     pytest.importorskip("fsmde_training")
     from fsmde_ros.gpu_bench.teachers import teacher_ms
 
-    found = teacher_ms("small", 2, [(56, 70), (70, 56)], torch.device("cuda"))
+    found = teacher_ms("small", 2, [(56, 70), (70, 56)], torch_device("cuda"))
     assert set(found) == {(56, 70), (70, 56)} and min(found.values()) > 0
