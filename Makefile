@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # rclpy turns SIGTERM into an orderly shutdown, so a hung test run ends by SIGKILL only.
 TIMEOUT := timeout -s KILL
 
-.PHONY: demo test test-slow lint clean experiment experiment-smoke
+.PHONY: demo test test-slow lint bench-check clean experiment experiment-smoke
 
 demo: $(VENV)/.run
 	$(BIN)/fsmde demo $(ARGS)
@@ -24,6 +24,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Fails when a stage or the student has become slower than the committed ratios allow; a minute on an idle machine.
+bench-check: $(VENV)/.dev
+	$(BIN)/python -m fsmde_ros.bench_check docs/benchmarks/ratios.json
 
 # Trains and compares all students; goes on where it was stopped. See docs/experiments.md.
 experiment: $(VENV)/.dev
