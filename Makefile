@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # rclpy turns SIGTERM into an orderly shutdown, so a hung test run ends by SIGKILL only.
 TIMEOUT := timeout -s KILL
 
-.PHONY: demo test test-slow lint bench-check clean experiment experiment-smoke
+.PHONY: demo test test-slow test-gpu bench-gpu lint bench-check clean experiment experiment-smoke
 
 demo: $(VENV)/.run
 	$(BIN)/fsmde demo $(ARGS)
@@ -19,6 +19,13 @@ test: lint
 
 test-slow: $(VENV)/.dev
 	$(TIMEOUT) 5000 $(BIN)/python -m pytest -m slow
+
+# On a machine with an NVIDIA GPU, where pip's PyTorch is a CUDA build. See docs/gpu.md.
+test-gpu: $(VENV)/.dev
+	$(TIMEOUT) 1200 $(BIN)/python -m pytest -m gpu -rs
+
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python -m fsmde_ros.gpu_bench $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
