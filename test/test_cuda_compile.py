@@ -56,6 +56,14 @@ def test_without_nvcc_the_cache_still_serves(nvcc: Path, tmp_path: Path, monkeyp
         compiler.load_or_compile(source, (8, 0), cache)
 
 
+def test_a_cache_that_cannot_be_written_is_named(nvcc: Path, tmp_path: Path) -> None:
+    source, blocked = tmp_path / "some.cu", tmp_path / "file"
+    source.write_text("a kernel")
+    blocked.write_text("in the way")
+    with pytest.raises(FsmdeError, match=rf"compiled kernels cannot be kept in {blocked}/cache .*set XDG_CACHE_HOME"):
+        compiler.load_or_compile(source, (9, 0), blocked / "cache")
+
+
 def test_our_kernels_compile(tmp_path: Path) -> None:
     if compiler.find_nvcc() is None:
         pytest.skip("nvcc is not installed")

@@ -96,6 +96,21 @@ def test_records_are_the_cpu_packers(
     scene.backend.close()
 
 
+@on_each_driver
+def test_limits_belong_to_the_gates(make_driver: Callable[[], Any]) -> None:
+    driver = make_driver()
+    low, high, relative = np.float32(2), np.float32(40), np.float32(0.25)
+    up, down = np.float32(np.inf), np.float32(-np.inf)
+    depth = np.array([low, np.nextafter(low, down), high, np.nextafter(high, up), 8, 8, 8, 8], np.float32)
+    sigma = np.array([0, 0, 0, 0, 2, np.nextafter(np.float32(2), up), -1e-30, np.inf], np.float32)
+    backend = CudaBackend(GivenDepth(driver, depth[None, None], sigma[None, None]), 1, driver)
+    image = RawImage.from_rgb(np.zeros((1, 8, 3), np.uint8))
+    backend.infer([backend.upload(image, plain_sampling(8, 1))], np.ones(1, np.float32))
+    cloud = backend.pack(make_cameras(1, 8, 1), CloudSettings(float(low), float(high), float(relative)))
+    assert cloud.records()[:, 4].tolist() == [0, 0, 2]
+    backend.close()
+
+
 @given(data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_any_scene_and_gates(data: st.DataObject) -> None:

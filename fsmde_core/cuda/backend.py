@@ -67,8 +67,7 @@ class CudaBackend:
         """See `GpuBackend.upload`."""
         with self._driver.current():
             maps = self._samplings.find(sampling, self._images.stream)
-            # After the last sampling: a slot may have been dropped unsampled, or while it was sampled.
-            return self._images.upload(image, sampling, maps, self._events["sampled"])
+            return self._images.upload(image, sampling, maps)
 
     def infer(self, uploads: Sequence[DeviceImage], focal: NDArray[np.float32]) -> HostResult:
         """See `GpuBackend.infer`."""

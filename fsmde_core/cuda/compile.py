@@ -25,12 +25,15 @@ def load_or_compile(source: Path, capability: tuple[int, int], cache: Path | Non
     arch = f"sm_{capability[0]}{capability[1]}"
     digest = hashlib.sha256(source.read_bytes() + " ".join(OPTIONS).encode()).hexdigest()
     cubin = folder / f"{source.stem}_{arch}_{digest[:16]}.cubin"
-    if not cubin.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        # Renamed when complete, so that no process reads half a file and the last of several wins.
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            _compile(source, arch, Path(scratch) / cubin.name).replace(cubin)
-    return cubin.read_bytes()
+    try:
+        if not cubin.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            # Renamed when complete, so that no process reads half a file and the last of several wins.
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                _compile(source, arch, Path(scratch) / cubin.name).replace(cubin)
+        return cubin.read_bytes()
+    except OSError as error:
+        raise FsmdeError(f"compiled kernels cannot be kept in {folder} ({error}); set XDG_CACHE_HOME") from error
 
 
 def find_nvcc() -> str | None:

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -57,15 +56,18 @@ class ImageUploads:
         self._free: defaultdict[int, list[Slot]] = defaultdict(list)
         self._order = threading.Lock()
 
-    def upload(self, image: RawImage, sampling: Sampling, maps: DeviceSampling, after: Any) -> DeviceImage:
-        """Start the copy of an image's rows, padding included, to run after the event `after`."""
+    def upload(self, image: RawImage, sampling: Sampling, maps: DeviceSampling) -> DeviceImage:
+        """Start the copy of an image's rows, padding included.
+
+        A slot whose last image was dropped on its way is written over at once: nobody reads that image any more, and
+        its copy is over before that of the new one, which comes later on the same stream.
+        """
         nbytes = image.step * image.height
         slot = self._take(nbytes)
         uploaded = DeviceImage(slot, image.encoding, image.width, image.height, image.step, sampling, maps)
         weakref.finalize(uploaded, self._free[nbytes].append, slot)
         np.copyto(slot.staging, np.frombuffer(image.data, np.uint8)[:nbytes])  # without the GIL
         with self._order:  # nothing else between the events of one copy
-            self._driver.follow(self.stream, after)
             self._driver.record(slot.started, self.stream)
             self._driver.to_device(int(slot.memory), slot.staging, self.stream)
             self._driver.record(slot.arrived, self.stream)
@@ -73,12 +75,10 @@ class ImageUploads:
 
     def _take(self, nbytes: int) -> Slot:
         try:
-            slot = self._free[nbytes].pop()
+            return self._free[nbytes].pop()
         except IndexError:
-            slot = Slot(self._driver, nbytes)
-            self._slots.append(slot)
-        self._driver.wait(slot.arrived)  # its last image may have been dropped while it was on its way
-        return slot
+            self._slots.append(Slot(self._driver, nbytes))
+            return self._slots[-1]
 
     def close(self) -> None:
         """Give all memory back; no image is used afterwards."""
