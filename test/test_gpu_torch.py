@@ -130,7 +130,8 @@ def test_packing_follows_the_cpu(wanted: CloudSettings, count: int, device: Any)
     depth[count:] = np.nan
     tensors = [torch.from_numpy(values).to(device) for values in (rgb, np.zeros(3, np.float32), depth, sigma)]
     lane = Lane(device)
-    packing = TorchPacking(lane, Batch(*tensors), wanted)
+    with lane.current():
+        packing = TorchPacking(lane, Batch(*tensors), wanted)
     expected = CloudPacker(wanted).pack(cameras, rgb[:count], depth[:count], sigma[:count]).records()
     for _ in range(2):
         with lane.current():

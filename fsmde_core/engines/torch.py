@@ -63,13 +63,17 @@ class TorchEngine:
         self.precision = precision
         self.lane = Lane(torch.device(device))
         self.device = torch.cuda.get_device_name(self.lane.device) if self.lane.device.type == "cuda" else device
-        self._graph = TorchGraph(info.path, self.lane.device, half=precision == "f16")
+        with self.lane.current():
+            self._graph = TorchGraph(info.path, self.lane.device, half=precision == "f16")
         self.reserve(cameras)
 
     def reserve(self, cameras: int) -> None:
         """Make room for `cameras`; what has been recorded for fewer is recorded anew when it is next asked for."""
         device = self.lane.device
-        self.batch = Batch.of(lambda shape, dtype: torch.zeros(shape, dtype=dtype, device=device), cameras, self.info)
+        with self.lane.current():
+            self.batch = Batch.of(
+                lambda shape, dtype: torch.zeros(shape, dtype=dtype, device=device), cameras, self.info
+            )
         self._host = self.batch
         if device.type == "cuda":
             self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, self.info)

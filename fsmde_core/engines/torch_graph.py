@@ -33,8 +33,9 @@ class _Step:
 class TorchGraph:
     """The graph of an ONNX file on a torch device. Raises FsmdeError for an operator that is not in `torch_ops`.
 
-    Weights go to the device, those of convolutions with their channels last, which GPUs multiply fastest; scalars and
-    integers (shapes, axes) stay on the host, where torch wants to read them. half: see `fsmde_core.precision.to_half`.
+    Weights go to the device, those of convolutions with their channels last, which GPUs multiply fastest; scalars,
+    integers (shapes, axes) and the factors of a resize stay on the host, where torch wants to read them.
+    half: see `fsmde_core.precision.to_half`.
     """
 
     def __init__(self, path: Path, device: torch.device, half: bool = False) -> None:
@@ -43,7 +44,8 @@ class TorchGraph:
             to_half(model)
         graph = model.graph
         self._device = device
-        self._constants = {t.name: self._tensor(t) for t in graph.initializer}
+        self._of_resizes = {name for node in graph.node if node.op_type == "Resize" for name in node.input[1:]}
+        self._constants = {t.name: self._tensor(t, t.name) for t in graph.initializer}
         self._outputs = [t.name for t in graph.output]
         unknown = sorted({node.op_type for node in graph.node} - set(OPERATORS))
         if unknown:
@@ -58,24 +60,25 @@ class TorchGraph:
                 _Step(
                     f"{node.op_type} '{node.name}'",
                     OPERATORS[node.op_type],
-                    {a.name: self._attribute(a) for a in node.attribute},
+                    {a.name: self._attribute(a, node.output[0]) for a in node.attribute},
                     tuple(node.input),
                     node.output[0],
                     tuple(finished),
                 )
             )
 
-    def _tensor(self, proto: onnx.TensorProto) -> Tensor:
+    def _tensor(self, proto: onnx.TensorProto, name: str) -> Tensor:
+        """The value that the graph calls `name`."""
         tensor = torch.from_numpy(numpy_helper.to_array(proto).copy())
-        if not tensor.is_floating_point() or tensor.ndim == 0:
+        if not tensor.is_floating_point() or tensor.ndim == 0 or name in self._of_resizes:
             return tensor
         order = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
         return tensor.to(self._device, memory_format=order)
 
-    def _attribute(self, attribute: onnx.AttributeProto) -> Any:
+    def _attribute(self, attribute: onnx.AttributeProto, name: str) -> Any:
         value = helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):
-            return self._tensor(value)
+            return self._tensor(value, name)
         return value.decode() if isinstance(value, bytes) else value
 
     @torch.inference_mode()

@@ -38,7 +38,8 @@ class TorchBackend:
             engine.reserve(cameras)
         self._batch, self._packing = engine.batch, None
         pixels, device = (cameras, info.height, info.width), engine.lane.device
-        self._outside = torch.zeros(pixels, dtype=torch.bool, device=device)
+        with engine.lane.current():
+            self._outside = torch.zeros(pixels, dtype=torch.bool, device=device)
         self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, info)
 
     def upload(self, image: RawImage, sampling: Sampling) -> Upload:
@@ -76,9 +77,9 @@ class TorchBackend:
     def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
         """See `GpuBackend.pack`."""
         lane = self._engine.lane
-        if self._packing is None or self._packing.settings != settings:
-            self._packing = TorchPacking(lane, self._batch, settings)
         with lane.current():
+            if self._packing is None or self._packing.settings != settings:
+                self._packing = TorchPacking(lane, self._batch, settings)
             begun = lane.mark()
             self._batch.depth[len(cameras) :].fill_(float("nan"))
             records = self._packing(*pinhole_geometry(cameras, settings.stride))

@@ -19,8 +19,8 @@ from fsmde_core.errors import FsmdeError
 class TorchPacking:
     """Packs the images of `batch`, all of them at once, with one kind of settings: recorded when first run.
 
-    Rows of the batch that hold no image must have NaN for depth. Floating-point sums are those of the CPU up to the
-    last digits.
+    To be made and called in the lane's `current()`. Rows of the batch that hold no image must have NaN for depth.
+    Floating-point sums are those of the CPU up to the last digits.
     """
 
     def __init__(self, lane: Lane, batch: Batch, settings: CloudSettings) -> None:
@@ -46,7 +46,7 @@ class TorchPacking:
         """(points, fields) float32 records on the device, in row-major order of the images: valid until the next call.
 
         rays: (N, 3, 3), origins: (N, 3) of the first N images; pixel (u, v) of those that the stride leaves, of depth
-        d, is the point origin + d * rays @ (u, v, 1). To be called in the lane's `current()`; waits for the count.
+        d, is the point origin + d * rays @ (u, v, 1). Waits for the count.
         """
         part = self._host_geometry[: len(rays)].numpy()
         part[..., :3], part[..., 3] = rays, origins

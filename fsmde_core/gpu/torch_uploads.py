@@ -87,7 +87,8 @@ class Uploads:
         layout = (image.width, image.height, image.step, image.encoding)
         with self._sending:
             free = self._free.setdefault(sampling, {}).setdefault(layout, [])
-            room = free.pop() if free else _Room(self._sampler, sampling, layout)
+            with self._sampler.current():
+                room = free.pop() if free else _Room(self._sampler, sampling, layout)
         room.fill(image)
         with self._sending:
             room.send(self._copier, self._sampler)
