@@ -93,10 +93,10 @@ def test_memory_of_a_calibration_goes_with_it(device: Any) -> None:
     way = rectification(camera("any", 112, 64), camera("any", 112, 64).rectified(112, 64))
     look_up = replace(sampling(way, 112, 64, False))
     uploads.upload(image, look_up)
-    assert len(uploads._free) == 1
+    assert len(uploads._kinds) == 1
     del look_up
     gc.collect()
-    assert not len(uploads._free)
+    assert not len(uploads._kinds)
 
 
 SETTINGS = [

@@ -8,12 +8,11 @@ from functools import reduce
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fsmde_core.clouds import CloudSettings, PackedCloud, pinhole_geometry
 from fsmde_core.encodings import RawImage
 from fsmde_core.engines.torch import Batch, TorchEngine
-from fsmde_core.engines.torch_lane import host_tensor
+from fsmde_core.engines.torch_lane import Lane, host_tensor
 from fsmde_core.gpu.backend import HostResult, Sampling
 from fsmde_core.gpu.torch_download import Download
 from fsmde_core.gpu.torch_packing import TorchPacking
@@ -22,10 +21,12 @@ from fsmde_core.rig import Camera
 
 
 class TorchBackend:
-    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together."""
+    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together, and their RGB
+    comes down while the network runs.
+    """
 
     def __init__(self, engine: TorchEngine) -> None:
-        self._engine = engine
+        self._engine, self._lane, self._down = engine, engine.lane, Lane(engine.lane.device)
         self._uploads = Uploads(engine.lane.device)
         self._packing: TorchPacking | None = None
         self._download = Download(engine.lane)
@@ -51,39 +52,40 @@ class TorchBackend:
         count = len(uploads)
         if count > len(self._outside) or self._batch is not self._engine.batch:
             self._make_room(max(count, len(self._outside)))
-        lane, part, host, outside = self._engine.lane, *self._first(count)
+        lane, down = self._lane, self._down
+        part, host, outside = self._batch.first(count), self._host.first(count), self._outside[:count]
         np.copyto(host.focal.numpy(), focal)
         with lane.current():
             lane.after(upload.sampled for upload in uploads)
             begun = lane.mark()
             torch.stack([upload.rgb for upload in uploads], out=part.images)
+            stacked = lane.mark()
             torch.stack([upload.outside for upload in uploads], out=outside)
             part.focal.copy_(host.focal, non_blocking=True)
             self._engine.run(count)
             part.depth.masked_fill_(outside, float("nan"))
             inferred = lane.mark()
-            for name in ("images", "depth", "sigma"):
-                getattr(host, name).copy_(getattr(part, name), non_blocking=True)
+            host.depth.copy_(part.depth, non_blocking=True)
+            host.sigma.copy_(part.sigma, non_blocking=True)
             done = lane.mark()
+        down.after([stacked])
+        with down.current():
+            host.images.copy_(part.images, non_blocking=True)
+        down.finish()
         done.reached()
         self._stage_ms = reduce(_added, (upload.stage_ms() for upload in uploads))
         self._stage_ms |= {"infer": inferred.ms_since(begun), "download": done.ms_since(inferred)}
         return HostResult(host.images.numpy(), host.depth.numpy(), host.sigma.numpy(), self._stage_ms)
 
-    def _first(self, count: int) -> tuple[Batch, Batch, Tensor]:
-        """Of the first `count` cameras: on the device, on the host, and what lies outside of the images."""
-        return self._batch.first(count), self._host.first(count), self._outside[:count]
-
     def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
         """See `GpuBackend.pack`."""
-        lane = self._engine.lane
-        with lane.current():
+        with self._lane.current():
             if self._packing is None or self._packing.settings != settings:
-                self._packing = TorchPacking(lane, self._batch, settings)
-            begun = lane.mark()
+                self._packing = TorchPacking(self._lane, self._batch, settings)
+            begun = self._lane.mark()
             self._batch.depth[len(cameras) :].fill_(float("nan"))
             records = self._packing(*pinhole_geometry(cameras, settings.stride))
-            packed = lane.mark()
+            packed = self._lane.mark()
             data, download_ms = self._download(records)
         self._stage_ms |= {"pack": packed.ms_since(begun), **download_ms}
         return PackedCloud(data, 1, len(records), self._packing.fields, is_dense=True)

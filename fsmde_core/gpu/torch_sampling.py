@@ -12,7 +12,7 @@ from fsmde_core.gpu.torch_color import planes
 
 
 class Resampling:
-    """One `Sampling` of raw images of one layout, with its constants on `device`.
+    """One `Sampling` of raw images of one layout, with its constants on `device`. shape: rows and columns it makes.
 
     Within 2 grey levels of the CPU, which rounds after every step; here once, at the end.
     """
@@ -21,6 +21,7 @@ class Resampling:
         channels = find_encoding(encoding).channels
         self._layout = ((height, width, channels), (step, channels, 1))
         self._encoding = encoding
+        self.shape = tuple(size // sampling.supersample for size in sampling.maps.shape[:2])
         self._halvings, self._supersample = sampling.halvings, sampling.supersample
         size = torch.tensor([width >> sampling.halvings, height >> sampling.halvings])
         # grid_sample counts from -1 at the image's left or upper edge to 1 at the other.

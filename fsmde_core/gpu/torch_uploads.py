@@ -17,20 +17,26 @@ from fsmde_core.gpu.torch_sampling import Resampling
 _Layout = tuple[int, int, int, str]
 
 
-class _Room:
-    """Memory and recorded work for one image of one layout and sampling; used again and again."""
+class _Kind:
+    """Images of one layout and sampling: what they have in common, and the rooms that no image is in."""
 
     def __init__(self, sampler: Lane, sampling: Sampling, layout: _Layout) -> None:
+        self.bytes = layout[2] * layout[1]
+        self.resampling = Resampling(sampling, *layout, sampler.device)
+        outside = np.zeros(self.resampling.shape, np.bool_) if sampling.outside is None else sampling.outside
+        self.outside = torch.from_numpy(outside).to(sampler.device)
+        self.free: list[_Room] = []
+
+
+class _Room:
+    """Memory and recorded work for one image; used again and again."""
+
+    def __init__(self, sampler: Lane, kind: _Kind) -> None:
         device = sampler.device
-        width, height, step, encoding = layout
-        rows, columns = (size // sampling.supersample for size in sampling.maps.shape[:2])
-        self._staging = host_tensor((step * height,), torch.uint8, device)
-        self._raw = torch.zeros(step * height, dtype=torch.uint8, device=device)
-        self.rgb = torch.zeros((rows, columns, 3), dtype=torch.uint8, device=device)
-        outside = np.zeros((rows, columns), np.bool_) if sampling.outside is None else sampling.outside
-        self.outside = torch.from_numpy(outside).to(device)
-        resampling = Resampling(sampling, width, height, step, encoding, device)
-        self._sample = sampler.recorded(partial(resampling, self._raw, self.rgb))
+        self._staging = host_tensor((kind.bytes,), torch.uint8, device)
+        self._raw = torch.zeros(kind.bytes, dtype=torch.uint8, device=device)
+        self.rgb = torch.zeros((*kind.resampling.shape, 3), dtype=torch.uint8, device=device)
+        self._sample = sampler.recorded(partial(kind.resampling, self._raw, self.rgb))
         self._begun = self.copied = self._sampling = self.sampled = sampler.mark()
 
     def stage_ms(self) -> dict[str, float]:
@@ -62,16 +68,16 @@ class Upload:
     rgb: (H, W, 3) uint8. outside: (H, W) bool. sampled: when both are there.
     """
 
-    def __init__(self, room: _Room, free: list[_Room]) -> None:
-        self._room, self._free = room, free
-        self.rgb, self.outside, self.sampled = room.rgb, room.outside, room.sampled
+    def __init__(self, room: _Room, kind: _Kind) -> None:
+        self._room, self._kind = room, kind
+        self.rgb, self.outside, self.sampled = room.rgb, kind.outside, room.sampled
 
     def stage_ms(self) -> dict[str, float]:
         """Of the device, once `sampled` is reached."""
         return self._room.stage_ms()
 
     def __del__(self) -> None:
-        self._free.append(self._room)
+        self._kind.free.append(self._room)
 
 
 class Uploads:
@@ -79,20 +85,22 @@ class Uploads:
 
     def __init__(self, device: torch.device) -> None:
         self._copier, self._sampler = Lane(device), Lane(device)
-        self._free: WeakKeyDictionary[Sampling, dict[_Layout, list[_Room]]] = WeakKeyDictionary()
+        self._kinds: WeakKeyDictionary[Sampling, dict[_Layout, _Kind]] = WeakKeyDictionary()
         self._sending = threading.Lock()
 
     def upload(self, image: RawImage, sampling: Sampling) -> Upload:
         """See `GpuBackend.upload`."""
         layout = (image.width, image.height, image.step, image.encoding)
-        with self._sending:
-            free = self._free.setdefault(sampling, {}).setdefault(layout, [])
-            with self._sampler.current():
-                room = free.pop() if free else _Room(self._sampler, sampling, layout)
+        with self._sending, self._sampler.current():
+            kinds = self._kinds.setdefault(sampling, {})
+            if layout not in kinds:
+                kinds[layout] = _Kind(self._sampler, sampling, layout)
+            kind = kinds[layout]
+            room = kind.free.pop() if kind.free else _Room(self._sampler, kind)
         room.fill(image)
         with self._sending:
             room.send(self._copier, self._sampler)
-        return Upload(room, free)
+        return Upload(room, kind)
 
     def finish(self) -> None:
         """Wait for all images on their way."""
