@@ -114,8 +114,9 @@ def _gather(attributes: Attributes, x: Tensor, indices: Tensor) -> Tensor:
     axis = attributes.get("axis", 0) % x.ndim
     if indices.ndim == 0:
         return x.select(axis, int(indices))
-    positions = (indices % x.shape[axis]).flatten().to(x.device)
-    return x.index_select(axis, positions).reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    # One by one: positions on the host would have to be copied to the device, which a CUDA graph cannot.
+    chosen = torch.stack([x.select(axis, index) for index in indices.flatten().tolist()], axis)
+    return chosen.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
 def _reshape(_: Attributes, x: Tensor, shape: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from fsmde_core.rig import Camera
 
 
 class TorchBackend:
-    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together, and their RGB
-    comes down while the network runs.
+    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together, whose RGB comes
+    down while the network runs.
     """
 
     def __init__(self, engine: TorchEngine) -> None:

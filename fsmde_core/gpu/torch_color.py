@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 # Where red, green and blue stand in a pixel.
 _CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
-# Where a pair of pixels has its luma, its U and its V: bytes of four.
-_UYVY, _YUYV = ((1, 3), 0, 2), ((0, 2), 1, 3)
+# Where a pair of pixels has its first luma, its U and its V: bytes of four. The second luma is two further.
+_UYVY, _YUYV = (1, 0, 2), (0, 1, 3)
 _YUV = {"yuv422": _UYVY, "uyvy": _UYVY, "yuv422_yuy2": _YUYV, "yuyv": _YUYV}
 
 
@@ -27,11 +27,11 @@ def planes(pixels: Tensor, encoding: str) -> Tensor:
     return torch.stack([pixels[..., channel] for channel in _CHANNELS[encoding]]).to(torch.float32)
 
 
-def _from_yuv(pixels: Tensor, luma: tuple[int, int], u_at: int, v_at: int) -> Tensor:
+def _from_yuv(pixels: Tensor, y_at: int, u_at: int, v_at: int) -> Tensor:
     """BT.601, studio range: luma 16 to 235."""
     height, width, _ = pixels.shape
     pairs = pixels.reshape(height, width // 2, 4)
-    y = 1.164 * torch.clamp(pairs[..., list(luma)] - 16, min=0)
+    y = 1.164 * torch.clamp(pairs[..., y_at::2] - 16, min=0)
     u, v = pairs[..., u_at, None] - 128, pairs[..., v_at, None] - 128
     rgb = torch.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u])
     return _whole(rgb.reshape(3, height, width)).clamp(0, 255)
