@@ -21,7 +21,7 @@ from fsmde_core.rig import Camera
 
 
 class TorchBackend:
-    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts the images together, whose RGB comes
+    """See `GpuBackend`. An image is sampled as soon as it is uploaded; `infer` puts them together, and their RGB comes
     down while the network runs.
     """
 
