@@ -161,7 +161,7 @@ class IBuilderConfig(Act):
         return self.fake.make("ITimingCache", serialized_timing_cache)
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
-        if not cache._act.fits():
+        if not cache._act.fits() and not ignore_mismatch:
             return False
         self.cache = cache._act
         return True

@@ -1,6 +1,7 @@
 """The real Python bindings of several TensorRT releases, imported without TensorRT: against empty stub libraries.
 
-`make` downloads their wheels. As one process can import one release only, each is described by a process of its own.
+TensorRT for RTX comes with its library, whose parser and builder work without a GPU. `make` downloads the wheels. As
+one process can import one release only, each has a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 import pytest
 
 WHEELS = Path(sys.prefix) / "tensorrt-bindings"
-RELEASES = [line.split("==")[1] for line in Path(__file__).with_suffix(".txt").read_text().split()]
+PACKAGES = Path(__file__).with_suffix(".txt").read_text().split()
+RELEASES = [package.split("==")[1] for package in PACKAGES if package.startswith("tensorrt-cu")]
 
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
 # What the bindings take from the libraries. Here each returns null, as it does where TensorRT fails.
@@ -31,7 +33,7 @@ SYMBOLS = (
 
 @dataclass(frozen=True)
 class Bindings:
-    """One release, unpacked in `folder`: to be put on sys.path, where it is called `tensorrt_bindings`."""
+    """One release, unpacked in `folder`: on sys.path it is called `tensorrt_bindings`, or `tensorrt_rtx_bindings`."""
 
     folder: Path
 
@@ -52,15 +54,28 @@ class Bindings:
 
 def unpack(release: str, folder: Path) -> Bindings:
     """Unpack the wheel of a release and lay stub libraries beside it; skips the test where that is not possible."""
-    wheels = list(WHEELS.glob(f"tensorrt_cu*_bindings-{release}-*.whl"))
     compiler = shutil.which("cc")
-    if not wheels or compiler is None:
-        pytest.skip(f"no wheel of TensorRT {release}'s bindings in {WHEELS}" if compiler else "no C compiler")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        wheel.extractall(folder)
+    if compiler is None:
+        pytest.skip("no C compiler")
+    _extract(f"tensorrt_cu*_bindings-{release}-*.whl", folder)
     source = folder / "stub.c"
     source.write_text("".join(f"void *{symbol}(void) {{ return 0; }}\n" for symbol in SYMBOLS))
     for library in LIBRARIES:
         target = folder / "tensorrt_bindings" / f"lib{library}.so.{release.split('.')[0]}"
         subprocess.run([compiler, "-shared", "-fPIC", "-o", target, source], check=True)
     return Bindings(folder)
+
+
+def unpack_rtx(folder: Path) -> Bindings:
+    """Unpack TensorRT for RTX, bindings and library; skips the test where its wheels are not there."""
+    for part in ("bindings", "libs"):
+        _extract(f"tensorrt_rtx_cu*_{part}-*.whl", folder)
+    return Bindings(folder)
+
+
+def _extract(pattern: str, folder: Path) -> None:
+    wheels = list(WHEELS.glob(pattern))
+    if not wheels:
+        pytest.skip(f"no {pattern} in {WHEELS}; make puts it there")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        wheel.extractall(folder)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Log(trt.ILogger):
-    """TensorRT's messages in Python's log; the last error is kept for the exception that follows it."""
+    """TensorRT's messages in Python's log. The first error of a call is kept for its exception: the cause comes first."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -37,7 +37,7 @@ class Log(trt.ILogger):
         """Called by TensorRT, from any thread; its chatter goes to the debug level."""
         level = self._levels.get(severity, logging.DEBUG)
         if level == logging.ERROR:
-            self.error = msg
+            self.error = self.error or " ".join(msg.split())
         log.log(level, "TensorRT: %s", msg)
 
 

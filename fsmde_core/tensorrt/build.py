@@ -61,7 +61,8 @@ def _parse(network: Any, graph: bytes) -> None:
     reasons = []
     for index in range(parser.num_errors):
         error = run(parser.get_error, index)
-        reasons.append(f"{error.desc()} (node '{error.node_name()}', operator {error.node_operator()})")
+        text = " ".join(error.desc().split())  # it comes in several lines
+        reasons.append(f"{text} (node '{error.node_name()}', operator {error.node_operator()})")
     reason = "; ".join(reasons) or LOG.error
     raise FsmdeError(f"TensorRT {VERSION} cannot take this model: {reason}; use another engine for it")
 
