@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuda_cases import gpu_driver
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.check import TOLERANCE, check_input, deviation, reference
-from fsmde_core.errors import FsmdeError
 from fsmde_core.model import default_model_path, read_model_info
 from fsmde_core.tensorrt.cache import EngineCache
 from fsmde_core.tensorrt.progress import LogProgress
@@ -25,10 +25,7 @@ CAMERAS = 6
 @pytest.fixture(scope="module")
 def driver() -> Driver:
     pytest.importorskip("tensorrt")
-    try:
-        return Driver.shared()
-    except FsmdeError as error:
-        pytest.skip(str(error))
+    return gpu_driver()
 
 
 @pytest.fixture(scope="module")
