@@ -1,1 +1,1 @@
-"""The GPU through pycuda: context, memory, and our own kernels."""
+"""The GPU through pycuda: context, memory and graphs (`driver`), our own kernels, and the backend made of them."""
