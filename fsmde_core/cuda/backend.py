@@ -55,6 +55,7 @@ class CudaBackend:
         self._packer = Packer(driver, cameras, width, height)
         self._compute, self._download = driver.stream(), driver.stream()
         self._events = {name: driver.event() for name in ("sample", "sampled", "inferred", "downloaded")}
+        self._record("sampled", self._compute)
         shape = (cameras, height, width)
         self._host_rgb = driver.pinned((*shape, 3), np.uint8)
         self._host_depth, self._host_sigma = driver.pinned(shape, np.float32), driver.pinned(shape, np.float32)
@@ -90,6 +91,7 @@ class CudaBackend:
         return self._result
 
     def _start_sampling(self, uploads: Sequence[DeviceImage], focal: NDArray[np.float32]) -> None:
+        self._driver.wait(self._events["sampled"])  # a set whose network failed may still be read from where we write
         for image in uploads:
             self._driver.follow(self._compute, image.slot.arrived)
         self._record("sample", self._compute)
