@@ -11,7 +11,7 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOTHING = numba.void
-INT = numba.int64
+INT, BOOL = numba.int64, numba.boolean
 F32, F64 = numba.float32, numba.float64
 U8 = numba.uint8
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.geometry import Matrix, invert, transform_columns
+from fsmde_core.geometry import Matrix, invert
+from fsmde_core.lidar_kernels import project_points
 from fsmde_core.rig import Camera
 
 
@@ -51,29 +52,18 @@ class ImagePoints(NamedTuple):
 
 
 def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> ImagePoints:
-    """Pinhole projection of `points` (N, 3) metres: z > 0, the nearest pixel centre inside the image.
+    """Pinhole projection of `points` (N, 3) metres, taken as float32: z > 0, the nearest pixel centre in the image.
 
     `camera` must be free of distortion (`Camera.rectified`). Nothing is hidden behind anything: no z-buffer.
     """
     if camera.is_distorted:
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
     P = camera.K @ T_camera_points[:3]
-    near = _near_image(np.ascontiguousarray(points.T, np.float32), P, camera)
-    x, y, z = transform_columns(P, points[near].T.astype(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u, v = x / z, y / z
-    column, row = np.rint(u), np.rint(v)
-    inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return ImagePoints(near[inside], u[inside], v[inside], z[inside].astype(np.float32))
-
-
-def _near_image(points: NDArray[np.float32], P: Matrix, camera: Camera) -> NDArray[np.int64]:
-    """Columns of (3, N) `points` that may be in the image: float32 and no division, for most of a sweep is not."""
-    x, y, z = transform_columns(P, points)
-    margin = z + 1  # a pixel beyond the border, and a metre-pixel for the rounding of points at the lens
-    return np.flatnonzero(
-        (z > -1e-3) & (x > -margin) & (x < camera.width * z + 1) & (y > -margin) & (y < camera.height * z + 1)
-    )
+    count = len(points)
+    point, z = np.empty(count, np.int64), np.empty(count, np.float32)
+    u, v = np.empty((2, count))
+    seen = project_points(np.ascontiguousarray(points, np.float32), P, camera.width, camera.height, point, u, v, z)
+    return ImagePoints(point[:seen], u[:seen], v[:seen], z[:seen])
 
 
 def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> Projection:

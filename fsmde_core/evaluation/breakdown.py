@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.evaluation.kernels import find_bands
 from fsmde_core.evaluation.metrics import error_sums
 from fsmde_core.evaluation.pixels import Pixels
 
@@ -28,7 +29,8 @@ def band_names(cap_m: float) -> list[str]:
 def sums_by_part(pixels: Pixels, cap_m: float) -> NDArray[np.float64]:
     """(bands, thirds, TERMS) sums of `metrics.error_sums` of measured pixels; a band holds its near edge."""
     edges = band_edges(cap_m)
-    band = np.searchsorted(np.array(edges[1:-1], np.float32), pixels.truth, side="right")
+    band = np.empty(pixels.truth.size, np.int64)
+    find_bands(pixels.truth, np.array(edges[1:-1], np.float32), band)
     parts = (len(edges) - 1, len(THIRDS))
     sums = error_sums(pixels.truth, pixels.depth, band * len(THIRDS) + pixels.third, parts[0] * parts[1])
     return sums.reshape(*parts, -1)

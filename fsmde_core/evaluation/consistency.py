@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.kernels import compare_moved, find_nearest, find_ratios
 from fsmde_core.evaluation.means import Means, parts_of
 from fsmde_core.evaluation.pixels import lidar_points
 from fsmde_core.evaluation.predictors import Predictor
@@ -55,7 +56,9 @@ def lidar_differences(
     """
     seen = seen or {name: lidar_points(frame, name) for name in depth}
     assert frame.lidar is not None  # lidar_points has the message
-    world = transform_columns(frame.lidar.T_world_base, frame.lidar.points.T.astype(np.float64, order="C"))
+    world = np.asarray(
+        transform_columns(frame.lidar.T_world_base, frame.lidar.points.T.astype(np.float64, order="C")), np.float64
+    )
     ratios = {name: _ratios(frame, name, depth[name], seen[name], cap_m) for name in depth}
     centres = {name: (frame.T_world_base[name] @ frame.rig[name].T_base_camera)[:3, 3] for name in depth}
     found = {}
@@ -72,51 +75,30 @@ def _ratios(
     """(N,) predicted over true depth of each point of the sweep, NaN where the camera has none."""
     assert frame.lidar is not None  # `seen` is of it
     camera = frame.rig[name]
-    predicted = depth[_pixels(seen, camera, *depth.shape)]
-    counts = np.isfinite(predicted) & (seen.z < cap_m) & ~_hidden(seen, camera)
     ratios = np.full(len(frame.lidar.points), np.nan)
-    ratios[seen.point] = np.where(counts, predicted / seen.z, np.nan)
+    nearest = _nearest(seen, camera)
+    points = (seen.point, seen.u, seen.v, seen.z)
+    find_ratios(*points, np.ascontiguousarray(depth), nearest, camera.width, camera.height, cap_m, HIDDEN, ratios)
     return ratios
 
 
-def _pixels(seen: ImagePoints, camera: Camera, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(M,) rows and columns of the points in the same view of another size."""
-    places = ((seen.v, height / camera.height, height), (seen.u, width / camera.width, width))
-    row, column = (np.clip(np.rint((at + 0.5) * scale - 0.5), 0, size - 1) for at, scale, size in places)
-    return row.astype(np.int64), column.astype(np.int64)
-
-
-def _hidden(seen: ImagePoints, camera: Camera) -> NDArray[np.bool_]:
-    """(M,) bool, whatever the size of the predictions."""
+def _nearest(seen: ImagePoints, camera: Camera) -> NDArray[np.float32]:
+    """Depth on a grid of GRID columns of what is nearest in a cell and those around it, infinite where nothing is."""
     rows = max(1, round(GRID * camera.height / camera.width))
-    cell = _pixels(seen, camera, rows, GRID)
     nearest = np.full((rows, GRID), np.inf, np.float32)
-    np.minimum.at(nearest, cell, seen.z)
-    nearest = cv2.erode(nearest, np.ones((3, 3), np.uint8))  # type: ignore[assignment]
-    return seen.z > HIDDEN * nearest[cell]  # type: ignore[no-any-return]
+    find_nearest(seen.u, seen.v, seen.z, GRID / camera.width, rows / camera.height, nearest)
+    return cv2.erode(nearest, np.ones((3, 3), np.uint8))  # type: ignore[return-value]
 
 
 def _differences(
-    world: NDArray[np.floating],
+    world: NDArray[np.float64],
     ratios: tuple[NDArray[np.float64], NDArray[np.float64]],
     centres: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
     """(K,) relative differences at the K of the (3, N) points that both cameras see."""
-    shared = np.flatnonzero(~np.isnan(ratios[0] + ratios[1]))
-    middle = (centres[0] + centres[1])[:, None] / 2
-    points = world.take(shared, axis=1) - middle
-    one, other = (
-        (centre := at[:, None] - middle) + ratio[shared] * (points - centre)
-        for at, ratio in zip(centres, ratios, strict=True)
-    )
-    difference: NDArray[np.float64] = 2 * _length(one - other) / (_length(one) + _length(other))
-    return difference
-
-
-def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K,) of (3, K)."""
-    x, y, z = vectors
-    return np.sqrt(x * x + y * y + z * z)  # type: ignore[no-any-return]
+    differences = np.empty(world.shape[1])
+    found = compare_moved(world, *ratios, np.stack(centres), differences)
+    return differences[:found]
 
 
 def cross_view_consistency(

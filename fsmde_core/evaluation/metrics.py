@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.evaluation.kernels import add_errors
+
 MEASURES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 TERMS = len(MEASURES) + 1
 """Numbers per pixel that are summed: those of the measures in their order (squares for the roots), and 1."""
@@ -45,17 +47,10 @@ def error_sums(
     cell: (M,) which of the `cells` sums a pixel belongs to, all to one by default.
     """
     g, d = truth.astype(np.float64), prediction.astype(np.float64)
-    error, ratio = np.abs(g - d), np.maximum(g / d, d / g)
-    terms = (error / g, error**2 / g, error**2, np.log(ratio) ** 2)
-    # How many of the three thresholds a pixel is below, counted by cell and number: much cheaper than three sums.
-    passed = sum((ratio < 1.25**power for power in (1, 2, 3)), np.zeros(g.shape, np.int64))
-    place = passed if cell is None else 4 * cell + passed
-    counts = np.bincount(place, minlength=4 * cells).reshape(cells, 4)[:, ::-1].cumsum(axis=1)
-    if cell is None:
-        sums = [np.atleast_1d(term.sum()) for term in terms]
-    else:
-        sums = [np.bincount(cell, term, cells) for term in terms]
-    return np.column_stack([*sums, counts])  # below 1.25, below 1.25^2, below 1.25^3, all
+    ratio = np.maximum(g / d, d / g)
+    sums = np.zeros((cells, TERMS))
+    add_errors(g, d, ratio, np.log(ratio), np.zeros(g.size, np.int64) if cell is None else cell, sums)
+    return sums
 
 
 def depth_metrics(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Metrics:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.consistency import HIDDEN
+from fsmde_core.evaluation.kernels import look_up
 from fsmde_core.evaluation.rules import DEFAULT_CAP_M
 from fsmde_core.geometry import Matrix, invert
 from fsmde_core.rig import Camera
@@ -41,41 +42,54 @@ def overlap_differences(
     distorted = [camera.name for camera in cameras if camera.is_distorted]
     if distorted:
         raise FsmdeError(f"cameras {distorted} are distorted; the overlap is that of camera.rectified(width, height)")
-    known = np.where(depth < cap_m, depth, np.float32("nan"))
-    views = {camera.name: _View(camera, one) for camera, one in zip(cameras, known, strict=True)}
+    views = {camera.name: _View(camera, np.ascontiguousarray(one)) for camera, one in zip(cameras, depth, strict=True)}
     found = {}
     for first, second in edges:
         if first in views and second in views:
-            there = _differences(views[first], views[second], T_world_base, stride)
-            back = _differences(views[second], views[first], T_world_base, stride)
-            found[f"{first}/{second}"] = np.concatenate([there, back])
+            pair = views[first], views[second]
+            both = [_differences(*views_, T_world_base, cap_m, stride) for views_ in (pair, pair[::-1])]
+            found[f"{first}/{second}"] = np.concatenate(both)
     return found
 
 
 class _View(NamedTuple):
-    """depth: (H, W) float32 metres of `camera`, NaN where it does not count."""
+    """depth: (H, W) float32 metres of `camera`."""
 
     camera: Camera
     depth: NDArray[np.float32]
 
 
-def _differences(a: _View, b: _View, T_world_base: Mapping[str, Matrix] | None, stride: int) -> NDArray[np.float32]:
+def _differences(
+    a: _View, b: _View, T_world_base: Mapping[str, Matrix] | None, cap_m: float, stride: int
+) -> NDArray[np.float32]:
     """(M,) of the points of a that b sees too."""
     T_b_a = _between(a.camera, b.camera, T_world_base)
-    depth = a.depth[::stride, ::stride]
-    v, u = np.mgrid[: a.camera.height : stride, : a.camera.width : stride].astype(np.float32)
-    # Pixels of a and their depth straight to pixels of b: the points are never written down.
-    turn = (b.camera.K @ T_b_a[:3, :3] @ np.linalg.inv(a.camera.K)).astype(np.float32)
-    shift = (b.camera.K @ T_b_a[:3, 3]).astype(np.float32)
-    x, y, z = (depth * (m[0] * u + m[1] * v + m[2]) + offset for m, offset in zip(turn, shift, strict=True))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        column, row = np.rint(x / z), np.rint(y / z)
-        seen = (z > 0) & (column >= 0) & (column < b.camera.width) & (row >= 0) & (row < b.camera.height)
-    z, d = z[seen], b.depth[row[seen].astype(np.intp), column[seen].astype(np.intp)]
-    counts = z <= HIDDEN * d  # False where b has no depth
-    z, d = z[counts], d[counts]
-    difference: NDArray[np.float32] = 2 * np.abs(z - d) / (z + d)
-    return difference
+    z, d = moved_depths(a.depth, b.depth, pixels_to_pixels(a.camera, b.camera, T_b_a), cap_m, stride, 0, HIDDEN)
+    return (2 * np.abs(z - d) / (z + d)).astype(np.float32)
+
+
+def pixels_to_pixels(a: Camera, b: Camera, T_b_a: Matrix) -> Matrix:
+    """(3, 4) from (depth * (u, v, 1), 1) of a to depth * (u, v, 1) of b: points are never written down."""
+    return np.column_stack([b.K @ T_b_a[:3, :3] @ np.linalg.inv(a.K), b.K @ T_b_a[:3, 3]])
+
+
+def moved_depths(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    to_b: Matrix,
+    cap_m: float,
+    stride: int,
+    first: int,
+    hidden: float = np.inf,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(M,) depths of every `stride`-th pixel of a from `first` on, seen from b, and (M,) what b has at these places.
+
+    a, b: (H, W) and (h, w) float32 metres. to_b: see `pixels_to_pixels`. Depths from cap_m on count in neither view,
+    nor what is farther than `hidden` times the depth in b.
+    """
+    moved, predicted = np.empty((2, -(-a.shape[0] // stride) * -(-a.shape[1] // stride)))
+    found = look_up(a, b, to_b, first, stride, cap_m, hidden, moved, predicted)
+    return moved[:found], predicted[:found]
 
 
 def _between(a: Camera, b: Camera, T_world_base: Mapping[str, Matrix] | None) -> Matrix:

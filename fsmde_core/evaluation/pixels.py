@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.kernels import mark_last, sample_bilinear
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
@@ -62,9 +63,10 @@ class Pixels:
         there = ~np.isnan(depth)
         if not there.any():
             raise FsmdeError(f"none of {depth.size} measured pixels has a predicted depth, all are NaN")
-        sigma = sigmas[0][there] if sigmas else None
-        third = (truth.row[there] * 3 // truth.height).astype(np.uint8)
-        return cls(truth.z[there], np.minimum(depth[there], far_m), sigma, third)
+        if not there.all():
+            truth, depth, sigmas = truth.where(there), depth[there], [sigma[there] for sigma in sigmas]
+        third = (truth.row * 3 // truth.height).astype(np.uint8)
+        return cls(truth.z, np.minimum(depth, far_m), sigmas[0] if sigmas else None, third)
 
 
 def join(parts: Sequence[Pixels]) -> Pixels:
@@ -100,10 +102,9 @@ def lidar_depth(frame: Frame, camera_name: str, seen: ImagePoints | None = None)
 
 def last_of_each(cell: NDArray[np.int64], cells: int) -> NDArray[np.bool_]:
     """(M,) bool: which entries of (M,) cell numbers below `cells` are the last with their number."""
-    order = np.arange(len(cell), dtype=np.int32)
-    newest = np.empty(cells, np.int32)  # read only where it is written
-    newest[cell] = order
-    return newest[cell] == order
+    last = np.empty(len(cell), np.bool_)
+    mark_last(cell, np.zeros(cells // 8 + 1, np.uint8), last)
+    return last
 
 
 def sample(maps: Sequence[NDArray[np.float32]], at: SparseDepth) -> list[NDArray[np.float32]]:
@@ -116,24 +117,8 @@ def sample(maps: Sequence[NDArray[np.float32]], at: SparseDepth) -> list[NDArray
         return [values[at.row, at.column] for values in maps]
     if height == width == 1:
         return [np.full(at.z.shape, values[0, 0]) for values in maps]
-    top, bottom, down = _between(at.row, height / at.height, height)
-    left, right, across = _between(at.column, width / at.width, width)
-    corners = [row * width + column for row in (top, bottom) for column in (left, right)]
-    return [_blend(*(values.ravel().take(corner) for corner in corners), across, down) for values in maps]
-
-
-def _between(
-    index: NDArray[np.int64], step: float, size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The two neighbours of each output index among `size` inputs, and the second one's weight."""
-    place = np.clip((index + 0.5) * step - 0.5, 0, size - 1)
-    first = place.astype(np.int64)
-    return first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)
-
-
-def _blend(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Upper left, upper right, lower left, lower right; how far to the right, how far down."""
-    upper_left, upper_right, lower_left, lower_right, across, down = parts
-    upper: NDArray[np.float32] = upper_left * (1 - across) + upper_right * across
-    lower: NDArray[np.float32] = lower_left * (1 - across) + lower_right * across
-    return upper * (1 - down) + lower * down
+    row, column = np.ascontiguousarray(at.row), np.ascontiguousarray(at.column)
+    found = [np.empty(at.z.shape, np.float32) for _ in maps]
+    for values, sampled in zip(maps, found, strict=True):
+        sample_bilinear(np.ascontiguousarray(values), row, column, at.height, at.width, sampled)
+    return found

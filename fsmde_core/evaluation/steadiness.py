@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.evaluation.means import Parts, parts_of
+from fsmde_core.evaluation.overlap import moved_depths, pixels_to_pixels
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import Matrix, invert
@@ -58,19 +59,8 @@ def relative_changes(before: View, after: View, cap_m: float) -> NDArray[np.floa
     view behind an edge, and a rescaled prediction all count as change. Depths from the cap on are left out, so that sky
     does not hide the rest; NaN too. 0: perfectly steady. It grows with the time between the frames.
     """
-    rows, columns = (np.arange(STRIDE // 2, size, STRIDE) for size in before.depth.shape)
-    depth = before.depth[np.ix_(rows, columns)].astype(np.float64)
-    T = after.camera.K @ (invert(after.T_world_camera) @ before.T_world_camera)[:3]
-    to_ray = T[:, :3] @ np.linalg.inv(before.camera.K)
-    u, v = columns[None, :], rows[:, None]
-    x, y, z = (depth * (row[0] * u + row[1] * v + row[2]) + offset for row, offset in zip(to_ray, T[:, 3], strict=True))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        column, row = np.rint(x / z), np.rint(y / z)
-        height, width = after.depth.shape
-        seen = (depth < cap_m) & (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    predicted = after.depth[row[seen].astype(np.int64), column[seen].astype(np.int64)].astype(np.float64)
-    compared = predicted < cap_m
-    z, predicted = z[seen][compared], predicted[compared]
+    to_after = pixels_to_pixels(before.camera, after.camera, invert(after.T_world_camera) @ before.T_world_camera)
+    z, predicted = moved_depths(before.depth, after.depth, to_after, cap_m, STRIDE, STRIDE // 2)
     return np.abs(z - predicted) / ((z + predicted) / 2)  # type: ignore[no-any-return]
 
 

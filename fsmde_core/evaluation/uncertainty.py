@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.evaluation.kernels import add_to_bins
 from fsmde_core.evaluation.pixels import Pixels
 
 BINS = 256
@@ -84,9 +85,9 @@ def sigma_sums(pixels: Pixels) -> SigmaSums | None:
 
 def _histogram(key: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2, BINS): number of pixels and sum of their `error` by `key`, smallest first."""
-    place = np.log(np.maximum(key, LOWEST) / LOWEST) * (BINS / np.log(HIGHEST / LOWEST))
-    bins = np.minimum(place.astype(np.int64), BINS - 1)
-    return np.stack([np.bincount(bins, weights, BINS) for weights in (None, error)]).astype(np.float64)
+    histogram = np.zeros((2, BINS))
+    add_to_bins(np.log(np.maximum(key, LOWEST) / LOWEST) * (BINS / np.log(HIGHEST / LOWEST)), error, histogram)
+    return histogram
 
 
 def _sparsification(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
