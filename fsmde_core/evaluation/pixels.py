@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from fsmde_core.evaluation.kernels import mark_last, sample_bilinear
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
+from fsmde_core.rig import Camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +82,18 @@ def join(parts: Sequence[Pixels]) -> Pixels:
     )
 
 
+@lru_cache(maxsize=64)
+def rectified_view(camera: Camera, width: int, height: int) -> Camera:
+    """`Camera.rectified`, made once: most recordings have one rig."""
+    return camera.rectified(width, height)
+
+
 def lidar_points(frame: Frame, camera_name: str) -> ImagePoints:
     """The sweep in the camera's rectified view at native size; FsmdeError without a sweep."""
     camera = frame.rig[camera_name]
     T_camera_points = lidar_to_camera(frame, camera_name)
     assert frame.lidar is not None  # lidar_to_camera has checked it
-    return image_points(frame.lidar.points, T_camera_points, camera.rectified(camera.width, camera.height))
+    return image_points(frame.lidar.points, T_camera_points, rectified_view(camera, camera.width, camera.height))
 
 
 def lidar_depth(frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:

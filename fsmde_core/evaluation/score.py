@@ -12,7 +12,7 @@ from fsmde_core.evaluation.breakdown import sums_by_part, sums_of_all
 from fsmde_core.evaluation.consistency import lidar_differences
 from fsmde_core.evaluation.means import parts_of
 from fsmde_core.evaluation.overlap import overlap_differences
-from fsmde_core.evaluation.pixels import Pixels, SparseDepth, lidar_points
+from fsmde_core.evaluation.pixels import Pixels, SparseDepth, lidar_points, rectified_view
 from fsmde_core.evaluation.predictors import MODEL, Prediction
 from fsmde_core.evaluation.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.rules import EvaluationProtocol
@@ -58,7 +58,7 @@ def score_frame(
 
 
 def _overlap(frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: float) -> dict[str, NDArray[np.float32]]:
-    cameras = [frame.rig[name].rectified(*one.shape[::-1]) for name, one in depth.items()]
+    cameras = [rectified_view(frame.rig[name], *one.shape[::-1]) for name, one in depth.items()]
     return overlap_differences(
         cameras, np.stack(list(depth.values())), frame.rig.edges, frame.T_world_base, cap_m, OVERLAP_STRIDE
     )

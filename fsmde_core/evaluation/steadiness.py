@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.evaluation.means import Parts, parts_of
 from fsmde_core.evaluation.overlap import moved_depths, pixels_to_pixels
+from fsmde_core.evaluation.pixels import rectified_view
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.geometry import Matrix, invert
@@ -45,7 +46,7 @@ def moment(frame: Frame, predictions: Mapping[str, Prediction]) -> Moment:
     views = {}
     for name, prediction in predictions.items():
         height, width = prediction.depth.shape
-        camera = frame.rig[name].rectified(width, height)
+        camera = rectified_view(frame.rig[name], width, height)
         T_world_camera = frame.T_world_base[name] @ camera.T_base_camera
         views[name] = View(frame.images[name].stamp_ns, camera, T_world_camera, prediction.depth)
     return views
