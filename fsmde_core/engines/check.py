@@ -42,8 +42,8 @@ TOLERANCE = {
 }
 """By precision of the arithmetic. bfloat16 rounds every layer's output by up to 0.4 %; over the layers of a student
 that made 0.8 % here, 7 % at edges, without a trend: its AbsRel on lidar changed by 0.0005 at most. int8 is for engines
-that change the steps of a quantised file: uint8 turned into int8 around zero made 0.7 % here, 10 % at edges, and changed
-AbsRel by 0.0001.
+that change the steps of a quantised file: uint8 turned into int8 around zero made 0.7 % here, 10 % at edges, and
+changed AbsRel by 0.0001.
 """
 
 STREET = Path(__file__).with_name("street.jpg")

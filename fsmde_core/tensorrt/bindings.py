@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Log(trt.ILogger):
-    """TensorRT's messages in Python's log. The first error of a call is kept for its exception: the cause comes first."""
+    """TensorRT's messages in Python's log; a call's first error, the cause, is kept for the exception that follows."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
