@@ -6,6 +6,8 @@ float32 values: x, y, z, where there are five the bits of 0x00RRGGBB, and sigma.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,95 +45,98 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDAr
 
 
 @inlined
+def _color(rgb: Bytes, u: int) -> np.uint32:
+    """0x00RRGGBB of pixel u of a row of bytes."""
+    red, green, blue = np.uint32(rgb[3 * u]), np.uint32(rgb[3 * u + 1]), np.uint32(rgb[3 * u + 2])
+    return (red << np.uint32(16)) | (green << np.uint32(8)) | blue
+
+
+@inlined
 def _axis(rays: NDArray[np.float64], axis: int, v: int) -> tuple[np.float32, np.float32]:
     """The points at depth 1 in row v, those of rays (3, 3) @ (u, v, 1), along one axis: step along u, and start."""
     return np.float32(rays[axis, 0]), np.float32(rays[axis, 1] * v + rays[axis, 2])
 
 
-@inlined
-def _paint(rgb: Bytes, color: NDArray[np.uint32]) -> None:
-    """color: (W,) 0x00RRGGBB of (3 * W,) bytes."""
-    for u in range(color.size):
-        red, green, blue = np.uint32(rgb[3 * u]), np.uint32(rgb[3 * u + 1]), np.uint32(rgb[3 * u + 2])
-        color[u] = (red << np.uint32(16)) | (green << np.uint32(8)) | blue
-
-
 _IMAGES = (given(F32, 2), given(F32, 2), given(U8, 2), given(U8, 2), given(F64, 3), given(F64, 2))
 
 
-@compiled(NOTHING, *_IMAGES, given(INT, 1), INT, INT, INT, filled(F32, 1))
-def write_points(
-    depth: Floats,
-    sigma: Floats,
-    rgb: Bytes,
-    keep: Bytes,
-    rays: NDArray[np.float64],
-    origins: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    first: int,
-    last: int,
-    fields: int,
-    records: Floats,
-) -> None:
-    """Records of the kept pixels of rows first to last - 1, at their place among those of all rows.
+def _points_writer(fields: int) -> Callable[..., None]:
+    """The function for records of so many fields: as a constant, their number is worth a quarter of the time."""
 
-    depth, sigma, keep: (R, W); rgb: (R, 3 * W). rays: (N, 3, 3), origins: (N, 3) of each image: the pixel (u, v) is the
-    point origin + depth * rays @ (u, v, 1). starts: (R + 1,) number of points before each row. records: (starts[R] *
-    fields,), of which only this share is touched.
-    """
-    height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
-    colors, color = records.view(np.uint32), np.empty(width, np.uint32)
-    step, at = np.uint64(fields), np.uint64(starts[first] * fields)
-    for row in range(first, last):
-        points = starts[row + 1] - starts[row]
-        if points == 0:
-            continue
-        whole = points == width
-        image, v = row // height, row % height
-        (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
-        ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
-        _paint(rgb[row], color)
-        depths, sigmas, kept = depth[row], sigma[row], keep[row]
-        for u in range(width):
-            if whole or kept[u]:
-                d, c = depths[u], np.float32(np.int32(u))
+    @compiled(NOTHING, *_IMAGES, given(INT, 1), filled(F32, 1))
+    def write_points(
+        depth: Floats,
+        sigma: Floats,
+        rgb: Bytes,
+        keep: Bytes,
+        rays: NDArray[np.float64],
+        origins: NDArray[np.float64],
+        counts: NDArray[np.int64],
+        records: Floats,
+    ) -> None:
+        """Records of the kept pixels, row by row: (sum of counts * fields,).
+
+        depth, sigma, keep: (R, W); rgb: (R, 3 * W); counts: (R,) number of points in each row. rays: (N, 3, 3),
+        origins: (N, 3) of each image: the pixel (u, v) is the point origin + depth * rays @ (u, v, 1).
+        """
+        height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
+        at, colors = np.uint64(0), records.view(np.uint32)
+        for row in range(depth.shape[0]):
+            if counts[row] == 0:
+                continue
+            whole, image, v = counts[row] == width, row // height, row % height
+            (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
+            ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
+            depths, sigmas, kept, bytes_ = depth[row], sigma[row], keep[row], rgb[row]
+            for u in range(width):
+                if whole or kept[u]:
+                    d, c = depths[u], np.float32(np.int32(u))
+                    records[at] = (ax * c + bx) * d + ox
+                    records[at + _1] = (ay * c + by) * d + oy
+                    records[at + _2] = (az * c + bz) * d + oz
+                    colors[at + _3] = _color(bytes_, u)
+                    records[at + np.uint64(fields - 1)] = sigmas[u]  # over the color where there is no field for it
+                    at += np.uint64(fields)
+
+    return write_points
+
+
+def _image_writer(fields: int) -> Callable[..., None]:
+    """As `_points_writer`."""
+
+    @compiled(NOTHING, *_IMAGES, filled(F32, 1))
+    def write_image(
+        depth: Floats,
+        sigma: Floats,
+        rgb: Bytes,
+        keep: Bytes,
+        rays: NDArray[np.float64],
+        origins: NDArray[np.float64],
+        records: Floats,
+    ) -> None:
+        """Records of all pixels, with NaN for x, y and z where not kept: (R * W * fields,); see `write_points`."""
+        height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
+        at, colors = np.uint64(0), records.view(np.uint32)
+        for row in range(depth.shape[0]):
+            image, v = row // height, row % height
+            (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
+            ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
+            depths, sigmas, kept, bytes_ = depth[row], sigma[row], keep[row], rgb[row]
+            for u in range(width):
+                d, c = (depths[u] if kept[u] else np.float32(np.nan)), np.float32(np.int32(u))
                 records[at] = (ax * c + bx) * d + ox
                 records[at + _1] = (ay * c + by) * d + oy
                 records[at + _2] = (az * c + bz) * d + oz
-                colors[at + _3] = color[u]
-                records[at + step - _1] = sigmas[u]  # over the color where there is no field for it
-                at += step
+                colors[at + _3] = _color(bytes_, u)
+                records[at + np.uint64(fields - 1)] = sigmas[u]
+                at += np.uint64(fields)
+
+    return write_image
 
 
-@compiled(NOTHING, *_IMAGES, INT, filled(F32, 1))
-def write_image(
-    depth: Floats,
-    sigma: Floats,
-    rgb: Bytes,
-    keep: Bytes,
-    rays: NDArray[np.float64],
-    origins: NDArray[np.float64],
-    fields: int,
-    records: Floats,
-) -> None:
-    """Records of all pixels, with NaN for x, y and z where not kept. records: (R * W * fields,); see `write_points`."""
-    height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
-    colors, color = records.view(np.uint32), np.empty(width, np.uint32)
-    step, at = np.uint64(fields), np.uint64(0)
-    for row in range(depth.shape[0]):
-        image, v = row // height, row % height
-        (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
-        ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
-        _paint(rgb[row], color)
-        depths, sigmas, kept = depth[row], sigma[row], keep[row]
-        for u in range(width):
-            d, c = (depths[u] if kept[u] else np.float32(np.nan)), np.float32(np.int32(u))
-            records[at] = (ax * c + bx) * d + ox
-            records[at + _1] = (ay * c + by) * d + oy
-            records[at + _2] = (az * c + bz) * d + oz
-            colors[at + _3] = color[u]
-            records[at + step - _1] = sigmas[u]
-            at += step
+FIELDS = (4, 5)
+write_points = {fields: _points_writer(fields) for fields in FIELDS}
+write_image = {fields: _image_writer(fields) for fields in FIELDS}
 
 
 @compiled(INT, F32, filled(INT, 1), filled(F32, 2))

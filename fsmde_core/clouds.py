@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from array import array
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -90,15 +87,13 @@ class _Rows(NamedTuple):
 
 
 class CloudPacker:
-    """Packs depth batches; one thread at a time may call it. It writes with a second thread where there is a core."""
+    """Packs depth batches; one thread at a time may call it."""
 
     def __init__(self, settings: CloudSettings) -> None:
         self.settings = settings
         self._fields = COLOR_FIELDS if settings.color else PLAIN_FIELDS
         self._fused = array("B")
         self._table = np.zeros(0, np.int64)
-        self._parts = min(2, len(os.sched_getaffinity(0)))  # more wait for the same memory
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="cloud")
 
     def pack(
         self,
@@ -114,12 +109,14 @@ class CloudPacker:
         the packer's own buffer: valid until its next `pack`.
         """
         rows = self._rows(rgb, depth, sigma)
-        keep, starts = self._gate(rows.depth, rows.sigma)
-        self._resize_fused(int(starts[-1]))
-        geometry = _geometry(tuple(cameras), self.settings.stride)
-        self._write(partial(write_points, *rows, keep, *geometry, starts), starts)
-        count = self._thin() if self.settings.voxel_size else int(starts[-1])
+        keep, counts = self._gate(rows.depth, rows.sigma)
+        count = int(counts.sum())
         self._resize_fused(count)
+        geometry = _geometry(tuple(cameras), self.settings.stride)
+        write_points[len(self._fields)](*rows, keep, *geometry, counts, np.frombuffer(self._fused, np.float32))
+        if self.settings.voxel_size:
+            count = self._thin()
+            self._resize_fused(count)
         return PackedCloud(self._fused, 1, count, self._fields, is_dense=True)
 
     def pack_organised(
@@ -134,7 +131,7 @@ class CloudPacker:
         height, width = keep.shape
         data = array("B", [0]) * (4 * len(self._fields) * keep.size)
         rays, origin = _unprojection(camera, self.settings.stride)[None], np.zeros((1, 3))
-        write_image(*rows, keep, rays, origin, len(self._fields), np.frombuffer(data, np.float32))
+        write_image[len(self._fields)](*rows, keep, rays, origin, np.frombuffer(data, np.float32))
         return PackedCloud(data, height, width, self._fields, is_dense=False)
 
     def keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -153,38 +150,12 @@ class CloudPacker:
     def _gate(
         self, depth: NDArray[np.float32], sigma: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """keep: (R, W), 1 where all gates hold; starts: (R + 1,) number of points before each row."""
+        """keep: (R, W), 1 where all gates hold; counts: (R,) of them in each row."""
         limits = self.settings
         bounds = np.array([limits.min_range, limits.max_range, limits.max_relative_sigma], np.float32)
-        keep, starts = np.empty(depth.shape, np.uint8), np.zeros(len(depth) + 1, np.int64)
-
-        def judge(first: int, last: int) -> None:
-            rows = slice(first, last)
-            gate(depth[rows], sigma[rows], bounds, keep[rows], starts[1:][rows])
-
-        self._in_parts(judge, np.arange(len(depth) + 1))
-        return keep, np.cumsum(starts, out=starts)
-
-    def _write(self, write: Callable[..., None], starts: NDArray[np.int64]) -> None:
-        """Fill the buffer."""
-
-        def fill(first: int, last: int) -> None:
-            # The view ends with the call: a future would keep it for a moment, and the buffer from being resized.
-            write(first, last, len(self._fields), np.frombuffer(self._fused, np.float32))
-
-        self._in_parts(fill, starts)
-
-    def _in_parts(self, work: Callable[[int, int], None], before: NDArray[np.int64]) -> None:
-        """Call `work` for rows first to last - 1, as many shares as there are threads.
-
-        before: (R + 1,) what there is to do before each row, by which the shares are about equal.
-        """
-        rows = np.searchsorted(before, np.linspace(0, before[-1], self._parts + 1)[1:-1])
-        first, *others = pairwise([0, *map(int, rows), len(before) - 1])
-        running = [self._pool.submit(work, *share) for share in others]
-        work(*first)
-        for future in running:
-            future.result()
+        keep, counts = np.empty(depth.shape, np.uint8), np.empty(len(depth), np.int64)
+        gate(depth, sigma, bounds, keep, counts)
+        return keep, counts
 
     def _thin(self) -> int:
         """Leave the first point of every voxel, at the front of the buffer; how many there are."""
