@@ -17,10 +17,9 @@ def row(**difference: float) -> Row:
     return Row("int8", "openvino", "bf16", 1.5, {name: 0.2 * (1 + d) for name, d in difference.items()}, difference)
 
 
-def test_a_precision_is_offered_where_no_recording_differs_by_more_than_one_percent() -> None:
-    assert row(pandaset=0.01, ddad=-0.0099).offered
+def test_a_precision_is_offered_where_it_costs_no_recording_more_than_one_percent() -> None:
+    assert row(pandaset=0.01, ddad=-0.05).offered
     assert not row(pandaset=0.0, ddad=0.0101).offered
-    assert not row(pandaset=-0.02).offered
     assert not row(pandaset=float("nan")).offered
 
 
