@@ -118,6 +118,7 @@ class Views(L.LightningDataModule):
             sampler=WeightedRandomSampler(weights, self.samples),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
             drop_last=True,
         )
 

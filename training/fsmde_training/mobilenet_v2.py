@@ -80,22 +80,43 @@ class MobileNetV2(nn.Module):
         return maps
 
     def load_imagenet(self, path: str | Path) -> None:
-        """Initialise from an .npz of folded layers in network order (`NN.*.weight`, `NN.*.bias`); the rest is ignored.
+        """Initialise from an .npz of folded layers; see `load_folded`."""
+        load_folded(self, path, "MobileNetV2-1.0")
 
-        Raises FsmdeError when the file is missing or a layer's shape differs.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FsmdeError(f"encoder weights {path} do not exist; give the .npz file, or null to train from scratch")
-        layers = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-        with np.load(path) as arrays:
-            keys = sorted(arrays.files, key=lambda key: (key.partition(".")[0], key.endswith("bias")))
-            values = [torch.from_numpy(arrays[key].astype(np.float32)) for key in keys[: 2 * len(layers)]]
-        with torch.no_grad():
-            for number, layer in enumerate(layers):
-                for parameter, value in zip((layer.weight, layer.bias), values[2 * number :], strict=False):
-                    if parameter is None or parameter.shape != value.shape:
-                        raise FsmdeError(
-                            f"{path}: layer {number} has shape {tuple(value.shape)}, not of MobileNetV2-1.0"
-                        )
-                    parameter.copy_(value)
+
+def load_folded(encoder: nn.Module, path: str | Path, network: str) -> None:
+    """Fill the convolutions from an .npz of layers in network order (`NN.*.weight`, `NN.*.bias`); the rest is ignored.
+
+    network: what the weights have to be of, for the message. FsmdeError when the file is missing or a layer's shape
+    differs.
+    """
+    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    values = [torch.from_numpy(value) for value in _folded(path)]
+    with torch.no_grad():
+        for number, layer in enumerate(layers):
+            for parameter, value in zip((layer.weight, layer.bias), values[2 * number :], strict=False):
+                if parameter is None or parameter.shape != value.shape:
+                    raise FsmdeError(f"{path}: layer {number} has shape {tuple(value.shape)}, not of {network}")
+                parameter.copy_(value)
+
+
+def save_folded(encoder: nn.Module, path: str | Path) -> None:
+    """Write what `load_folded` reads, float32."""
+    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    arrays = {}
+    for number, layer in enumerate(layers):
+        assert layer.bias is not None
+        arrays[f"{number:02d}.conv_2d.weight"] = layer.weight.detach().cpu().numpy()
+        arrays[f"{number:02d}.conv_2d.bias"] = layer.bias.detach().cpu().numpy()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def _folded(path: str | Path) -> list[np.ndarray]:
+    """Weight and bias of each layer in turn, float32, in network order; FsmdeError where there is no such file."""
+    path = Path(path)
+    if not path.is_file():
+        raise FsmdeError(f"encoder weights {path} do not exist; give the .npz file, or null to train from scratch")
+    with np.load(path) as arrays:
+        keys = sorted(arrays.files, key=lambda key: (key.partition(".")[0], key.endswith("bias")))
+        return [arrays[key].astype(np.float32) for key in keys]
