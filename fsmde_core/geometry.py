@@ -71,16 +71,6 @@ def transform(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
     return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
 
 
-def transform_columns(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(3, N) `points` under the first three rows of T, (3, 4) or (4, 4), in the dtype of `points`.
-
-    Several times as fast as a product of matrices of these shapes, which would wake threads.
-    """
-    rows = T[:3].astype(points.dtype)
-    moved: NDArray[np.floating] = np.einsum("ij,jk->ik", rows[:, :3], points)
-    return moved + rows[:, 3:]
-
-
 def interpolate(T0: Matrix, T1: Matrix, fraction: float) -> Matrix:
     """Pose `fraction` of the way from T0 (0) to T1 (1): straight in translation, slerp (shortest arc) in rotation."""
     q0, q1 = (np.array(quaternion_from_rotation(T[:3, :3])) for T in (T0, T1))

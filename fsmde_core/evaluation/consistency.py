@@ -15,8 +15,7 @@ from fsmde_core.evaluation.means import Means, parts_of
 from fsmde_core.evaluation.pixels import lidar_points
 from fsmde_core.evaluation.predictors import Predictor
 from fsmde_core.evaluation.rules import DEFAULT_CAP_M
-from fsmde_core.frames import Frame
-from fsmde_core.geometry import transform_columns
+from fsmde_core.frames import Frame, LidarSweep
 from fsmde_core.lidar import ImagePoints
 from fsmde_core.rig import Camera
 from fsmde_core.sources.base import Source
@@ -56,16 +55,13 @@ def lidar_differences(
     """
     seen = seen or {name: lidar_points(frame, name) for name in depth}
     assert frame.lidar is not None  # lidar_points has the message
-    world = np.asarray(
-        transform_columns(frame.lidar.T_world_base, frame.lidar.points.T.astype(np.float64, order="C")), np.float64
-    )
     ratios = {name: _ratios(frame, name, depth[name], seen[name], cap_m) for name in depth}
     centres = {name: (frame.T_world_base[name] @ frame.rig[name].T_base_camera)[:3, 3] for name in depth}
     found = {}
     for first, second in frame.rig.edges:
         if first in depth and second in depth:
             pair = (ratios[first], ratios[second]), (centres[first], centres[second])
-            found[f"{first}/{second}"] = _differences(world, *pair)
+            found[f"{first}/{second}"] = _differences(frame.lidar, *pair)
     return found
 
 
@@ -91,13 +87,14 @@ def _nearest(seen: ImagePoints, camera: Camera) -> NDArray[np.float32]:
 
 
 def _differences(
-    world: NDArray[np.float64],
+    lidar: LidarSweep,
     ratios: tuple[NDArray[np.float64], NDArray[np.float64]],
     centres: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """(K,) relative differences at the K of the (3, N) points that both cameras see."""
-    differences = np.empty(world.shape[1])
-    found = compare_moved(world, *ratios, np.stack(centres), differences)
+    """(K,) relative differences at the K of the sweep's points that both cameras see."""
+    differences = np.empty(len(lidar.points))
+    points = np.ascontiguousarray(lidar.points, np.float32)
+    found = compare_moved(points, lidar.T_world_base, *ratios, np.stack(centres), differences)
     return differences[:found]
 
 

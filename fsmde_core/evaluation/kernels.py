@@ -132,17 +132,21 @@ def find_ratios(
             ratios[point[index]] = depth[row, column] / z[index]
 
 
-@compiled(INT, given(F64, 2), given(F64, 1), given(F64, 1), given(F64, 2), filled(F64, 1))
-def compare_moved(world: Doubles, first: Doubles, second: Doubles, centres: Doubles, differences: Doubles) -> int:
-    """Fill `differences` for the (3, N) points that have both ratios; how many those are. centres: (2, 3)."""
+@compiled(INT, given(F32, 2), given(F64, 2), given(F64, 1), given(F64, 1), given(F64, 2), filled(F64, 1))
+def compare_moved(
+    points: Floats, T_world_points: Doubles, first: Doubles, second: Doubles, centres: Doubles, differences: Doubles
+) -> int:
+    """Fill `differences` for those of the (N, 3) points that have both ratios; how many those are. centres: (2, 3)."""
     found = 0
     for index in range(first.size):
         if np.isnan(first[index]) or np.isnan(second[index]):
             continue
+        x, y, z = np.float64(points[index, 0]), np.float64(points[index, 1]), np.float64(points[index, 2])
         apart = one = other = 0.0
         for axis in range(3):
+            T = T_world_points[axis]
             middle = (centres[0, axis] + centres[1, axis]) / 2
-            place = world[axis, index] - middle
+            place = T[0] * x + T[1] * y + T[2] * z + T[3] - middle
             here, there = centres[0, axis] - middle, centres[1, axis] - middle
             here += first[index] * (place - here)
             there += second[index] * (place - there)

@@ -69,9 +69,10 @@ def frame_records(
 
     Files are read, images decoded and scores taken on other threads while the predictors run on the caller's; only a
     few frames are in memory. after: frames up to this index are predicted, so that steadiness has its frame before,
-    but yield no record. threads: that decode and score, 0 for one per CPU core that this process may use.
+    but yield no record. threads: that decode and score, 0 for one more than the CPU cores that this process may use:
+    one of them as a rule waits for the pipeline's own, which decode.
     """
-    workers = threads or len(os.sched_getaffinity(0))
+    workers = threads or len(os.sched_getaffinity(0)) + 1
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as pool:
         frames = _read_ahead(reader, source.frames(*span))
         prepared = _ahead(pool, lambda frame: _prepare(frame, predictors), frames, workers)
