@@ -8,7 +8,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from fsmde_core.mounts import MountCheck, MountReport, Turned
+from fsmde_core.mounts import MountCheck, MountReport, verdict
 from fsmde_core.mounts.check import MIN_CHECKS
 from fsmde_core.rig import Rig
 from fsmde_ros.checks import Sample
@@ -56,14 +56,3 @@ class ConsistencyCheck:
 
     def close(self) -> None:
         """Holds nothing."""
-
-
-def verdict(turned: tuple[Turned, ...]) -> str:
-    """One sentence; the likeliest camera first."""
-    worst = turned[0]
-    names = " or ".join(f"'{entry.camera}'" for entry in turned)
-    axes = f"pitch {worst.pitch:+.1f}, yaw {worst.yaw:+.1f}, roll {worst.roll:+.1f}"
-    return (
-        f"camera {names} is turned by {worst.degrees:.1f} degrees against the rig ({axes}); "
-        "check its mount, then calibrate it anew"
-    )

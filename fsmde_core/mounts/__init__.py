@@ -1,6 +1,19 @@
-"""Are the cameras still mounted as the rig says? Told from what neighbouring views both see."""
+"""Are the cameras still mounted as the rig says? Told from what neighbouring views both see, and from lidar."""
 
 from fsmde_core.mounts.check import MountCheck, MountReport
-from fsmde_core.mounts.estimate import Turned
+from fsmde_core.mounts.estimate import Suspect
+from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
+from fsmde_core.mounts.recording import MountSummary, check_recording
+from fsmde_core.mounts.turned import Turned, verdict
 
-__all__ = ["MountCheck", "MountReport", "Turned"]
+__all__ = [
+    "Aligned",
+    "LidarMountCheck",
+    "MountCheck",
+    "MountReport",
+    "MountSummary",
+    "Suspect",
+    "Turned",
+    "check_recording",
+    "verdict",
+]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.evaluation.overlap import overlap_differences
-from fsmde_core.mounts.estimate import EDGE_MATCHES, EdgeMatches, Turned, suspects
+from fsmde_core.mounts.estimate import EDGE_MATCHES, EdgeMatches, Suspect, suspects
 from fsmde_core.mounts.matching import Matches, Overlap, baseline
 from fsmde_core.rig import Camera, Rig
 
@@ -48,7 +48,7 @@ class MountReport:
 
     edges: dict[str, EdgeReport]
     checks: int
-    turned: tuple[Turned, ...]
+    turned: tuple[Suspect, ...]
     unseen: tuple[str, ...]
 
 
@@ -124,7 +124,7 @@ class MountCheck:
             overlap=float(differences.mean()) if len(differences) else float("nan"),
         )
 
-    def _verdict(self) -> tuple[tuple[Turned, ...], tuple[str, ...]]:
+    def _verdict(self) -> tuple[tuple[Suspect, ...], tuple[str, ...]]:
         """Who is turned, found so twice in a row, and who cannot be judged.
 
         While a window holds rounds from before and after a knock, a neighbour may explain them best for a moment.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.mounts.matching import Matches, baseline
+from fsmde_core.mounts.turned import Turned
 from fsmde_core.rig import Camera
 
 Array = NDArray[np.float64]
@@ -53,23 +54,14 @@ class EdgeMatches(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Turned:
-    """How one camera is turned against the rig, degrees about its optical axes: pitch about x (right), yaw about y
-    (down), roll about z (forward). gain: by how much the fit improves, in units of minus two log-likelihoods.
-    """
+class Suspect(Turned):
+    """gain: by how much the fit improves with this camera free, in units of minus two log-likelihoods."""
 
-    camera: str
-    pitch: float
-    yaw: float
-    roll: float
+    witness = "the overlap with its neighbours"
     gain: float
 
-    @property
-    def degrees(self) -> float:
-        return float(np.linalg.norm([self.pitch, self.yaw, self.roll]))
 
-
-def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Turned]:
+def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Suspect]:
     """Every camera that shares enough with its neighbours to be judged, the likeliest culprit first.
 
     cameras: of the rig. checks: of a few moments, each with the edges that had matches.
@@ -86,7 +78,7 @@ def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]])
         turns, freed = _fit(points, spread)
         about_axes = np.degrees(cameras[index].T_base_camera[:3, :3].T @ turns[index])
         pitch, yaw, roll = map(float, about_axes)
-        found.append(Turned(cameras[index].name, pitch, yaw, roll, gain=cost - freed))
+        found.append(Suspect(cameras[index].name, pitch, yaw, roll, gain=cost - freed))
     return sorted(found, key=lambda turned: -turned.gain)
 
 

@@ -14,6 +14,7 @@ from fsmde_ros.cli.engine import engine
 from fsmde_ros.cli.evaluate import evaluate
 from fsmde_ros.cli.export import export
 from fsmde_ros.cli.info import info
+from fsmde_ros.cli.mounts import mounts
 from fsmde_ros.cli.play import play
 from fsmde_ros.cli.replay import replay
 from fsmde_ros.cli.report import report
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, play, view, bag, evaluate, replay, report, bench, export, info):
+for command in (demo, play, view, bag, evaluate, replay, report, mounts, bench, export, info):
     app.command()(command)
 app.add_typer(engine, name="engine")
 

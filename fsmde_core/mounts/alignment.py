@@ -1,0 +1,123 @@
+"""The rotation of one camera that lays its predicted depth best over the lidar.
+
+The network sees one image and knows nothing of the mount, so that its depth says where things are in the image; the
+lidar says where they are on the vehicle. Predicted depth may be wrong by a factor that varies over the image, a turned
+mount may not: what counts is how depth and lidar change from place to place within a tile of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.rig import Camera
+
+Array = NDArray[np.float64]
+
+TILES = (8, 6)
+"""Columns and rows of the image within each of which the prediction is off by one factor of its own."""
+STAGES = (*[(0.4, 1.0)] * 3, (0.4, 0.5), (0.3, 0.5), (0.2, 0.5), (0.15, 0.5), *[(0.1, 0.5)] * 3)
+"""Steps of the fit: scale of the robust cost in log depth, and degrees to either side that slopes are taken over.
+Wide while the turn is unknown, in the end as narrow as depth is good; outlines are about half a degree wide.
+"""
+ROUNDS = 5
+"""Of weights and tiles' factors, which depend on each other, in every step."""
+LONGEST = 1.0
+"""Degrees about an axis that one step of the fit may go."""
+MIN_POINTS = 500
+NEAR_M = 0.5
+
+
+class SweepView(NamedTuple):
+    """One sweep in one view. points: (N, 3) float32 metres in the camera's optical frame, as the rig has it.
+
+    log_depth: (H, W) float32 logarithm of the predicted depth in metres, NaN where there is none.
+    """
+
+    points: NDArray[np.float32]
+    log_depth: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """turn: (3,) degrees about the optical axes that bring the lidar's points, as the rig has them, to where they are
+    seen. covariance: (3, 3) of it, square degrees. error: median |log depth - log lidar| of what remains, less the
+    tiles' factors.
+    """
+
+    turn: Array
+    covariance: Array
+    error: float
+
+
+def align(camera: Camera, views: Sequence[SweepView]) -> Alignment | None:
+    """Of one rectified camera over a few sweeps; None where too few points are seen to tell.
+
+    Gauss-Newton with Cauchy weights. All errors of a tile, over all sweeps, are taken as one when the covariance is
+    estimated: neighbouring pixels, and the frames of a standing vehicle, err alike.
+    """
+    found: Alignment | None = Alignment(np.zeros(3), np.zeros((3, 3)), float("inf"))
+    for scale, reach in STAGES:
+        if found is not None:
+            found = _step(camera, views, found.turn, scale, reach)
+    return found
+
+
+def _step(camera: Camera, views: Sequence[SweepView], turn: Array, scale: float, reach: float) -> Alignment | None:
+    """One step on from `turn`; covariance and error are those at its beginning."""
+    linear = (_linear(camera, view, turn, reach) for view in views)
+    errors, slopes, tiles = (np.concatenate(parts) for parts in zip(*linear, strict=True))
+    if len(errors) < MIN_POINTS:
+        return None
+    weights = _cauchy(errors - np.median(errors), scale)
+    for _ in range(ROUNDS):
+        rest = errors - _means(errors, tiles, weights)
+        weights = _cauchy(rest, scale)
+    slopes = slopes - np.stack([_means(slope, tiles, weights) for slope in slopes.T], axis=1)
+    # einsum, for a product of these shapes would wake threads
+    inverse = np.linalg.pinv(np.einsum("mi,mj->ij", slopes * weights[:, None], slopes))
+    pulls = np.zeros((TILES[0] * TILES[1], 3))
+    np.add.at(pulls, tiles, slopes * (weights * rest)[:, None])
+    change = -inverse @ pulls.sum(axis=0)
+    change *= LONGEST / max(LONGEST, float(np.abs(change).max()))
+    return Alignment(turn + change, inverse @ pulls.T @ pulls @ inverse, float(np.median(np.abs(rest))))
+
+
+def _cauchy(errors: Array, scale: float) -> Array:
+    return 1 / (1 + (errors / scale) ** 2)  # type: ignore[no-any-return]
+
+
+def _linear(camera: Camera, view: SweepView, turn: Array, reach: float) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Of the M points that fall on depth: (M,) errors, their (M, 3) slopes per degree, and (M,) tiles."""
+    errors, pixels = _errors(camera, view, turn)
+    slopes = [
+        (_errors(camera, view, turn + step)[0] - _errors(camera, view, turn - step)[0]) / (2 * reach)
+        for step in reach * np.eye(3)
+    ]
+    table = np.stack([errors, *slopes], axis=1)
+    seen = np.isfinite(table).all(axis=1)
+    column, row = (pixels[seen] * TILES // (camera.width, camera.height)).astype(np.int64).T
+    tile = np.clip(column, 0, TILES[0] - 1) * TILES[1] + np.clip(row, 0, TILES[1] - 1)
+    return table[seen, 0], table[seen, 1:], tile
+
+
+def _errors(camera: Camera, view: SweepView, turn: Array) -> tuple[Array, NDArray[np.float32]]:
+    """(N,) log depth - log z with the points turned, NaN where they fall on no depth, and their (N, 2) pixels."""
+    rotation = cv2.Rodrigues(np.radians(turn))[0].astype(np.float32)
+    x, y, z = np.einsum("ij,nj->in", rotation, view.points)
+    z = np.maximum(z, NEAR_M)
+    pixels = np.stack([camera.fx * x / z + camera.K[0, 2], camera.K[1, 1] * y / z + camera.K[1, 2]]).astype(np.float32)
+    outside: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": float("nan")}
+    predicted = cv2.remap(view.log_depth, pixels[0][None], pixels[1][None], cv2.INTER_LINEAR, **outside)[0]
+    return predicted - np.log(z), pixels.T
+
+
+def _means(values: Array, tiles: NDArray[np.int64], weights: Array) -> Array:
+    """(M,) the weighted mean of each one's tile."""
+    total = np.bincount(tiles, weights)
+    return (np.bincount(tiles, weights * values) / np.maximum(total, 1e-12))[tiles]
