@@ -150,6 +150,13 @@ def test_a_verdict_needs_sweeps_and_names_the_turn_of_the_mount() -> None:
     assert straight.degrees < 0.3
 
 
+def test_a_camera_that_no_point_falls_into_is_not_judged() -> None:
+    check = LidarMountCheck()
+    for _ in range(MIN_SWEEPS):
+        check.add(frame_of(-scene_points(0), camera()), [camera()], scene_depth()[None])
+    assert check.judge() == []
+
+
 def test_depth_that_does_not_fit_the_lidar_is_no_witness() -> None:
     """A depth of noise fits at no turn, so whatever the fit says counts for nothing."""
     noise = np.exp(cv2.GaussianBlur(np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH)), (0, 0), 3))
@@ -222,6 +229,18 @@ def test_every_turn_of_every_camera_is_named(pandaset: PandaSetSource, name: str
     assert len(found) >= 6
     assert all(aligned.is_turned for aligned in found)
     assert getattr(found[-1], axis) == pytest.approx(-degrees, abs=0.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [4.0, -4.0])
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", ["front", "back"])
+def test_a_large_turn_is_named(pandaset: PandaSetSource, name: str, axis: str, degrees: float) -> None:
+    """Of the camera with the longest lens too, whose outlines are then 30 pixels off."""
+    rig = with_turned(pandaset.rig, name, axis, degrees)
+    ((aligned,),) = judgements(pandaset, rig, sweeps(pandaset)[::3], (name,), every=9)
+    assert aligned.is_turned
+    assert getattr(aligned, axis) == pytest.approx(-degrees, abs=0.8)
 
 
 @pytest.mark.slow

@@ -55,13 +55,15 @@ class Alignment:
     error: float
 
 
-def align(camera: Camera, views: Sequence[SweepView]) -> Alignment | None:
-    """Of one rectified camera over a few sweeps; None where too few points are seen to tell.
+def align(
+    camera: Camera, views: Sequence[SweepView], start: tuple[float, float, float] = (0, 0, 0)
+) -> Alignment | None:
+    """Of one rectified camera over a few sweeps, from a turn of `start` degrees; None where too few points are seen.
 
     Gauss-Newton with Cauchy weights. All errors of a tile, over all sweeps, are taken as one when the covariance is
     estimated: neighbouring pixels, and the frames of a standing vehicle, err alike.
     """
-    found: Alignment | None = Alignment(np.zeros(3), np.zeros((3, 3)), float("inf"))
+    found: Alignment | None = Alignment(np.array(start), np.zeros((3, 3)), float("inf"))
     for scale, reach in STAGES:
         if found is not None:
             found = _step(camera, views, found.turn, scale, reach)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsmde_core.evaluation.consistency import HIDDEN
 from fsmde_core.frames import Frame
 from fsmde_core.lidar import image_points, lidar_to_camera
-from fsmde_core.mounts.alignment import SweepView, align
+from fsmde_core.mounts.alignment import Alignment, SweepView, align
 from fsmde_core.mounts.turned import Turned
 from fsmde_core.rig import Camera
 
@@ -29,6 +29,10 @@ MAX_ERROR = 0.06
 """Where predicted depth, turned as fits best, stays further from the lidar than this, it is no witness: its own errors
 then look like a turn. See docs/calibration_check.md for what is met.
 """
+AFAR = ((3.0, 0.0, 0.0), (-3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, -3.0, 0.0))
+"""Degrees from which the fit begins again where it finds nothing good from zero: it is lost beyond three or four."""
+DECISIVE = 0.5
+"""Such a fit counts when it leaves this share of the error at most."""
 REACH_PX = 5
 """Pixels across, around a point, in which something nearer hides it."""
 
@@ -60,8 +64,10 @@ class LidarMountCheck:
     def add(self, frame: Frame, cameras: Sequence[Camera], depth: NDArray[np.float32]) -> None:
         """Take one frame that has a sweep. cameras: N rectified ones of its rig; depth: (N, H, W) float32 metres."""
         for camera, image in zip(cameras, depth, strict=True):
-            self._cameras[camera.name] = camera
-            self._views.setdefault(camera.name, deque(maxlen=WINDOW)).append(sweep_view(frame, camera, image))
+            view = sweep_view(frame, camera, image)
+            if len(view.points):
+                self._cameras[camera.name] = camera
+                self._views.setdefault(camera.name, deque(maxlen=WINDOW)).append(view)
 
     def judge(self) -> list[Aligned]:
         """Every camera with enough sweeps and points, in the order in which they came."""
@@ -69,7 +75,7 @@ class LidarMountCheck:
         return [aligned for aligned in found if aligned is not None]
 
     def _aligned(self, name: str) -> Aligned | None:
-        found = align(self._cameras[name], self._views[name])
+        found = _best(self._cameras[name], self._views[name])
         if found is None:
             return None
         along = found.turn / max(float(np.linalg.norm(found.turn)), 1e-9)
@@ -77,6 +83,16 @@ class LidarMountCheck:
         # The points are turned to where they are seen, so the camera is turned the other way.
         pitch, yaw, roll = map(float, -found.turn)
         return Aligned(name, pitch, yaw, roll, doubt, found.error)
+
+
+def _best(camera: Camera, views: Sequence[SweepView]) -> Alignment | None:
+    """The fit from zero, or one from afar where that is much better."""
+    near = align(camera, views)
+    if near is None or near.error <= MAX_ERROR:
+        return near
+    far = [found for start in AFAR if (found := align(camera, views, start)) is not None]
+    best = min(far, key=lambda found: found.error, default=near)
+    return best if best.error <= DECISIVE * near.error else near
 
 
 def sweep_view(frame: Frame, camera: Camera, depth: NDArray[np.float32]) -> SweepView:
