@@ -37,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_document_holds_what_the_tables_show(small: None, tiny_model: Path) -> None:
-    found = document.measure([tiny_model], 3, False, torch.device("cpu"), lambda _: None)
+    (found,) = document.measure([tiny_model], 3, False, torch.device("cpu"), lambda _: None)
     assert json.loads(json.dumps(found)) == found
     network = found["networks"][0]
     engine, tensorrt = network["engines"]

@@ -34,15 +34,16 @@ def main(
     from fsmde_ros.gpu_bench.networks import write_student
     from fsmde_ros.gpu_bench.table import tables
 
-    console = Console(highlight=False, stderr=True)
+    console = Console(highlight=False, stderr=True, log_path=False)
     if not torch.cuda.is_available():
         raise FsmdeError("torch sees no GPU here; run this on a machine with an NVIDIA GPU and a CUDA build of torch")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         at_640 = network or write_student(Path(folder) / "student_640x384.onnx", 640, 384)
-        document = measure([at_640, default_model_path()], frames, teachers, torch.device("cuda"), console.print)
-    name = re.sub(r"\W+", "_", document["machine"]["gpu"]).strip("_").lower()
-    (out / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+        models = [at_640, default_model_path()]
+        for document in measure(models, frames, teachers, torch.device("cuda"), console.log):
+            name = re.sub(r"\W+", "_", document["machine"]["gpu"]).strip("_").lower()
+            (out / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     for table in tables(document):
         Console(highlight=False, width=120).print(table)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,30 @@ Say = Callable[[str], None]
 CAMERAS = len(NAMES)
 
 
-def measure(models: Sequence[Path], frames: int, teachers: bool, device: torch.device, say: Say) -> dict[str, Any]:
-    """Every engine on every model; floors; teachers at the models' sizes. say: told what is being done."""
+def measure(
+    models: Sequence[Path], frames: int, teachers: bool, device: torch.device, say: Say
+) -> Iterator[dict[str, Any]]:
+    """Floors; every engine on every model; teachers at the models' sizes. The document so far, after each of these.
+
+    say: told what is being done.
+    """
     say("floors of the device")
     floors = device_floors(device)
-    networks = [_network(read_model_info(path), frames, floors, device, say) for path in models]
-    return {
+    networks: list[dict[str, Any]] = []
+    document: dict[str, Any] = {
         "machine": _machine(device),
         "input": f"{CAMERAS} x {WIDTH}x{HEIGHT} rgb8, distorted, in ordinary host memory; a cloud of all pixels",
         "floors": floors,
         "networks": networks,
-        "teachers": _teachers(networks, device, say) if teachers else [],
+        "teachers": [],
     }
+    for path in models:
+        networks.append(_network(read_model_info(path), frames, floors, device, say))
+        yield document
+    if teachers:
+        for rows in _teachers(networks, device, say):
+            document["teachers"] += rows
+            yield document
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -106,15 +118,14 @@ def _way(engine: Engine, frames: int, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say) -> list[dict[str, Any]]:
-    """Depth Anything V2 at no more pixels than each network, beside the best engine."""
+def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say) -> Iterator[list[dict[str, Any]]]:
+    """Depth Anything V2 at no more pixels than each network, beside the best engine; one size after the other."""
     try:
         from fsmde_training.teachers.depth_anything import input_size
     except ImportError as error:
         raise FsmdeError(
             f"the teachers need transformers ({error}); pip install 'fsmde_ros[train]', or say --no-teachers"
         ) from error
-    rows = []
     sizes = {}
     for network in networks:
         width, height = (int(side) for side in network["input"].split("x"))
@@ -122,18 +133,19 @@ def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say
     for size in SIZES:
         say(f"Depth Anything V2 {size}")
         times = teacher_ms(size, CAMERAS, list(sizes.values()), device)
-        for network in networks:
-            height, width = sizes[network["input"]]
-            student = network["engines"][0]["stages_ms"]["gpu_infer"]["p50"]
-            teacher = times[height, width]
-            rows.append(
-                {
-                    "teacher": f"Depth Anything V2 {size.capitalize()}",
-                    "teacher_input": f"{width}x{height}",
-                    "student_input": network["input"],
-                    "teacher_ms": teacher,
-                    "student_ms": student,
-                    "ratio": round(teacher / student, 1),
-                }
-            )
-    return rows
+        yield [_versus(size, network, sizes[network["input"]], times) for network in networks]
+
+
+def _versus(
+    size: str, network: dict[str, Any], pixels: tuple[int, int], times: Mapping[tuple[int, int], float]
+) -> dict[str, Any]:
+    """The best engine beside the teacher of that size, whose images are of `pixels` = (height, width)."""
+    student, teacher = network["engines"][0]["stages_ms"]["gpu_infer"]["p50"], times[pixels]
+    return {
+        "teacher": f"Depth Anything V2 {size.capitalize()}",
+        "teacher_input": f"{pixels[1]}x{pixels[0]}",
+        "student_input": network["input"],
+        "teacher_ms": teacher,
+        "student_ms": student,
+        "ratio": round(teacher / student, 1),
+    }
