@@ -223,6 +223,15 @@ def test_every_turn_is_named_on_pandaset(pandaset: PandaSetSource, name: str, ax
     assert all(name in cameras for cameras in named)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [2.0, -2.0])
+@pytest.mark.parametrize("axis", AXES)
+def test_the_camera_without_overlap_accuses_nobody(pandaset: PandaSetSource, axis: str, degrees: float) -> None:
+    """Lidar names it (test_mounts_lidar.py); here its neighbours must not be taken for it."""
+    rig = with_turned(pandaset.rig, "back", axis, degrees)
+    assert not any(report.turned for report in reports(rig, predicted(pandaset, tuple(range(0, len(pandaset), 2)))))
+
+
 @pytest.mark.parametrize(("kind", "root"), [(NuScenesSource, "nuscenes_root"), (DdadSource, "ddad_root")])
 def test_other_rigs_stay_silent(kind: type[IndexedSource], root: str, request: pytest.FixtureRequest) -> None:
     source = kind(request.getfixturevalue(root))  # type: ignore[call-arg]

@@ -100,6 +100,25 @@ class _Points:
         self.ray_second = np.concatenate([edge.matches.second for _, edge in entries])
         self.distance = np.concatenate([edge.matches.distance for _, edge in entries])
         self.weight = self._weights()
+        turns = [3 * camera + axis for camera in (self.first, self.second) for axis in range(3)]
+        motion = [3 * self.cameras + 2 * self.check + part for part in range(2)]
+        self._columns = np.tile(np.stack([*turns, *motion], axis=1), (2, 1))
+        self._size = 3 * self.cameras + 2 * self.checks
+        self._pairs = (self._columns[:, :, None] * self._size + self._columns[:, None, :]).ravel()
+
+    def apply(self, slope: Array, unknowns: Array) -> Array:
+        """(2M,) what `unknowns` change the errors by."""
+        return np.einsum("mk,mk->m", slope, unknowns[self._columns])  # type: ignore[no-any-return]
+
+    def normal(self, slope: Array, weight: Array, error: Array) -> tuple[Array, Array]:
+        """Matrix and vector of the normal equations. Each row has eight unknowns of dozens: a product of the full
+        tables would wake the threads of the linear algebra, which wait for each other on a vehicle's busy cores.
+        """
+        weighted = slope * weight[:, None]
+        products = weighted[:, :, None] * slope[:, None, :]
+        matrix: Array = np.bincount(self._pairs, products.ravel(), self._size**2)  # type: ignore[assignment]
+        vector: Array = np.bincount(self._columns.ravel(), (weighted * error[:, None]).ravel(), self._size)  # type: ignore[assignment]
+        return matrix.reshape(self._size, self._size), vector
 
     def per_camera(self) -> NDArray[np.int64]:
         """(cameras,) matches of each."""
@@ -112,11 +131,12 @@ class _Points:
         return (np.minimum(total / seen, EDGE_MATCHES) / total)[edge]
 
     def errors(self, motion: Array) -> tuple[Array, Array, Array]:
-        """(2M,) errors in units of their noise, their (2M, unknowns) derivatives, and weights.
+        """(2M,) errors in units of their noise, their (2M, 8) derivatives, and weights.
 
         motion: (checks, 2) speed and yaw rate. Unknowns: three of each camera's rotation vector in the base frame,
-        then speed and yaw rate of every check. The first M rows are distances of the second ray from its epipolar
-        plane, which needs no depth; the others, along it, rest on the predicted depth.
+        then speed and yaw rate of every check; a match depends on those of its two cameras and of its check. The first
+        M rows are distances of the second ray from its epipolar plane, which needs no depth; the others, along it, rest
+        on the predicted depth.
         """
         speed, turn = motion[self.check].T
         second = self.ray_second + (turn * self.gap_s)[:, None] * np.cross(_UP, self.ray_second)
@@ -148,14 +168,9 @@ class _Points:
         return error, slope, np.concatenate([self.weight, DEPTH_WEIGHT * self.weight])
 
     def _row(self, error: Array, by_first: Array, by_second: Array, by_apart: Array) -> tuple[Array, Array]:
-        """(M,) errors and their (M, unknowns) derivatives."""
-        slope = np.zeros((len(error), 3 * self.cameras + 2 * self.checks))
-        rows = np.arange(len(error))[:, None]
-        slope[rows, 3 * self.first[:, None] + np.arange(3)] = by_first
-        slope[rows, 3 * self.second[:, None] + np.arange(3)] = by_second
-        slope[rows[:, 0], 3 * self.cameras + 2 * self.check] = by_apart * self.gap_s
-        slope[rows[:, 0], 3 * self.cameras + 2 * self.check + 1] = by_second @ _UP * self.gap_s
-        return error, slope
+        """(M,) errors and their (M, 8) derivatives by the unknowns that they depend on."""
+        motion = np.stack([by_apart, by_second @ _UP], axis=1) * self.gap_s[:, None]
+        return error, np.concatenate([by_first, by_second, motion], axis=1)
 
 
 def _fit(points: _Points, spread: Array) -> tuple[Array, float]:
@@ -165,18 +180,19 @@ def _fit(points: _Points, spread: Array) -> tuple[Array, float]:
     """
     turns = 3 * points.cameras
     sigma = np.concatenate([np.repeat(spread, 3), np.tile([SPEED_SPREAD, TURN_SPREAD], points.checks)])
-    unknowns, motion = np.zeros(len(sigma)), np.zeros((points.checks, 2))
+    unknowns: Array = np.zeros(len(sigma))
+    motion: Array = np.zeros((points.checks, 2))
     scale = _WIDE
     for _ in range(_ROUNDS):
         error, slope, weight = points.errors(motion)
-        start = np.concatenate([np.zeros(turns), motion.ravel()])
+        error -= points.apply(slope, np.concatenate([np.zeros(turns), motion.ravel()]))
         for _ in range(_STEPS):
-            now = error + slope @ (unknowns - start)
+            now = error + points.apply(slope, unknowns)
             inlying = weight / (1 + (now / scale) ** 2)
-            weighted = slope * inlying[:, None]
-            unknowns = np.linalg.solve(weighted.T @ slope + np.diag(sigma**-2), -weighted.T @ (error - slope @ start))
+            matrix, vector = points.normal(slope, inlying, error)
+            unknowns = np.linalg.solve(matrix + np.diag(sigma**-2), -vector)  # type: ignore[assignment]
             scale = max(0.6 * scale, _NARROW)
         motion = unknowns[turns:].reshape(-1, 2)
-    now = error + slope @ (unknowns - start)
+    now = error + points.apply(slope, unknowns)
     cost = np.sum(weight * scale**2 * np.log1p((now / scale) ** 2)) + np.sum((unknowns / sigma) ** 2)
     return unknowns[:turns].reshape(-1, 3), float(cost)
