@@ -37,7 +37,7 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDAr
         depths, sigmas, kept = depth[row], sigma[row], keep[row]
         for u in range(depth.shape[1]):
             d, s = depths[u], sigmas[u]
-            kept[u] = (d >= low) & (d <= high) & (s >= 0) & (s <= relative * d)
+            kept[u] = (d >= low) & (d <= high) & (s >= np.float32(0)) & (s <= relative * d)
         count = np.int32(0)
         for u in range(depth.shape[1]):
             count += np.int32(kept[u])
@@ -60,11 +60,14 @@ def _axis(rays: NDArray[np.float64], axis: int, v: int) -> tuple[np.float32, np.
 _IMAGES = (given(F32, 2), given(F32, 2), given(U8, 2), given(U8, 2), given(F64, 3), given(F64, 2))
 
 
-def _points_writer(fields: int) -> Callable[..., None]:
-    """The function for records of so many fields: as a constant, their number is worth a quarter of the time."""
+def _writer(fields: int, organised: bool) -> Callable[..., None]:
+    """The function for records of so many fields: as a constant, their number is worth a quarter of the time.
+
+    organised: a record for every pixel, with NaN for x, y and z where it is not kept, instead of the kept ones alone.
+    """
 
     @compiled(NOTHING, *_IMAGES, given(INT, 1), filled(F32, 1))
-    def write_points(
+    def write(
         depth: Floats,
         sigma: Floats,
         rgb: Bytes,
@@ -74,23 +77,24 @@ def _points_writer(fields: int) -> Callable[..., None]:
         counts: NDArray[np.int64],
         records: Floats,
     ) -> None:
-        """Records of the kept pixels, row by row: (sum of counts * fields,).
+        """records: of the pixels, row by row, one after the other.
 
-        depth, sigma, keep: (R, W); rgb: (R, 3 * W); counts: (R,) number of points in each row. rays: (N, 3, 3),
-        origins: (N, 3) of each image: the pixel (u, v) is the point origin + depth * rays @ (u, v, 1).
+        depth, sigma, keep: (R, W); rgb: (R, 3 * W); counts: (R,) of kept pixels in each row. rays: (N, 3, 3), origins:
+        (N, 3) of each image: the pixel (u, v) is the point origin + depth * rays @ (u, v, 1).
         """
         height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
         at, colors = np.uint64(0), records.view(np.uint32)
         for row in range(depth.shape[0]):
-            if counts[row] == 0:
+            if counts[row] == 0 and not organised:
                 continue
             whole, image, v = counts[row] == width, row // height, row % height
             (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
             ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
             depths, sigmas, kept, bytes_ = depth[row], sigma[row], keep[row], rgb[row]
             for u in range(width):
-                if whole or kept[u]:
-                    d, c = depths[u], np.float32(np.int32(u))
+                if organised or whole or kept[u]:
+                    d = depths[u] if whole or kept[u] else np.float32(np.nan)
+                    c = np.float32(np.int32(u))
                     records[at] = (ax * c + bx) * d + ox
                     records[at + _1] = (ay * c + by) * d + oy
                     records[at + _2] = (az * c + bz) * d + oz
@@ -98,45 +102,11 @@ def _points_writer(fields: int) -> Callable[..., None]:
                     records[at + np.uint64(fields - 1)] = sigmas[u]  # over the color where there is no field for it
                     at += np.uint64(fields)
 
-    return write_points
+    return write
 
 
-def _image_writer(fields: int) -> Callable[..., None]:
-    """As `_points_writer`."""
-
-    @compiled(NOTHING, *_IMAGES, filled(F32, 1))
-    def write_image(
-        depth: Floats,
-        sigma: Floats,
-        rgb: Bytes,
-        keep: Bytes,
-        rays: NDArray[np.float64],
-        origins: NDArray[np.float64],
-        records: Floats,
-    ) -> None:
-        """Records of all pixels, with NaN for x, y and z where not kept: (R * W * fields,); see `write_points`."""
-        height, width = depth.shape[0] // rays.shape[0], depth.shape[1]
-        at, colors = np.uint64(0), records.view(np.uint32)
-        for row in range(depth.shape[0]):
-            image, v = row // height, row % height
-            (ax, bx), (ay, by), (az, bz) = _axis(rays[image], 0, v), _axis(rays[image], 1, v), _axis(rays[image], 2, v)
-            ox, oy, oz = np.float32(origins[image, 0]), np.float32(origins[image, 1]), np.float32(origins[image, 2])
-            depths, sigmas, kept, bytes_ = depth[row], sigma[row], keep[row], rgb[row]
-            for u in range(width):
-                d, c = (depths[u] if kept[u] else np.float32(np.nan)), np.float32(np.int32(u))
-                records[at] = (ax * c + bx) * d + ox
-                records[at + _1] = (ay * c + by) * d + oy
-                records[at + _2] = (az * c + bz) * d + oz
-                colors[at + _3] = _color(bytes_, u)
-                records[at + np.uint64(fields - 1)] = sigmas[u]
-                at += np.uint64(fields)
-
-    return write_image
-
-
-FIELDS = (4, 5)
-write_points = {fields: _points_writer(fields) for fields in FIELDS}
-write_image = {fields: _image_writer(fields) for fields in FIELDS}
+write_points = {fields: _writer(fields, organised=False) for fields in (4, 5)}
+write_image = {fields: _writer(fields, organised=True) for fields in (4, 5)}
 
 
 @compiled(INT, F32, filled(INT, 1), filled(F32, 2))

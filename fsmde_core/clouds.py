@@ -127,11 +127,11 @@ class CloudPacker:
         rgb: (H, W, 3) uint8. depth, sigma: (H, W) float32 metres. The data are new with every call.
         """
         rows = self._rows(rgb[None], depth[None], sigma[None])
-        keep, _ = self._gate(rows.depth, rows.sigma)
+        keep, counts = self._gate(rows.depth, rows.sigma)
         height, width = keep.shape
         data = array("B", [0]) * (4 * len(self._fields) * keep.size)
         rays, origin = _unprojection(camera, self.settings.stride)[None], np.zeros((1, 3))
-        write_image[len(self._fields)](*rows, keep, rays, origin, np.frombuffer(data, np.float32))
+        write_image[len(self._fields)](*rows, keep, rays, origin, counts, np.frombuffer(data, np.float32))
         return PackedCloud(data, height, width, self._fields, is_dense=False)
 
     def keep(self, depth: NDArray[np.float32], sigma: NDArray[np.float32]) -> NDArray[np.bool_]:
