@@ -28,6 +28,11 @@ def alternate(first: Callable[[], object], second: Callable[[], object], rounds:
     return float(np.median(times[0])), float(np.median(times[1]))
 
 
+def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Median milliseconds of a call by itself, after an untimed one."""
+    return alternate(call, lambda: None, rounds)[0]
+
+
 def against_copy(call: Callable[[], object], nbytes: int, rounds: int = ROUNDS) -> tuple[float, float]:
     """Median milliseconds of `call` and of one thread's copy of `nbytes` bytes in memory, taking turns."""
     source, target = np.ones(nbytes, np.uint8), np.ones(nbytes, np.uint8)
