@@ -22,14 +22,15 @@ EVERY = 4
 @dataclass(frozen=True)
 class MountSummary:
     """frames, sweeps: looked at. overlap: cameras that neighbours could judge in the end. lidar: the last alignment of
-    every camera that has one. turned: what each witness said last of each camera that it has named, in ring order.
+    every camera that has one. turned: what each witness said last of each camera that it has named, in ring order; a
+    second camera beside it where the two cannot be told apart.
     """
 
     frames: int
     sweeps: int
     overlap: tuple[str, ...]
     lidar: dict[str, Aligned]
-    turned: tuple[Turned, ...]
+    turned: tuple[tuple[Turned, ...], ...]
 
 
 def check_recording(
@@ -62,7 +63,7 @@ class _Both:
         self._frames = self._sweeps = 0
         self._judged: tuple[str, ...] = ()
         self._aligned: dict[str, Aligned] = {}
-        self._turned: dict[tuple[str, str], Turned] = {}
+        self._turned: dict[tuple[str, str], tuple[Turned, ...]] = {}
 
     def add(self, frame: Frame, result: SurroundDepth) -> None:
         stamps_ns = {name: image.stamp_ns for name, image in frame.images.items()}
@@ -70,7 +71,8 @@ class _Both:
         self._frames += 1
         if report.checks >= MIN_CHECKS:
             self._judged = tuple(name for name in self._rig.names if name not in report.unseen)
-        self._note(report.turned)
+        if report.turned:
+            self._turned[report.turned[0].camera, report.turned[0].witness] = report.turned
         if frame.lidar is not None:
             self._by_lidar.add(frame, result.cameras, result.depth)
             self._sweeps += 1
@@ -80,10 +82,7 @@ class _Both:
     def _judge_by_lidar(self) -> None:
         found = self._by_lidar.judge()
         self._aligned |= {one.camera: one for one in found}
-        self._note(tuple(one for one in found if one.is_turned))
-
-    def _note(self, turned: tuple[Turned, ...]) -> None:
-        self._turned |= {(one.camera, one.witness): one for one in turned}
+        self._turned |= {(one.camera, one.witness): (one,) for one in found if one.is_turned}
 
     def summary(self) -> MountSummary:
         if self._sweeps % EVERY:

@@ -61,7 +61,7 @@ def mounts(
     console = Console(highlight=False)
     console.print(_table(found, recording.rig.names))
     for turned in found.turned:
-        console.print(verdict([turned]), soft_wrap=True)
+        console.print(verdict(turned), soft_wrap=True)
     if found.turned:
         raise typer.Exit(TURNED)
 
@@ -74,7 +74,7 @@ def _table(found: MountSummary, names: tuple[str, ...]) -> Table:
 
     table = Table("camera", "overlap with its neighbours", "lidar: turned by", "depth agrees to", box=None)
     table.title, table.title_justify = f"{found.frames} frames, {found.sweeps} sweeps", "left"
-    named = {(turned.camera, turned.witness) for turned in found.turned}
+    named = {(one.camera, one.witness) for turned in found.turned for one in turned}
     for name in names:
         overlap = "turned" if (name, Suspect.witness) in named else "agrees" if name in found.overlap else "not judged"
         aligned = found.lidar.get(name)
