@@ -95,7 +95,7 @@ def test_what_cannot_be_recorded_is_an_error_that_names_the_call(driver: Driver)
         driver.call("cuStreamSynchronize", stream.synchronize)
 
 
-def test_full_size_over_many_frames(driver: Driver) -> None:
+def test_full_size_over_many_frames(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Six distorted 1600x900 cameras at 640x384: every frame is right, and nothing is allocated once it runs."""
     width, height = 640, 384
     K = np.array([[1260.0, 0, 800], [0, 1260, 450], [0, 0, 1]])
@@ -109,7 +109,6 @@ def test_full_size_over_many_frames(driver: Driver) -> None:
     images = [noise_image("bayer_rggb8", 1600, 900, padding=64, seed=index) for index in range(6)]
     expected = np.stack([plain_sample(image, way) for image, way in zip(images, ways, strict=True)])
     settings = CloudSettings()
-    free = 0
     for frame in range(50):
         order = np.roll(np.arange(6), frame)
         uploads = [backend.upload(images[index], ways[index]) for index in order]
@@ -118,12 +117,12 @@ def test_full_size_over_many_frames(driver: Driver) -> None:
         difference = np.abs(result.rgb.astype(int) - expected[order])
         assert difference.max() <= 1
         assert (difference > 0).mean() < 0.002
-        if frame == 2:
-            free = driver.cuda.mem_get_info()[0]
+        if frame == 2:  # the card's free memory would tell of other processes as well
+            monkeypatch.setattr(driver, "device", None)
+            monkeypatch.setattr(driver, "pinned", None)
     reference = CloudPacker(settings).pack(targets, result.rgb, result.depth, result.sigma)
     assert cloud.count == reference.count
     np.testing.assert_allclose(cloud.records()[:, :3], reference.records()[:, :3], rtol=1e-5, atol=1e-4)
-    assert driver.cuda.mem_get_info()[0] == free
     print({stage: round(ms, 3) for stage, ms in result.stage_ms.items()})
     backend.close()
 

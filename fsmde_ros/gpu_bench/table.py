@@ -22,8 +22,9 @@ _STAGES = {
 
 
 def tables(document: dict[str, Any]) -> list[Table]:
-    """Floors; one table per network; the student beside its teachers."""
-    return [_floors(document), *(_network(network) for network in document["networks"]), _teachers(document)]
+    """Floors; one table per network; the student beside its teachers, where those were measured."""
+    networks = [_network(network) for network in document["networks"]]
+    return [_floors(document), *networks, *([_teachers(document)] if document["teachers"] else [])]
 
 
 def _floors(document: dict[str, Any]) -> Table:
