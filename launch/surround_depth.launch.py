@@ -19,7 +19,7 @@ ARGUMENTS = {
     "params_file": (str(CONFIG / "surround_depth.yaml"), "YAML file of the node's parameters"),
     "rig": ("", "rig file, or a shipped rig: ddad, nuscenes, pandaset (empty: the params file's)"),
     "model": ("", "ONNX model (empty: the params file's)"),
-    "engine": ("", "auto, openvino, onnxruntime or torch (empty: the params file's)"),
+    "engine": ("", "auto, tensorrt, openvino, onnxruntime or torch (empty: the params file's)"),
     "transport": ("", "raw or compressed (empty: the params file's)"),
     "autostart": ("", "configure and activate without being asked: true or false (empty: the params file's)"),
     "namespace": ("", "namespace of the node and of all camera topics"),
