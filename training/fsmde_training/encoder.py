@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fsmde_training.mobilenet_v2 import TAPS, InvertedResidual, MobileNetV2, conv_relu6, load_folded
+from fsmde_training.mobilenet_v2 import MobileNetV2, load_folded
 
 STEM = 16
 STAGES = (
@@ -26,32 +26,15 @@ STAGES = (
     (3, 160, 3, 2),
     (3, 320, 1, 1),
 )
-"""Expansion, output channels, repeats, stride of the first; MobileNetV2 expands by 6."""
+"""As of MobileNetV2, which expands by 6."""
 
 
-class SlimEncoder(nn.Module):
-    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32."""
-
-    channels = tuple(TAPS.values())
+class SlimEncoder(MobileNetV2):
+    """MobileNetV2 of these stages; images and maps as there."""
 
     def __init__(self) -> None:
-        super().__init__()
-        blocks: list[nn.Module] = [conv_relu6(3, STEM, 3, 2)]
-        inputs = STEM
-        for expansion, outputs, repeats, stride in STAGES:
-            for i in range(repeats):
-                blocks.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
-                inputs = outputs
-        blocks[1].shortcut = False  # type: ignore[assignment]  # MobileNetV2 has none there: its channels change
-        self.features = nn.Sequential(*blocks)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for index, block in enumerate(self.features):
-            x = block(x)
-            if index in TAPS:
-                maps.append(x)
-        return maps
+        super().__init__(STEM, STAGES)
+        self.features[1].shortcut = False  # type: ignore[assignment]  # MobileNetV2 has none there: its channels change
 
     def load_imagenet(self, path: str | Path) -> None:
         """Begin from what `fsmde_training.slim` made of ImageNet weights; FsmdeError when it is no such file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
 
-# expansion, output channels, repeats, stride of the first
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
 """Index in `features` -> channels of the maps handed to the decoder: strides 4, 8, 16, 32."""
@@ -57,15 +57,18 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32."""
+    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32.
+
+    stem: channels of the first convolution. stages: expansion, output channels, repeats, stride of the first.
+    """
 
     channels = tuple(TAPS.values())
 
-    def __init__(self) -> None:
+    def __init__(self, stem: int = 32, stages: Sequence[tuple[int, int, int, int]] = STAGES) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [conv_relu6(3, 32, 3, 2)]
-        inputs = 32
-        for expansion, outputs, repeats, stride in STAGES:
+        blocks: list[nn.Module] = [conv_relu6(3, stem, 3, 2)]
+        inputs = stem
+        for expansion, outputs, repeats, stride in stages:
             for i in range(repeats):
                 blocks.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
                 inputs = outputs
