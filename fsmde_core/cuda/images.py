@@ -77,8 +77,9 @@ class ImageUploads:
         try:
             return self._free[nbytes].pop()
         except IndexError:
-            self._slots.append(Slot(self._driver, nbytes))
-            return self._slots[-1]
+            slot = Slot(self._driver, nbytes)  # by name: the last of the list may be another thread's by now
+            self._slots.append(slot)
+            return slot
 
     def close(self) -> None:
         """Give all memory back; no image is used afterwards."""
