@@ -102,6 +102,7 @@ class MountCheck:
                 continue
             if known is not None and not _same(known, camera):
                 self._checks.clear()
+                self._suspect = ""
                 self._overlaps = {edge: seen for edge, seen in self._overlaps.items() if camera.name not in edge}
             self._cameras[camera.name] = camera
 
