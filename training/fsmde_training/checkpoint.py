@@ -22,7 +22,10 @@ def load_student(checkpoint: str | Path) -> Student:
     if not weights:
         raise FsmdeError(f"checkpoint {path} holds no student; give a .ckpt file that fsmde_training.fit wrote")
     student = Student(**content["hyper_parameters"]["architecture"])
-    student.load_state_dict(weights)
+    try:
+        student.load_state_dict(weights)
+    except RuntimeError as error:
+        raise FsmdeError(f"checkpoint {path} is of another network than this version's student; train it anew") from error
     return student.eval()
 
 
