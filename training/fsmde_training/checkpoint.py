@@ -25,7 +25,7 @@ def load_student(checkpoint: str | Path) -> Student:
     try:
         student.load_state_dict(weights)
     except RuntimeError as error:
-        raise FsmdeError(f"checkpoint {path} is of another network than this version's student; train it anew") from error
+        raise FsmdeError(f"checkpoint {path} holds another student than this version's; train it anew") from error
     return student.eval()
 
 
