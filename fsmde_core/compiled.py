@@ -37,7 +37,7 @@ def compiled(returns: Any, *arguments: Any) -> Callable[[Function], Function]:
     def compile_(function: Function) -> Function:
         try:
             fast: Function = compiler(cache=True)(function)
-        except (RuntimeError, OSError):  # no folder for the cache, or no room in it
+        except Exception:  # no folder for the cache, no room in it, or a damaged one; a mistake in the code comes again
             fast = compiler()(function)
         return fast
 

@@ -1,7 +1,8 @@
-"""Files shipped beside the code: models, rigs, profiles."""
+"""Files shipped beside the code: models, rigs, profiles; and where those are kept that are made on this machine."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -10,3 +11,8 @@ def find_shared(relative: str | Path) -> Path | None:
     source_tree = Path(__file__).resolve().parent.parent
     roots = [source_tree, *(parent / "share" / "fsmde_ros" for parent in source_tree.parents)]
     return next((root / relative for root in roots if (root / relative).exists()), None)
+
+
+def user_cache() -> Path:
+    """Folder of files that can be made again: fsmde in $XDG_CACHE_HOME, else in the user's ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsmde"

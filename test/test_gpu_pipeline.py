@@ -145,6 +145,18 @@ def test_the_pipeline_is_that_of_the_engine(tiny_model: Path) -> None:
     on_gpu.close()
 
 
+def test_without_the_gpus_kernels_the_engine_serves_all_the_same(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_compiler(engine: TorchEngine, cameras: int) -> None:
+        raise FsmdeError("nvcc is needed")
+
+    monkeypatch.setattr("fsmde_core.gpu.pipeline._backend", no_compiler)
+    pipeline = open_pipeline(TorchEngine(read_model_info(tiny_model)), 2)
+    assert type(pipeline) is Pipeline and "packed on the CPU: nvcc is needed" in caplog.text
+    pipeline.close()
+
+
 def test_bad_images_leave_the_pipeline_usable(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
     ours, _ = pipelines
     small = RawImage.from_rgb(np.zeros((10, 10, 3), np.uint8))

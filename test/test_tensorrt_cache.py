@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -210,3 +211,37 @@ def test_where_engines_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert default_folder() == Path.home() / ".cache" / "fsmde" / "engines"
     monkeypatch.setenv("FSMDE_ENGINES", "/opt/engines")
     assert EngineCache().folder == Path("/opt/engines")
+
+
+def test_an_engine_that_cannot_be_read_is_unfit(cache: EngineCache) -> None:
+    cache.fetch("student", KEY, lambda: PLAN)
+    path = cache.path("student", KEY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", _refuse(path, Path.read_bytes))
+        with pytest.raises(Unfit, match="cannot be read"):
+            read_engine(path, KEY)
+
+
+def _refuse(path: Path, read: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    def read_bytes(asked: Path) -> bytes:
+        if asked == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(asked)
+
+    return read_bytes
+
+
+def test_a_folder_without_locks_is_named(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(FsmdeError, match="cannot be locked"):
+        cache.fetch("student", KEY, never)
+
+
+def test_a_discarded_engine_is_built_anew(cache: EngineCache) -> None:
+    cache.fetch("student", KEY, lambda: PLAN)
+    cache.discard("student", KEY)
+    assert cache.fetch("student", KEY, lambda: b"new") == b"new"
+    cache.discard("other", KEY)  # there is none: nothing to do

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 from pathlib import Path
@@ -54,6 +56,22 @@ def test_auto_takes_it_and_float32_stands_in_for_a_coarse_half(
     assert (engine.name, engine.precision) == ("tensorrt", "f32")
     assert "engine tensorrt in f16 deviates by" in caplog.text
     engine.close()
+
+
+def test_an_engine_that_tensorrt_refuses_is_built_anew(
+    fake_tensorrt: FakeTensorRt, small_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whole, of this GPU and this TensorRT by its description, and yet not taken."""
+    load_engine("tensorrt", small_model).close()
+    (path,) = EngineCache().folder.glob("*.engine")
+    sidecar = path.with_suffix(".json")
+    described = json.loads(sidecar.read_bytes())
+    path.write_bytes(b"of another driver")
+    sidecar.write_text(json.dumps({**described, "engine_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    load_engine("tensorrt", small_model).close()
+    assert "the engine is built anew: " in caplog.text and "magicTag mismatch" in caplog.text
+    assert json.loads(sidecar.read_bytes()) == described
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == described["engine_sha256"]
 
 
 def test_nothing_is_allocated_after_the_start(fake_tensorrt: FakeTensorRt, small_model: Path) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.share import user_cache
 
 # Without fused multiply-add the points are those of the CPU; the kernels wait for memory, not for arithmetic.
 OPTIONS = ("-cubin", "-O3", "-fmad=false")
@@ -21,7 +22,7 @@ def load_or_compile(source: Path, capability: tuple[int, int], cache: Path | Non
     cache: folder, default $XDG_CACHE_HOME/fsmde/kernels. FsmdeError where it must be compiled and nvcc is absent or
     refuses.
     """
-    folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsmde" / "kernels"
+    folder = cache or user_cache() / "kernels"
     arch = f"sm_{capability[0]}{capability[1]}"
     digest = hashlib.sha256(source.read_bytes() + " ".join(OPTIONS).encode()).hexdigest()
     cubin = folder / f"{source.stem}_{arch}_{digest[:16]}.cubin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from fsmde_core.cuda.driver import Driver
@@ -9,10 +10,12 @@ from fsmde_core.engines.base import EngineReport
 from fsmde_core.model import ModelInfo
 from fsmde_core.tensorrt.bindings import VERSION
 from fsmde_core.tensorrt.cache import EngineCache
-from fsmde_core.tensorrt.engine import TensorRtEngine
+from fsmde_core.tensorrt.engine import RefusedPlan, TensorRtEngine
 from fsmde_core.tensorrt.network import offered
 from fsmde_core.tensorrt.progress import LogProgress
-from fsmde_core.tensorrt.provide import plan_cameras, provide
+from fsmde_core.tensorrt.provide import engine_key, plan_cameras, provide
+
+log = logging.getLogger(__name__)
 
 
 def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TensorRtEngine]:
@@ -21,8 +24,23 @@ def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TensorRtEn
     Engines that are not on disk yet are built, which takes minutes.
     """
     for precision in offered(info):
-        plan = provide(info, precision, cameras, EngineCache(), LogProgress())
-        yield TensorRtEngine(info, precision, plan, plan_cameras(cameras))
+        yield _load(info, precision, cameras)
+
+
+def _load(info: ModelInfo, precision: str, cameras: int) -> TensorRtEngine:
+    """From the cache or built; once more where TensorRT refuses what is there, as after a change of the driver."""
+    cache = EngineCache()
+
+    def load() -> TensorRtEngine:
+        plan = provide(info, precision, cameras, cache, LogProgress())
+        return TensorRtEngine(info, precision, plan, plan_cameras(cameras))
+
+    try:
+        return load()
+    except RefusedPlan as error:
+        log.warning("the engine is built anew: %s", error)
+        cache.discard(info.path.stem, engine_key(info, precision, cameras))
+        return load()
 
 
 def describe() -> EngineReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import numpy as np
 from fsmde_core.clouds import CloudSettings, PackedCloud
 from fsmde_core.encodings import AnyImage, RawImage
 from fsmde_core.engines.base import Engine
+from fsmde_core.errors import FsmdeError
 from fsmde_core.gpu.backend import GpuBackend
 from fsmde_core.gpu.sampling import sampling
 from fsmde_core.pipeline import AnyPipeline, Pipeline, SurroundDepth
 from fsmde_core.preprocess import decoded, rectification
 from fsmde_core.rig import Camera
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +86,14 @@ def _named(stage_ms: dict[str, float]) -> dict[str, float]:
 def open_pipeline(engine: Engine, cameras: int, threads: int = 0) -> AnyPipeline[Any]:
     """The engine's own kind: all on the GPU where the engine works on the GPU's memory, else on the CPU around it.
 
+    On the CPU as well, with a warning, where the GPU's other work cannot be had: its kernels want a compiler once.
     cameras: the most in one batch.
     """
-    backend = _backend(engine, cameras)
+    try:
+        backend = _backend(engine, cameras)
+    except FsmdeError as error:
+        log.warning("images are rectified and clouds packed on the CPU: %s", error)
+        backend = None
     return Pipeline(engine, threads) if backend is None else GpuPipeline(engine, backend, threads)
 
 

@@ -78,7 +78,11 @@ def _add_profile(builder: Any, config: Any, limits: Limits) -> None:
 
 def _read_timing(config: Any, path: Path) -> None:
     """Start from the kernel times in the file; from none where it is absent, or damaged, or another GPU's."""
-    for data in (path.read_bytes(), b"") if path.is_file() else (b"",):
+    try:
+        kept = [path.read_bytes()]
+    except OSError:
+        kept = []
+    for data in (*kept, b""):
         cache = run(config.create_timing_cache, data)
         if cache is not None and run(config.set_timing_cache, cache, False):
             return

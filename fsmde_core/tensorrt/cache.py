@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.share import user_cache
 from fsmde_core.tensorrt.files import write_whole
 
 REVISION = 1
@@ -83,6 +85,14 @@ class EngineCache:
             write_whole(_sidecar(path), json.dumps(sidecar, indent=2).encode() + b"\n")
         return plan
 
+    def discard(self, model: str, key: EngineKey) -> None:
+        """Have the engine of `key` built anew when it is next asked for. FsmdeError where the folder is read-only."""
+        path = _sidecar(self.path(model, key))
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise FsmdeError(f"{path} cannot be removed ({error.strerror}); set FSMDE_ENGINES to another") from error
+
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
         """Only one process at a time is inside for this engine."""
@@ -94,18 +104,26 @@ class EngineCache:
                 f"engine folder {self.folder} cannot be written to ({error.strerror}); set FSMDE_ENGINES to another"
             ) from error
         with file:  # closing it unlocks
+            self._lock(file, path)
+            yield
+
+    def _lock(self, file: IO[str], path: Path) -> None:
+        try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 log.info("engine %s is being built by another process; waiting for it", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        except OSError as error:  # some network file systems have no locks
+            raise FsmdeError(
+                f"engine folder {self.folder} cannot be locked ({error.strerror}); set FSMDE_ENGINES to another"
+            ) from error
 
 
 def default_folder() -> Path:
     """$FSMDE_ENGINES, else fsmde/engines in the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("FSMDE_ENGINES") or cache / "fsmde" / "engines")
+    chosen = os.environ.get("FSMDE_ENGINES")
+    return Path(chosen) if chosen else user_cache() / "engines"
 
 
 def read_engine(path: Path, key: EngineKey) -> bytes:
@@ -115,7 +133,10 @@ def read_engine(path: Path, key: EngineKey) -> bytes:
     difference = _difference(_key_of(path), key)
     if difference:
         raise Unfit(f"the file is another engine's: {difference}")
-    plan = path.read_bytes()
+    try:
+        plan = path.read_bytes()
+    except OSError as error:
+        raise Unfit(f"the file cannot be read ({error.strerror})") from error
     found, expected = hashlib.sha256(plan).hexdigest(), _read_sidecar(path).get("engine_sha256")
     if found != expected:
         raise Unfit(f"the file is damaged: its sha256 is {found[:16]}, expected {str(expected)[:16]}")

@@ -18,6 +18,10 @@ SHORT_NAMES = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
 """Of precisions, as engines call them."""
 
 
+class RefusedPlan(FsmdeError):
+    """TensorRT does not take a serialised engine, though it is whole and of this machine."""
+
+
 class TensorRtEngine:
     """Takes 1 to `cameras` images. Any thread may call it, one at a time; after construction nothing is allocated."""
 
@@ -115,7 +119,10 @@ class Network:
         self._driver = driver
         self._stream = driver.stream()
         self._runtime = must(trt.Runtime, LOG)
-        self._engine = must(self._runtime.deserialize_cuda_engine, plan)
+        try:
+            self._engine = must(self._runtime.deserialize_cuda_engine, plan)
+        except FsmdeError as error:
+            raise RefusedPlan(str(error)) from error
         self._memory = driver.device(max(self._engine.device_memory_size_v2, 1))
         self._contexts = {count: self._context(count, size) for count in range(1, cameras + 1)}
         self._graphs: dict[tuple[int, ...], Any] = {}

@@ -100,11 +100,13 @@ class BuildBars:
 
     def step(self, phase: str, done: int) -> None:
         """Move its bar."""
-        self._bars.update(self._tasks[phase], completed=done)
+        if phase in self._tasks:
+            self._bars.update(self._tasks[phase], completed=done)
 
     def finish(self, phase: str) -> None:
         """Take its bar away."""
-        self._bars.remove_task(self._tasks.pop(phase))
+        if phase in self._tasks:
+            self._bars.remove_task(self._tasks.pop(phase))
 
 
 @contextmanager

@@ -26,7 +26,9 @@ def report(
         Optional[list[Path]],  # noqa: UP045
         typer.Option(help="ONNX file that was evaluated, once for each. Default: the shipped student."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto, tensorrt, openvino, onnxruntime or torch; for the pictures.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, tensorrt, openvino, onnxruntime or torch; for the pictures.")
+    ] = "auto",
     threads: ThreadsOption = 0,
     pictures: Annotated[bool, typer.Option(help="Show the best and the worst images.")] = True,
 ) -> None:

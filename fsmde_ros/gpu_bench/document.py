@@ -16,7 +16,7 @@ from fsmde_core.engines import load_engine
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.check import deviation, reference
 from fsmde_core.errors import FsmdeError
-from fsmde_core.gpu.pipeline import open_pipeline
+from fsmde_core.gpu.pipeline import GpuPipeline, open_pipeline
 from fsmde_core.model import ModelInfo, read_model_info
 from fsmde_ros.gpu_bench.floors import copies_ms, device_floors
 from fsmde_ros.gpu_bench.frames import measure_frames
@@ -80,13 +80,12 @@ def _network(info: ModelInfo, frames: int, floors: dict[str, float], device: tor
     for name in ("torch", "tensorrt"):
         try:
             engine = load_engine(name, info.path, cameras=CAMERAS)
+            found = deviation(engine, expected)
+            say(f"{info.width}x{info.height}, {engine.name} {engine.precision}: {found}")
+            figures = {"engine": engine.name, "precision": engine.precision, "deviation": str(found)}
+            row["engines"].append({**figures, **_way(engine, frames, device)})
         except FsmdeError as error:
             row["engines"].append({"engine": name, "skipped": str(error)})
-            continue
-        found = deviation(engine, expected)
-        say(f"{info.width}x{info.height}, {engine.name} {engine.precision}: {found}")
-        figures = {"engine": engine.name, "precision": engine.precision, "deviation": str(found)}
-        row["engines"].append({**figures, **_way(engine, frames, device)})
     return row
 
 
@@ -94,6 +93,8 @@ def _way(engine: Engine, frames: int, device: torch.device) -> dict[str, Any]:
     """End to end with `engine`, which is closed after it; the frame's copies alone beside it."""
     start = time.perf_counter()
     with closing(open_pipeline(engine, CAMERAS)) as pipeline:
+        if not isinstance(pipeline, GpuPipeline):
+            raise FsmdeError(f"engine {engine.name} runs, but sampling and packing do not run on this GPU")
         pipeline.warm_up(CAMERAS)
         warm_up_s = time.perf_counter() - start
         figures = measure_frames(pipeline, surround_rig(), endless_sets(), frames)

@@ -71,7 +71,8 @@ class Stage:
         base, module = BASES.get(name, "student.yaml"), MODULES.get(name, "fit")
         configs = [f"--config={CONFIGS / base}", f"--config={CONFIGS / 'recipe' / f'{name}.yaml'}"]
         ended = [f"--trainer.max_time=00:{minutes // 60:02}:{minutes % 60:02}:{seconds:02}", "--trainer.max_epochs=-1"]
-        quiet = ["--trainer.enable_progress_bar=false", "--trainer.benchmark=true"]
+        # One device: each process of several would follow a clock of its own.
+        quiet = ["--trainer.enable_progress_bar=false", "--trainer.benchmark=true", "--trainer.devices=1"]
         self.name = name
         self._process = _started(f"fsmde_training.{module}", ["fit", *configs, *ended, *quiet, *settings], name)
 

@@ -78,7 +78,7 @@ class Training:
         """ImageNet weights for the students' encoder, unless the settings let it begin without."""
         if self._from_imagenet and not self._encoder.is_file():
             slim.command(
-                {"street_train": 0.5, "pandaset_train": 0.5},
+                {"street_train": 0.5, "pandaset_train": 0.5} if self._settings.recording else {"street_train": 1.0},
                 self._sets,
                 out=self._encoder,
                 crop=(128, 192),
