@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cuda_cases import GivenDepth, given_depth, noise_image, on_each_driver, pla
 from cuda_host import HostDriver
 from fsmde_core.clouds import CloudPacker, CloudSettings
 from fsmde_core.cuda.backend import CudaBackend
+from fsmde_core.cuda.images import ImageUploads
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig import Camera
 
@@ -51,6 +53,32 @@ def test_any_number_of_cameras_up_to_the_engines(count: int, make_driver: Callab
     assert set(result.stage_ms) == STAGES | {"pack", "cloud_down", "cloud_copied"}
     assert all(0 <= ms < 60_000 for ms in result.stage_ms.values())
     backend.close()
+
+
+class _Together(list[Any]):
+    """A list that threads leave only when each has put its own in."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._all = Barrier(threads)
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        self._all.wait()
+
+
+def test_images_that_come_first_and_at_once_have_memory_of_their_own() -> None:
+    driver = HostDriver()
+
+    def take(_: int) -> Any:
+        with driver.current():
+            return uploads._take(8)
+
+    with driver.current():
+        uploads = ImageUploads(driver)
+    uploads._slots = _Together(4)
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(slot) for slot in pool.map(take, range(4))}) == 4
 
 
 @on_each_driver
