@@ -163,7 +163,7 @@ def test_the_optimizer_has_the_student_and_the_adapter_and_not_the_teacher(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = module(folder, distillation={"fitnets": 1.0})
-    monkeypatch.setattr(ours, "_trainer", SimpleNamespace(callbacks=[], estimated_stepping_batches=10))
+    monkeypatch.setattr(ours, "_trainer", SimpleNamespace(estimated_stepping_batches=10))
     groups = ours.configure_optimizers()["optimizer"].param_groups
     assert ours.adapter is not None
     learning = [*ours.student.parameters(), *ours.adapter.parameters()]

@@ -20,7 +20,7 @@ from fsmde_core.pipeline import Pipeline
 from fsmde_core.rig import load_rig
 from fsmde_core.sources import open_source
 from fsmde_ros import cli
-from fsmde_training import cache, fit, prepare, slim, stage0
+from fsmde_training import cache, fit, prepare, stage0
 from fsmde_training.checkpoint import load_student
 from fsmde_training.distill import fit as distill
 from test_teachers import depth_anything
@@ -35,14 +35,12 @@ TWO_STEPS = (
     " --trainer.enable_model_summary false --data.samples 2 --data.batch_size 1 --data.pixels 64 --data.workers 0"
 )
 MODULES = {
-    "fsmde_training.slim": slim.main,
     "fsmde_training.fit": fit.main,
     "fsmde_training.stage0": stage0.main,
     "fsmde_training.distill.fit": distill.main,
 }
 SHRINK = {
     "fsmde_training.prepare": "--validation 0.5 --size 64x64 --network-size 64x64 --processes 1",
-    "fsmde_training.slim": "--samples 2 --batch_size 1 --crop [64,64] --network_width 64 --workers 0",
     "fsmde_training.fit": f"{TWO_STEPS} --data.network_width 64 --data.crop [64,64]",
     "fsmde_training.stage0": TWO_STEPS,
     "fsmde_training.distill.fit": TWO_STEPS,

@@ -13,8 +13,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_training.binning import BinDistribution
 from fsmde_training.checkpoint import load_student
 from fsmde_training.decoder import WIDTHS
-from fsmde_training.encoder import SlimEncoder, convolutions
-from fsmde_training.mobilenet_v2 import MobileNetV2, SameConv2d, save_folded
+from fsmde_training.mobilenet_v2 import MobileNetV2, SameConv2d
 from fsmde_training.student import Student
 
 SIZE = (64, 96)
@@ -69,43 +68,6 @@ def test_stride_two_pads_as_tensorflow_same(size: int) -> None:
                     if 0 <= row < size and 0 <= column < size:
                         expected[i, j] = expected[i, j] + weight[dy, dx] * x[0, 0, row, column]
     torch.testing.assert_close(layer(x)[0, 0], expected + bias)
-
-
-def test_the_slim_encoder_hands_on_what_mobilenet_does() -> None:
-    slim, full = SlimEncoder(), MobileNetV2()
-    x = torch.rand(2, 3, 64, 96) * 2 - 1
-    assert [m.shape for m in slim(x)] == [m.shape for m in full(x)]
-    assert slim.channels == full.channels
-    assert [b.shortcut for b in slim.features[1:]] == [b.shortcut for b in full.features[1:]]
-    hidden = [convolutions(block)[1].out_channels for block in slim.features[1:]]
-    assert hidden == [16, 64, 72, 72, 96, 96, 96, 256, 256, 256, 256, 384, 384, 288, 480, 480, 480]
-
-
-def test_a_cut_network_is_the_full_one_where_what_was_cut_is_silent() -> None:
-    """The channels that go are chosen by weight: with the others at zero nothing is lost."""
-    torch.manual_seed(0)
-    full, slim = MobileNetV2().eval(), SlimEncoder().eval()
-    for ours, theirs in zip(list(slim.features)[1:], list(full.features)[1:], strict=True):
-        project = convolutions(theirs)[-1]
-        silent = torch.randperm(project.in_channels)[convolutions(ours)[-1].in_channels :]
-        with torch.no_grad():
-            project.weight[:, silent] = 0
-    slim.cut_from(full)
-    x = torch.rand(2, 3, 64, 96) * 2 - 1
-    with torch.no_grad():
-        for ours, theirs in zip(slim(x), full(x), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-def test_weights_of_the_slim_encoder_come_back_from_their_file(tmp_path: Path) -> None:
-    slim, again, x = SlimEncoder(), SlimEncoder(), torch.rand(1, 3, 32, 32)
-    save_folded(slim, tmp_path / "weights" / "slim.npz")
-    again.load_imagenet(tmp_path / "weights" / "slim.npz")
-    with torch.no_grad():
-        assert all(torch.equal(a, b) for a, b in zip(slim(x), again(x), strict=True))
-    save_folded(MobileNetV2(), tmp_path / "full.npz")
-    with pytest.raises(FsmdeError, match=r"layer 0 has shape \(32, 3, 3, 3\), not of the student's encoder; make"):
-        again.load_imagenet(tmp_path / "full.npz")
 
 
 def test_imagenet_weights_fill_layers_in_network_order(tmp_path: Path) -> None:

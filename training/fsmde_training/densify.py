@@ -6,7 +6,6 @@ python -m fsmde_training.densify runs/cache/pandaset_train runs/cache/pandaset_d
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from fsmde_training import cache
-from fsmde_training.cache import ImageSet, Sample
-from fsmde_training.parallel import mapped
+from fsmde_training.cache import ImageSet
 
 INTENSITY_SCALE = 12.0
 """Grey levels; a neighbour that differs by twice as much counts for an eighth."""
@@ -65,22 +63,16 @@ def _neighbours(shape: tuple[int, ...], radius: int) -> Iterator[tuple[tuple[sli
                 yield window, np.float32(np.exp(-2 * square / radius**2))
 
 
-def densify_set(source: Path, target: Path, radius: int = 4, processes: int = 1) -> None:
+def densify_set(source: Path, target: Path, radius: int = 4) -> None:
     """Write the cached set `source` again as `target`, with denser labels."""
     views = cache.load(source)
     count, height, width = views.depth.shape
-    samples = mapped(partial(_densified, radius=radius), _samples(views), processes)
-    cache.save(target, track(samples, "densify", total=count), count, width, height)
+    cache.save(target, track(_samples(views, radius), "densify", total=count), count, width, height)
 
 
-def _samples(views: ImageSet) -> Iterator[Sample]:
+def _samples(views: ImageSet, radius: int) -> Iterator[tuple[NDArray, NDArray, float]]:
     for rgb, depth, focal in zip(views.images, views.depth, views.focal, strict=True):
-        yield np.array(rgb), np.array(depth), float(focal)
-
-
-def _densified(sample: Sample, radius: int) -> Sample:
-    rgb, depth, focal = sample
-    return rgb, densify(rgb, depth, radius).astype(np.float16), focal
+        yield np.array(rgb), densify(np.array(rgb), depth, radius).astype(np.float16), float(focal)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training from the command line; see training/README.md.
 
-python -m fsmde_training.fit fit --config training/configs/student.yaml --config training/configs/recipe/real.yaml
+python -m fsmde_training.fit fit --config training/configs/student.yaml --config training/configs/stages/1_real.yaml
 """
 
 from __future__ import annotations

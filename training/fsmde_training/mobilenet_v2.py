@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
 
+# expansion, output channels, repeats, stride of the first
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
 """Index in `features` -> channels of the maps handed to the decoder: strides 4, 8, 16, 32."""
@@ -57,18 +57,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32.
-
-    stem: channels of the first convolution. stages: expansion, output channels, repeats, stride of the first.
-    """
+    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32."""
 
     channels = tuple(TAPS.values())
 
-    def __init__(self, stem: int = 32, stages: Sequence[tuple[int, int, int, int]] = STAGES) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [conv_relu6(3, stem, 3, 2)]
-        inputs = stem
-        for expansion, outputs, repeats, stride in stages:
+        blocks: list[nn.Module] = [conv_relu6(3, 32, 3, 2)]
+        inputs = 32
+        for expansion, outputs, repeats, stride in STAGES:
             for i in range(repeats):
                 blocks.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
                 inputs = outputs
@@ -83,43 +80,22 @@ class MobileNetV2(nn.Module):
         return maps
 
     def load_imagenet(self, path: str | Path) -> None:
-        """Initialise from an .npz of folded layers; see `load_folded`."""
-        load_folded(self, path, "MobileNetV2-1.0")
+        """Initialise from an .npz of folded layers in network order (`NN.*.weight`, `NN.*.bias`); the rest is ignored.
 
-
-def load_folded(encoder: nn.Module, path: str | Path, network: str) -> None:
-    """Fill the convolutions from an .npz of layers in network order (`NN.*.weight`, `NN.*.bias`); the rest is ignored.
-
-    network: what the weights have to be of, for the message. FsmdeError when the file is missing or a layer's shape
-    differs.
-    """
-    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
-    values = [torch.from_numpy(value) for value in _folded(path)]
-    with torch.no_grad():
-        for number, layer in enumerate(layers):
-            for parameter, value in zip((layer.weight, layer.bias), values[2 * number :], strict=False):
-                if parameter is None or parameter.shape != value.shape:
-                    raise FsmdeError(f"{path}: layer {number} has shape {tuple(value.shape)}, not of {network}")
-                parameter.copy_(value)
-
-
-def save_folded(encoder: nn.Module, path: str | Path) -> None:
-    """Write what `load_folded` reads, float32."""
-    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
-    arrays = {}
-    for number, layer in enumerate(layers):
-        assert layer.bias is not None
-        arrays[f"{number:02d}.conv_2d.weight"] = layer.weight.detach().cpu().numpy()
-        arrays[f"{number:02d}.conv_2d.bias"] = layer.bias.detach().cpu().numpy()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def _folded(path: str | Path) -> list[np.ndarray]:
-    """Weight and bias of each layer in turn, float32, in network order; FsmdeError where there is no such file."""
-    path = Path(path)
-    if not path.is_file():
-        raise FsmdeError(f"encoder weights {path} do not exist; give the .npz file, or null to train from scratch")
-    with np.load(path) as arrays:
-        keys = sorted(arrays.files, key=lambda key: (key.partition(".")[0], key.endswith("bias")))
-        return [arrays[key].astype(np.float32) for key in keys]
+        Raises FsmdeError when the file is missing or a layer's shape differs.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FsmdeError(f"encoder weights {path} do not exist; give the .npz file, or null to train from scratch")
+        layers = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        with np.load(path) as arrays:
+            keys = sorted(arrays.files, key=lambda key: (key.partition(".")[0], key.endswith("bias")))
+            values = [torch.from_numpy(arrays[key].astype(np.float32)) for key in keys[: 2 * len(layers)]]
+        with torch.no_grad():
+            for number, layer in enumerate(layers):
+                for parameter, value in zip((layer.weight, layer.bias), values[2 * number :], strict=False):
+                    if parameter is None or parameter.shape != value.shape:
+                        raise FsmdeError(
+                            f"{path}: layer {number} has shape {tuple(value.shape)}, not of MobileNetV2-1.0"
+                        )
+                    parameter.copy_(value)

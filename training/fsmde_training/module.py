@@ -16,11 +16,12 @@ from fsmde_core.errors import FsmdeError
 from fsmde_training.binning import BinDistribution, MetricNetwork
 from fsmde_training.checkpoint import find_weights, load_student
 from fsmde_training.losses import bin_negative_log_likelihood, log_gradient, relative_error, silog
-from fsmde_training.schedule import one_cycle
 from fsmde_training.student import Student
 
 VALIDATION_RANGE = (0.1, 80.0)
 WEIGHTS = {"silog": 1.0, "relative": 5.0, "likelihood": 0.5, "edges": 1.0}
+RISE = 0.0999
+"""Share of the steps over which the learning rate rises; with 0.1, OneCycleLR divides by zero in runs of ten steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,9 @@ class StudentModule(L.LightningModule):
         rates = [self.learning_rate * self.encoder_rate, self.learning_rate]
         groups = [{"params": group, "lr": rate} for group, rate in zip((encoder, rest), rates, strict=True)]
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
-        return one_cycle(self.trainer, optimizer, rates)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=RISE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def weighted_terms(weights: dict[str, float], known: Iterable[str]) -> dict[str, float]:

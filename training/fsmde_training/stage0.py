@@ -16,8 +16,7 @@ from torch import Tensor
 
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import PER_VIEW
-from fsmde_training.module import supervised_terms
-from fsmde_training.schedule import one_cycle
+from fsmde_training.module import RISE, supervised_terms
 from fsmde_training.teachers import load_teacher
 from fsmde_training.teachers.binned import BinnedTeacher, save_binned_teacher
 
@@ -52,7 +51,9 @@ class Stage0Module(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.binned.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        return one_cycle(self.trainer, optimizer, [self.learning_rate])
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps, pct_start=RISE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_end(self) -> None:
         if self.trainer.is_global_zero:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from fsmde_training.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
 from fsmde_training.decoder import WIDTHS, Decoder, Pyramid, upsample
-from fsmde_training.encoder import SlimEncoder
+from fsmde_training.mobilenet_v2 import MobileNetV2
 
 
 class Student(MetricNetwork):
-    """Slimmed MobileNetV2 encoder, light decoder, binning module; the model contract of fsmde_core.model.
+    """MobileNetV2 encoder, light decoder, binning module; the model contract of fsmde_core.model.
 
     focal_canonical: pixels at the input's size. min_depth, max_depth: range of the bins, metres at that focal length.
     centres, probabilities: see `Binning`.
@@ -27,7 +27,7 @@ class Student(MetricNetwork):
         probabilities: Probabilities = "softmax",
     ) -> None:
         super().__init__(focal_canonical, min_depth, max_depth, bins, centres, probabilities)
-        self.encoder = SlimEncoder()
+        self.encoder = MobileNetV2()
         self.decoder = Decoder(self.encoder.channels)
         self.bins = Binning(WIDTHS, bins, min_depth, max_depth, centres, probabilities)
 

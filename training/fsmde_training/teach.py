@@ -20,8 +20,7 @@ from fsmde_training.checkpoint import find_weights
 from fsmde_training.data import Views
 from fsmde_training.fit import TrainingCLI
 from fsmde_training.losses import log_gradient, relative_error, silog
-from fsmde_training.module import VALIDATION_RANGE, weighted_terms
-from fsmde_training.schedule import one_cycle
+from fsmde_training.module import RISE, VALIDATION_RANGE, weighted_terms
 from fsmde_training.teachers.base import resize
 from fsmde_training.teachers.project import ProjectTeacher
 
@@ -98,7 +97,9 @@ class TeacherModule(L.LightningModule):
         rates = [self.learning_rate * self.encoder_rate, self.learning_rate]
         groups = [{"params": group, "lr": rate} for group, rate in zip((encoder, rest), rates, strict=True)]
         optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay)
-        return one_cycle(self.trainer, optimizer, rates)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=RISE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def blurred(images: Tensor, chosen: Tensor) -> Tensor:

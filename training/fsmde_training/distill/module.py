@@ -30,7 +30,7 @@ class DistillationModule(StudentModule):
     weight is not computed. All losses are float32, whatever the trainer's precision.
     binned_teacher: the teacher's binning module and adapters, a .pt file of stage 0; needed by terms that compare bins,
     by `sharing`, and by "fitnets": its adapter, a 1x1 convolution, gives as many channels as the teacher has.
-    sharing: what of the student's binning starts from the teacher's, whatever `start` brings.
+    sharing: what of the student's binning starts from the teacher's.
     warmup: optimizer steps over which the weights of the distillation terms rise linearly from 0.
     temperature: of CKD (a). levels: of the pyramid by term, besides `terms.LEVELS`.
     norms_every: batches of an epoch between the logs of `gradient_norms`, of the terms as weighted at that step.
@@ -59,7 +59,7 @@ class DistillationModule(StudentModule):
         self.levels = LEVELS | (levels or {})
         self.teacher = None if binned_teacher is None else load_binned_teacher(binned_teacher)
         self._check_teacher(sharing)
-        if self.teacher is not None:
+        if self.teacher is not None and start is None:
             share(self.student.bins, self.teacher.binning, sharing)
         self.adapter: nn.Conv2d | None = None
         if self.teacher is not None and "fitnets" in self.distillation:

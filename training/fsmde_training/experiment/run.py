@@ -27,7 +27,6 @@ def run(settings: Settings) -> None:
     _say(f"experiment in {settings.folder}: training images")
     training.prepare()
     _say("teacher")
-    training.slim_encoder()
     training.train_teacher()
     _say("stage 0: the teacher's bins")
     training.fit_bins()

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from fsmde_training import slim, stage0, teach
+from fsmde_training import stage0, teach
 from fsmde_training.cache import is_complete
 from fsmde_training.densify import densify_set
 from fsmde_training.distill import fit
@@ -51,7 +51,6 @@ class Training:
         self._sets = folder / "sets"
         self._teacher_sets = folder / "teacher_sets"
         self._outputs = folder / "outputs"
-        self._encoder = folder / "encoder.npz"
         self.teacher = folder / "teacher" / "last.ckpt"
         self.bins = folder / "bins" / "binned_teacher.pt"
         self.teacher_model = folder / "teacher.onnx"
@@ -74,21 +73,6 @@ class Training:
         if chosen.recording and not is_complete(dense):
             densify_set(self._teacher_sets / "pandaset_train", dense)
 
-    def slim_encoder(self) -> None:
-        """ImageNet weights for the students' encoder, unless the settings let it begin without."""
-        if self._from_imagenet and not self._encoder.is_file():
-            slim.command(
-                {"street_train": 0.5, "pandaset_train": 0.5} if self._settings.recording else {"street_train": 1.0},
-                self._sets,
-                out=self._encoder,
-                crop=(128, 192),
-                network_width=self._settings.size[0],
-            )
-
-    @property
-    def _from_imagenet(self) -> bool:
-        return "encoder_weights" not in self._settings.student.get("model", {})
-
     def train_teacher(self) -> None:
         """The project's teacher."""
         data = {"root": str(self._teacher_sets)}
@@ -109,8 +93,6 @@ class Training:
         else:
             model |= {"binned_teacher": None, "sharing": "none"}
             data |= {"teacher": None, "outputs": None}
-        if self._from_imagenet:
-            model |= {"encoder_weights": str(self._encoder)}
         own = {"seed_everything": student.seed, "model": model, "data": data}
         return run_once(fit.main, "distill.yaml", student.folder, [chosen.student, own])
 
