@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depth_scenes import depth_scene
 from fsmde_core.cloud_kernels import keep_first_per_voxel
 from fsmde_core.clouds import CloudPacker, CloudSettings, ray_table
 from fsmde_core.errors import FsmdeError
@@ -30,15 +31,8 @@ CAMERAS = (camera("front", 0), camera("left", 1), camera("back", 2))
 
 
 def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """rgb, depth, sigma with a share of NaN, infinite, zero and negative values."""
-    generator = np.random.default_rng(seed)
-    shape = (len(CAMERAS), H, W)
-    depth = generator.uniform(0.5, 90, shape).astype(np.float32)
-    sigma = (depth * generator.uniform(0.01, 0.6, shape)).astype(np.float32)
-    for values in (depth, sigma):
-        for bad in (np.nan, np.inf, -np.inf, 0.0, -1.0):
-            values[generator.random(shape) < 0.03] = bad
-    return generator.integers(0, 256, (*shape, 3), dtype=np.uint8), depth, sigma
+    """rgb, depth, sigma of CAMERAS."""
+    return depth_scene(len(CAMERAS), H, W, seed)
 
 
 def plain_cloud(settings: CloudSettings, rgb: np.ndarray, depth: np.ndarray, sigma: np.ndarray) -> list[list[float]]:

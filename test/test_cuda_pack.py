@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cuda_cases import GivenDepth, on_each_driver, plain_sampling
 from cuda_host import HostDriver
+from depth_scenes import depth_scene
 from fsmde_core.clouds import CloudPacker, CloudSettings, PackedCloud
 from fsmde_core.cuda.backend import CudaBackend
 from fsmde_core.encodings import RawImage
@@ -32,24 +33,12 @@ def make_cameras(count: int, width: int, height: int) -> list[Camera]:
     return cameras
 
 
-def make_scene(count: int, width: int, height: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """rgb, depth, sigma; a share of the values is no number, infinite, zero or negative."""
-    generator = np.random.default_rng(seed)
-    shape = (count, height, width)
-    depth = generator.uniform(0.5, 90, shape).astype(np.float32)
-    sigma = (depth * generator.uniform(0.01, 0.6, shape)).astype(np.float32)
-    for values in (depth, sigma):
-        for bad in (np.nan, np.inf, -np.inf, 0.0, -1.0):
-            values[generator.random(shape) < 0.03] = bad
-    return generator.integers(0, 256, (*shape, 3), dtype=np.uint8), depth, sigma
-
-
 class Scene:
-    """A backend that has just inferred `make_scene`."""
+    """A backend that has just inferred `depth_scene`."""
 
     def __init__(self, driver: Any, count: int, width: int, height: int, seed: int = 0) -> None:
         self.cameras = make_cameras(count, width, height)
-        self.rgb, self.depth, self.sigma = make_scene(count, width, height, seed)
+        self.rgb, self.depth, self.sigma = depth_scene(count, height, width, seed)
         self.backend = CudaBackend(GivenDepth(driver, self.depth, self.sigma), count, driver)
         way = plain_sampling(width, height)
         uploads = [self.backend.upload(RawImage.from_rgb(image), way) for image in self.rgb]

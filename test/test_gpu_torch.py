@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from depth_scenes import depth_scene
 from fsmde_core.clouds import CloudPacker, CloudSettings, pinhole_geometry
 from fsmde_core.encodings import ENCODINGS, RawImage, to_rgb
 from fsmde_core.errors import FsmdeError
@@ -106,18 +107,6 @@ SETTINGS = [
     CloudSettings(0, 1e6, 1e6, stride=2, color=False),
     CloudSettings(voxel_size=2.0),
 ]
-
-
-def depth_scene(cameras: int, height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """rgb, depth, sigma with a share of NaN, infinite, zero and negative values."""
-    generator = np.random.default_rng(seed)
-    shape = (cameras, height, width)
-    depth = generator.uniform(0.5, 90, shape).astype(np.float32)
-    sigma = (depth * generator.uniform(0.01, 0.6, shape)).astype(np.float32)
-    for values in (depth, sigma):
-        for bad in (np.nan, np.inf, -np.inf, 0.0, -1.0):
-            values[generator.random(shape) < 0.03] = bad
-    return generator.integers(0, 256, (*shape, 3), dtype=np.uint8), depth, sigma
 
 
 @pytest.mark.parametrize("wanted", SETTINGS)

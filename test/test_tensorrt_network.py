@@ -17,13 +17,8 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.model import default_model_path, read_model_info
 from fsmde_core.tensorrt import network
 from fsmde_core.tensorrt.network import offered, prepare
-from small_network import small_network, write_quantised, write_small_network
+from small_network import small_network, write_quantised
 from tensorrt_rules import violations
-
-
-@pytest.fixture(scope="module")
-def float32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_network(tmp_path_factory.mktemp("network") / "small.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +51,10 @@ def operators(model: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-def test_files_break_the_parsers_rules_before_and_not_after(float32: Path, quantised: Path) -> None:
-    assert any("uint8 in Transpose" in line for line in violations(onnx.load(float32)))
+def test_files_break_the_parsers_rules_before_and_not_after(small_model: Path, quantised: Path) -> None:
+    assert any("uint8 in Transpose" in line for line in violations(onnx.load(small_model)))
     assert any("zero point" in line for line in violations(onnx.load(quantised)))
-    for path, precision in ((float32, "fp32"), (float32, "fp16"), (quantised, "int8")):
+    for path, precision in ((small_model, "fp32"), (small_model, "fp16"), (quantised, "int8")):
         assert violations(prepared(path, precision)) == []
 
 
@@ -72,14 +67,14 @@ def test_the_shipped_student_is_accepted_and_stays_itself(precision: str) -> Non
     assert difference(path, precision).within(TOLERANCE["f16" if precision == "fp16" else "f32"])
 
 
-def test_float32_differs_by_rounding_only(float32: Path) -> None:
-    assert difference(float32, "fp32").within(Deviation(1e-6, 1e-5))
+def test_float32_differs_by_rounding_only(small_model: Path) -> None:
+    assert difference(small_model, "fp32").within(Deviation(1e-6, 1e-5))
 
 
-def test_half_precision_is_used_and_is_close(float32: Path) -> None:
-    found = difference(float32, "fp16")
+def test_half_precision_is_used_and_is_close(small_model: Path) -> None:
+    found = difference(small_model, "fp16")
     assert found.median > 0 and found.within(TOLERANCE["f16"])
-    types = {tensor.name: tensor.data_type for tensor in prepared(float32, "fp16").graph.initializer}
+    types = {tensor.name: tensor.data_type for tensor in prepared(small_model, "fp16").graph.initializer}
     assert types["encoder.first.weight_float16"] == TensorProto.FLOAT16
     assert types["bins.logits.weight"] == TensorProto.FLOAT
     assert not any(name == "encoder.first.weight" for name in types)
@@ -154,10 +149,10 @@ def test_a_model_that_casts_first_is_left_alone(tiny_model: Path) -> None:
     assert operators(prepared(tiny_model, "fp32")) == operators(onnx.load(tiny_model))
 
 
-def test_precisions_of_a_file(float32: Path, quantised: Path, tmp_path: Path) -> None:
+def test_precisions_of_a_file(small_model: Path, quantised: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
-    half.write_bytes(prepare(read_model_info(float32), "fp16"))
-    files = {"fp32": float32, "fp16": half, "int8": quantised}
+    half.write_bytes(prepare(read_model_info(small_model), "fp16"))
+    files = {"fp32": small_model, "fp16": half, "int8": quantised}
     assert {name: offered(read_model_info(path)) for name, path in files.items()} == {
         "fp32": ("fp16", "fp32"),
         "fp16": ("fp16",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class TeacherOutput(NamedTuple):
     relative: Tensor
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """Base of all teachers. channels: of the pyramid's maps, fine to coarse."""
 
     channels: tuple[int, ...]
@@ -34,12 +35,12 @@ class Teacher(nn.Module):
         super().__init__()
         self._frozen = False
 
+    @abstractmethod
     def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> TeacherOutput:
         """images: (B, h, w, 3) uint8 RGB. size: (H, W) of the student's image, multiples of 32; None: as `images` are.
 
         Images larger than `size` let the teacher see more than the student does.
         """
-        raise NotImplementedError
 
     def freeze(self) -> Teacher:
         """Evaluation mode for good, no gradient to the weights."""
