@@ -53,7 +53,7 @@ class SyncSettings:
             raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
 
 
-@dataclass
+@dataclass(slots=True)
 class CameraCounts:
     """What became of one camera's images; received = emitted + late + duplicate + off_clock + dropped + pending.
 
@@ -81,8 +81,7 @@ class SyncStats:
     resets: int = 0
 
 
-@dataclass(frozen=True)
-class ImageSet(Generic[T]):
+class ImageSet(NamedTuple, Generic[T]):
     """One image per camera present. items, stamps_ns: keyed by camera, in the order given to the synchronizer."""
 
     items: dict[str, T]
@@ -106,7 +105,7 @@ class _Member(NamedTuple):
     item: Any
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Group:
     members: dict[str, _Member]
     oldest: int
@@ -116,8 +115,8 @@ class _Group:
     @classmethod
     def of(cls, members: dict[str, _Member]) -> _Group:
         """A group of one or more members."""
-        stamps, arrivals, _ = zip(*members.values(), strict=True)
-        return cls(members, min(stamps), max(stamps), min(arrivals))
+        stamps = [member.stamp_ns for member in members.values()]
+        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
 
     def put(self, camera: str, member: _Member) -> None:
         self.members[camera] = member
@@ -137,7 +136,7 @@ class _Group:
         return before, after
 
 
-def _widest_gap(stamps: Iterable[int]) -> tuple[int, int]:
+def _widest_gap(stamps: list[int]) -> tuple[int, int]:
     """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
     ordered = sorted(stamps)
     widest, start, earlier = -1, ordered[0], ordered[0]
@@ -240,7 +239,7 @@ class Synchronizer(Generic[T]):
         return best
 
     def _open_group(self, camera: str, member: _Member) -> _Group | None:
-        position = sum(group.oldest < member.stamp_ns for group in self._open)
+        position = sum([group.oldest < member.stamp_ns for group in self._open])
         if position == 0 and len(self._open) == MAX_OPEN:
             return None
         later: dict[str, _Member] = {}
@@ -261,7 +260,7 @@ class Synchronizer(Generic[T]):
     def _complete(self, group: _Group) -> ImageSet[T] | None:
         """Emit a group that has every camera, unless it straddles two frames."""
         if len(self.cameras) > 1 and self._emitted is not None:
-            width, start = _widest_gap(member.stamp_ns for member in group.members.values())
+            width, start = _widest_gap([member.stamp_ns for member in group.members.values()])
             if width > 3 * max(group.oldest - self._emitted, 0):
                 older, newer = group.cut(start)
                 self._abandon(older)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import statistics
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -74,20 +76,39 @@ KINDS = [
 ]
 
 
+def nanoseconds(action: Callable[..., Any], *given: Any) -> int:
+    start = time.perf_counter_ns()
+    action(*given)
+    return time.perf_counter_ns() - start
+
+
+YARDSTICK_NS = 12_500
+
+
+def yardstick() -> None:
+    """Python of the standard library: YARDSTICK_NS on a core of a Xeon of 2023 whose other hyperthread rests."""
+    textwrap.wrap("twelve cameras and no two alike", 10)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_message_costs_less_than_20_microseconds_at_12_cameras(kind: str) -> None:
-    """The best of several runs of the same messages takes other processes out; then even the slowest ones count."""
-    best = [10**9] * len(list(orderings(kind)))
+    """The best of several runs of the same messages takes other processes out; then even the slowest ones count.
+
+    A slower core may take longer, by as much as the yardstick takes longer there in the same run.
+    """
+    messages = list(orderings(kind))
+    best, yardsticks = [10**9] * len(messages), [10**9] * (len(messages) // 60)
     for _ in range(40):
         sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
-        for k, (camera, stamp, now, item) in enumerate(orderings(kind)):
-            start = time.perf_counter_ns()
-            sync.add(camera, stamp, now, item)
-            best[k] = min(best[k], time.perf_counter_ns() - start)
+        for k, message in enumerate(messages):
+            best[k] = min(best[k], nanoseconds(sync.add, *message))
+            if k % 60 == 59:  # between messages, so that caches are as cold for it as for them
+                yardsticks[k // 60] = min(yardsticks[k // 60], nanoseconds(yardstick))
         slowest = sorted(best)[int(len(best) * 0.999)]
+        limit = 20_000 * max(1.0, statistics.median(yardsticks) / YARDSTICK_NS)
         if slowest <= 20_000:
             break
-    assert slowest <= 20_000
+    assert slowest <= limit
 
 
 @pytest.mark.parametrize("kind", KINDS)
