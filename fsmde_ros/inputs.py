@@ -21,6 +21,7 @@ from fsmde_ros import qos
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.compat import SimpleFilter
 from fsmde_ros.health import Health
+from fsmde_ros.image_type import image_type
 from fsmde_ros.rectifier import Rectification, Rectifier
 
 # From Iron on a callback may ask for the time at which the middleware received the message.
@@ -61,7 +62,7 @@ class SurroundSubscriber(SimpleFilter):
         names = calibration.rig.names
         self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
         self._lag_ns = 0
-        kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
+        kind, suffix = (CompressedImage, "/compressed") if compressed else (image_type(), "")
         self.topics = {name: node.resolve_topic_name(f"{name}/image_raw{suffix}") for name in names}
         self._subscriptions: list[Any] = []
         self._images: dict[str, Any] = {}
