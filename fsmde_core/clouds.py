@@ -112,7 +112,7 @@ class CloudPacker:
         keep, counts = self._gate(rows.depth, rows.sigma)
         count = int(counts.sum())
         self._resize_fused(count)
-        geometry = _geometry(tuple(cameras), self.settings.stride)
+        geometry = pinhole_geometry(tuple(cameras), self.settings.stride)
         write_points[len(self._fields)](*rows, keep, *geometry, counts, np.frombuffer(self._fused, np.float32))
         if self.settings.voxel_size:
             count = self._thin()
@@ -192,17 +192,15 @@ def sized(data: array[int], size: int) -> array[int]:
     return data
 
 
-def pinhole_geometry(cameras: Sequence[Camera], stride: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """rays: (N, 3, 3), origins: (N, 3); u and v count the pixels that the stride leaves.
+@lru_cache(maxsize=16)
+def pinhole_geometry(cameras: tuple[Camera, ...], stride: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """rays: (N, 3, 3), origins: (N, 3), to be read only; u and v count the pixels that the stride leaves.
 
-    The pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1) of the base frame.
+    The pixel (u, v) of depth d is the point origin + d * rays @ (u, v, 1) of the base frame. Kept, as cameras stay the
+    same objects from set to set.
     """
     rays = [camera.T_base_camera[:3, :3] @ _unprojection(camera, stride) for camera in cameras]
     return np.stack(rays), np.stack([camera.T_base_camera[:3, 3] for camera in cameras])
-
-
-_geometry = lru_cache(maxsize=16)(pinhole_geometry)
-"""Cameras stay the same objects from set to set."""
 
 
 def _unprojection(camera: Camera, stride: int = 1) -> NDArray[np.float64]:

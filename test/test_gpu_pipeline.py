@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsmde_core.clouds import CloudPacker
+from fsmde_core.clouds import CloudPacker, CloudSettings
 from fsmde_core.encodings import EncodedImage, RawImage
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid
@@ -25,6 +25,7 @@ from tiny_model import HEIGHT, WIDTH
 torch = pytest.importorskip("torch")
 
 from fsmde_core.engines.torch import TorchEngine  # noqa: E402
+from fsmde_core.engines.torch_lane import Lane, Mark  # noqa: E402
 from fsmde_core.gpu.torch_backend import TorchBackend  # noqa: E402
 from gpu_cases import DEVICES, OPEN, RIG, raw, texture, torch_device  # noqa: E402
 
@@ -71,6 +72,44 @@ def test_stage_times_are_there(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
     assert set(result.stage_ms) == of_infer and min(result.stage_ms.values()) >= 0
     pipelines[0].pack(result, OPEN)
     assert set(result.stage_ms) == of_infer | {"gpu_pack", "gpu_cloud_down", "gpu_cloud_copied"}
+
+
+@pytest.mark.parametrize("wanted", [OPEN, replace(OPEN, min_range=999.0)], ids=["all", "none"])
+def test_a_cloud_of_any_number_of_points(pipelines: tuple[GpuPipeline, Pipeline], wanted: CloudSettings) -> None:
+    ours, _ = pipelines
+    result = ours.run({"front": raw(RIG["front"], 0)}, RIG)
+    cloud = ours.pack(result, wanted)
+    assert cloud.count == len(cloud.data) / 20 == (HEIGHT * WIDTH if wanted is OPEN else 0)
+    assert result.stage_ms["gpu_cloud_down"] >= 0
+
+
+class Event:
+    """What CUDA keeps of its events: the time between two is known only once both were waited for."""
+
+    recorded = reached = 0
+
+    def __init__(self) -> None:
+        Event.recorded += 1
+        self._number = Event.recorded
+
+    def synchronize(self) -> None:
+        Event.reached = max(Event.reached, self._number)
+
+    def elapsed_time(self, later: Event) -> float:
+        if max(self._number, later._number) > Event.reached:
+            raise RuntimeError("Both events must be completed before calculating elapsed time.")
+        return 0.1
+
+
+@pytest.mark.parametrize("wanted", [OPEN, replace(OPEN, min_range=999.0)], ids=["all", "none"])
+def test_times_are_asked_of_events_that_were_waited_for(
+    tiny_model: Path, wanted: CloudSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TorchEngine(read_model_info(tiny_model), 1, 2)
+    monkeypatch.setattr(Lane, "mark", lambda _: Mark(Event()))  # type: ignore[arg-type]
+    ours = GpuPipeline(engine, TorchBackend(engine), 1)
+    ours.pack(ours.run({"front": raw(RIG["front"], 0)}, RIG), wanted)
+    ours.close()
 
 
 def test_warm_up_and_more_cameras_than_expected(pipelines: tuple[GpuPipeline, Pipeline]) -> None:

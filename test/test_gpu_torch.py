@@ -124,7 +124,7 @@ def test_packing_follows_the_cpu(wanted: CloudSettings, count: int, device: Any)
     expected = CloudPacker(wanted).pack(cameras, rgb[:count], depth[:count], sigma[:count]).records()
     for _ in range(2):
         with lane.current():
-            found = packing(*pinhole_geometry(cameras, wanted.stride)).cpu().numpy()
+            found = packing(*pinhole_geometry(tuple(cameras), wanted.stride)).cpu().numpy()
         assert found.shape == expected.shape and len(found) > 10
         np.testing.assert_allclose(found[:, :3], expected[:, :3], rtol=1e-5, atol=1e-4)
         np.testing.assert_array_equal(found[:, 3:].view(np.uint32), expected[:, 3:].view(np.uint32))

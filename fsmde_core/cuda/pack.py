@@ -73,7 +73,7 @@ class Packer:
 
     def _parameters(self, cameras: Sequence[Camera], settings: CloudSettings, stream: Any) -> np.void:
         views = self._views[: len(cameras)]
-        rays, views["origin"] = pinhole_geometry(cameras, settings.stride)
+        rays, views["origin"] = pinhole_geometry(tuple(cameras), settings.stride)
         views["rays"] = rays.reshape(-1, 9)
         self._driver.to_device(int(self._views_there), views, stream)
         parameters = np.zeros(1, CLOUD)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fsmde_core.clouds import CloudSettings, PackedCloud, pinhole_geometry
+from fsmde_core.clouds import COLOR_FIELDS, CloudSettings, PackedCloud, pinhole_geometry
 from fsmde_core.encodings import RawImage
 from fsmde_core.engines.torch import Batch, TorchEngine
 from fsmde_core.engines.torch_lane import Lane, host_tensor
@@ -29,7 +30,7 @@ class TorchBackend:
         self._engine, self._lane, self._down = engine, engine.lane, Lane(engine.lane.device)
         self._uploads = Uploads(engine.lane.device)
         self._packing: TorchPacking | None = None
-        self._download = Download(engine.lane)
+        self._download = Download(engine.lane, 0)
         self._stage_ms: dict[str, float] = {}
         self._make_room(len(engine.batch.focal))
 
@@ -37,11 +38,13 @@ class TorchBackend:
         engine, info = self._engine, self._engine.info
         if cameras > len(engine.batch.focal):
             engine.reserve(cameras)
+        self._download.close()
         self._batch, self._packing = engine.batch, None
         pixels, device = (cameras, info.height, info.width), engine.lane.device
         with engine.lane.current():
             self._outside = torch.zeros(pixels, dtype=torch.bool, device=device)
         self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, info)
+        self._download = Download(engine.lane, 4 * len(COLOR_FIELDS) * math.prod(pixels))
 
     def upload(self, image: RawImage, sampling: Sampling) -> Upload:
         """See `GpuBackend.upload`."""
@@ -84,7 +87,7 @@ class TorchBackend:
                 self._packing = TorchPacking(self._lane, self._batch, settings)
             begun = self._lane.mark()
             self._batch.depth[len(cameras) :].fill_(float("nan"))
-            records = self._packing(*pinhole_geometry(cameras, settings.stride))
+            records = self._packing(*pinhole_geometry(tuple(cameras), settings.stride))
             packed = self._lane.mark()
             data, download_ms = self._download(records)
         self._stage_ms |= {"pack": packed.ms_since(begun), **download_ms}

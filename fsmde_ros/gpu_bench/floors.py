@@ -56,7 +56,7 @@ def copies_ms(device: torch.device, up: list[int], down: int, cloud: int) -> flo
     there = [torch.empty(size, dtype=torch.uint8, device=device) for size in up]
     result, host = torch.empty(down, dtype=torch.uint8, device=device), host_tensor((down,), torch.uint8, device)
     records = torch.empty(cloud, dtype=torch.uint8, device=device)
-    download, times = Download(lane), []
+    download, times = Download(lane, cloud), []
 
     def send(index: int) -> None:
         np.copyto(staging[index].numpy(), sources[index])
