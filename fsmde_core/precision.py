@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+SHORT_NAMES = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
+"""Of files' precisions, as engines call those of their arithmetic."""
+
 HEAD = "bins."
 """The student's name of its binning module: how its weights' names begin."""
 

@@ -95,7 +95,8 @@ class FakeDriver:
     """allocations: how often memory, streams and events were made. failing: a call's name -> what it fails with."""
 
     def __init__(self, name: str = "Fake GPU", compute_capability: tuple[int, int] = (9, 0)) -> None:
-        self.name, self.compute_capability, self.total_memory = name, compute_capability, 1 << 34
+        self.name, self.compute_capability = name, compute_capability
+        self.multiprocessors, self.total_memory = 132, 1 << 34
         self.allocations = 0
         self.failing: dict[str, str] = {}
         self.calls: set[str] = set()

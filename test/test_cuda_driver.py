@@ -57,6 +57,9 @@ class FakePycuda(ModuleType):
             def compute_capability(self) -> tuple[int, int]:
                 return (9, 0)
 
+            def get_attribute(self, attribute: str) -> int:
+                return {"how many multiprocessors": 132}[attribute]
+
             def total_memory(self) -> int:
                 return 1 << 30
 
@@ -82,6 +85,7 @@ class FakePycuda(ModuleType):
             base=(owner := Allocation(n)), __array_interface__=owner.bytes.__array_interface__
         )
         self.module_from_buffer = lambda cubin: SimpleNamespace(get_function=Function, cubin=cubin)
+        self.device_attribute = SimpleNamespace(MULTIPROCESSOR_COUNT="how many multiprocessors")
         self.init = lambda: self.called("cuInit")
         self.Stream = lambda flags: SimpleNamespace(handle=7, flags=flags)
 
@@ -118,7 +122,8 @@ def in_thread(action: Any) -> None:
 
 def test_what_the_gpu_is(cuda: FakePycuda) -> None:
     driver = Driver()
-    assert (driver.name, driver.compute_capability, driver.total_memory) == ("Fake GPU", (9, 0), 1 << 30)
+    assert (driver.name, driver.compute_capability) == ("Fake GPU", (9, 0))
+    assert (driver.multiprocessors, driver.total_memory) == (132, 1 << 30)
     with driver.current():
         assert driver.stream().flags == 1  # CU_STREAM_NON_BLOCKING
 

@@ -14,9 +14,10 @@ import onnxruntime
 import pytest
 
 from fsmde_core.engines import ENGINES, DepthBatch, describe_engines, load_engine, select
-from fsmde_core.engines.check import Deviation, check_input, deviation, reference
+from fsmde_core.engines.check import TOLERANCE, Deviation, check_input, deviation, reference
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
+from small_network import write_quantised
 from tiny_model import HEIGHT, WIDTH
 
 
@@ -104,6 +105,40 @@ def test_absent_library_is_named(
     passed_over = [r for r in caplog.records if "openvino is passed over" in r.message]
     assert [r.levelno for r in passed_over] == [logging.INFO]
     engine.close()
+
+
+class WrongWhenFew(Lying):
+    """Right for the asked number of images, wrong for fewer."""
+
+    def infer(self, images: np.ndarray, focal: np.ndarray) -> DepthBatch:
+        self.factor = 1.0 if len(images) == 2 else 1.1
+        return super().infer(images, focal)
+
+
+def test_batches_of_fewer_images_are_compared_too(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = WrongWhenFew(read_model_info(tiny_model), 1.0)
+    use_module(monkeypatch, "openvino", lambda *_: iter([engine]))
+    with pytest.raises(FsmdeError, match="disagrees with the ONNX reference"):
+        load_engine("openvino", tiny_model, cameras=2)
+    assert engine.closed
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_quantised_files_serve_in_float32_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines round in another order than the reference, so a value may fall on another step: the file's tolerance."""
+    model = write_quantised(tmp_path / "int8.onnx")
+    coarse = deviation_of(model, factor=1.01)
+    assert not coarse.within(TOLERANCE["f32"]) and coarse.within(TOLERANCE["int8"])
+    use_module(monkeypatch, name, lambda info, *_: iter([Lying(info, 1.01)]))
+    assert load_engine(name, model).precision == "f32"
+    with pytest.raises(FsmdeError, match="disagrees"):
+        use_module(monkeypatch, name, lambda info, *_: iter([Lying(info, 1.5)]))
+        load_engine(name, model)
+
+
+def deviation_of(model: Path, factor: float) -> Deviation:
+    info = read_model_info(model)
+    return deviation(Lying(info, factor), reference(info, 2))
 
 
 def test_failing_library_is_an_error_of_ours(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from fsmde_core.errors import FsmdeError
 from fsmde_core.tensorrt.cache import EngineCache, EngineKey, Unfit, default_folder, read_engine
 
-KEY = EngineKey("ab" * 32, "NVIDIA H100", "9.0", "11.4.0.106", "fp16", 6, 256, 448)
+KEY = EngineKey("ab" * 32, "NVIDIA H100", "9.0", 132, 80, "11.4.0.106", "fp16", 6, 256, 448)
 PLAN = b"an engine " * 100
 OTHER_VALUES = {
     "model_sha256": "cd" * 32,
     "gpu": "NVIDIA Orin",
     "compute_capability": "8.7",
+    "multiprocessors": 16,
+    "memory_gib": 62,
     "tensorrt": "10.3.0",
     "precision": "fp32",
     "cameras": 7,
@@ -173,7 +175,7 @@ def build():
     time.sleep(pause)
     return b"built"
 
-print(EngineCache(folder).fetch("student", EngineKey("m", "g", "9.0", "11", "fp16", 6, 1, 1), build), flush=True)
+print(EngineCache(folder).fetch("student", EngineKey("m", "g", "9.0", 1, 1, "11", "fp16", 6, 1, 1), build), flush=True)
 """
 
 
@@ -240,8 +242,19 @@ def test_a_folder_without_locks_is_named(cache: EngineCache, monkeypatch: pytest
         cache.fetch("student", KEY, never)
 
 
-def test_a_discarded_engine_is_built_anew(cache: EngineCache) -> None:
+def test_a_refused_engine_is_built_anew_once(cache: EngineCache) -> None:
     cache.fetch("student", KEY, lambda: PLAN)
-    cache.discard("student", KEY)
-    assert cache.fetch("student", KEY, lambda: b"new") == b"new"
-    cache.discard("other", KEY)  # there is none: nothing to do
+    assert cache.fetch("student", KEY, lambda: b"new", refused=PLAN) == b"new"
+    assert cache.fetch("student", KEY, never, refused=PLAN) == b"new"  # another process that was refused the same
+
+
+def test_a_refused_engine_stays_until_there_is_another(cache: EngineCache) -> None:
+    """It may be refused for want of memory: then a build fails too, and the engine serves again later."""
+
+    def fail() -> bytes:
+        raise FsmdeError("out of memory")
+
+    cache.fetch("student", KEY, lambda: PLAN)
+    with pytest.raises(FsmdeError, match="out of memory"):
+        cache.fetch("student", KEY, fail, refused=PLAN)
+    assert cache.fetch("student", KEY, never) == PLAN

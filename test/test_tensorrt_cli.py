@@ -52,7 +52,7 @@ def test_build_only_neither_loads_nor_runs(fake_tensorrt: FakeTensorRt, small_mo
 def test_an_engine_that_deviates_is_refused(
     fake_tensorrt: FakeTensorRt, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsmde_core.engines.check.TOLERANCE", {"f16": Deviation(0, 0)})
+    monkeypatch.setattr("fsmde_core.engines.check.tolerance", lambda _: Deviation(0, 0))
     with pytest.raises(FsmdeError, match=r"the engine deviates from .*small\.onnx by median .*; build another"):
         build(small_model)
 

@@ -77,11 +77,13 @@ def _unload(driver: Driver, *parts: Any) -> None:
 class Driver:
     """The first GPU. Every use of its memory, streams and kernels happens inside `with driver.current()`.
 
-    name: of the GPU. compute_capability: (major, minor). total_memory: bytes. cuda: the module pycuda.driver.
+    name: of the GPU. compute_capability: (major, minor). multiprocessors: their number. total_memory: bytes. cuda: the
+    module pycuda.driver.
     """
 
     name: str
     compute_capability: tuple[int, int]
+    multiprocessors: int
     total_memory: int
 
     def __init__(self) -> None:
@@ -90,6 +92,7 @@ class Driver:
         device = self.call("cuDeviceGet", self.cuda.Device, 0)
         self.name = device.name()
         self.compute_capability = device.compute_capability()
+        self.multiprocessors = device.get_attribute(self.cuda.device_attribute.MULTIPROCESSOR_COUNT)
         self.total_memory = device.total_memory()
         self._context = self.call("cuDevicePrimaryCtxRetain", device.retain_primary_context)
         weakref.finalize(self, _detach, self._context)  # at exit the last of ours, as they run in reverse

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from fsmde_core.engines.base import DepthBatch, Engine, EngineReport, first_line
-from fsmde_core.engines.check import TOLERANCE, deviation, reference
+from fsmde_core.engines.check import deviation, reference, tolerance
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
 
@@ -30,8 +30,8 @@ def load_engine(
 ) -> Engine:
     """Load the ONNX file `model` into engine `name` (or `auto`) and compare it with the reference.
 
-    threads: CPU threads, 0 for the engine's own choice. cameras: size of the compared batch; engines may build a
-    network for each size, so give the one that will serve. providers: of engine `onnxruntime`, see
+    threads: CPU threads, 0 for the engine's own choice. cameras: most images in a batch; engines may build a network
+    for each number of them, so batches of fewer are compared too. providers: of engine `onnxruntime`, see
     `OnnxRuntimeEngine`. Raises FsmdeError for a model of another contract, an unknown or absent engine, and an engine
     that disagrees with the reference; `auto` logs such an engine as an error and takes the next. It passes over an
     absent one quietly.
@@ -92,12 +92,12 @@ def _driver_has_gpu() -> bool:
 def _load_checked(
     name: str, info: ModelInfo, threads: int, expected: DepthBatch, providers: Sequence[str] = ()
 ) -> Engine:
-    """The first variant of the engine that follows the reference within its precision's tolerance."""
+    """The first variant of the engine that follows the reference within its tolerance."""
     findings = []
     options = {"providers": providers} if providers else {}
     try:
         for engine in engine_module(name).variants(info, threads, len(expected.depth), **options):
-            found, limit = deviation(engine, expected), TOLERANCE[engine.precision]
+            found, limit = deviation(engine, expected), tolerance(engine)
             if found.within(limit):
                 log.info("engine %s in %s follows the reference: %s", name, engine.precision, found)
                 return engine

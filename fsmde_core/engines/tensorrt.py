@@ -13,7 +13,7 @@ from fsmde_core.tensorrt.cache import EngineCache
 from fsmde_core.tensorrt.engine import RefusedPlan, TensorRtEngine
 from fsmde_core.tensorrt.network import offered
 from fsmde_core.tensorrt.progress import LogProgress
-from fsmde_core.tensorrt.provide import engine_key, plan_cameras, provide
+from fsmde_core.tensorrt.provide import plan_cameras, provide
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +29,14 @@ def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TensorRtEn
 
 def _load(info: ModelInfo, precision: str, cameras: int) -> TensorRtEngine:
     """From the cache or built; once more where TensorRT refuses what is there, as after a change of the driver."""
-    cache = EngineCache()
-
-    def load() -> TensorRtEngine:
-        plan = provide(info, precision, cameras, cache, LogProgress())
-        return TensorRtEngine(info, precision, plan, plan_cameras(cameras))
-
+    cache, most = EngineCache(), plan_cameras(cameras)
+    plan = provide(info, precision, cameras, cache, LogProgress())
     try:
-        return load()
+        return TensorRtEngine(info, precision, plan, most)
     except RefusedPlan as error:
         log.warning("the engine is built anew: %s", error)
-        cache.discard(info.path.stem, engine_key(info, precision, cameras))
-        return load()
+    plan = provide(info, precision, cameras, cache, LogProgress(), refused=plan)
+    return TensorRtEngine(info, precision, plan, most)
 
 
 def describe() -> EngineReport:

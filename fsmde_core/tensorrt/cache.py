@@ -25,11 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EngineKey:
-    """Everything that decides whether an engine may serve. cameras: it takes 1 to so many images of height x width."""
+    """Everything that decides whether an engine may serve. cameras: it takes 1 to so many images of height x width.
+
+    Boards of one name differ in multiprocessors and memory: every Jetson of its generation is called Orin.
+    """
 
     model_sha256: str
     gpu: str
     compute_capability: str
+    multiprocessors: int
+    memory_gib: int
     tensorrt: str
     precision: str
     cameras: int
@@ -60,23 +65,24 @@ class EngineCache:
 
     def timing(self, key: EngineKey) -> Path:
         """The file of kernel times that all engines of this GPU and TensorRT share."""
-        machine = json.dumps([key.gpu, key.compute_capability, key.tensorrt])
+        machine = json.dumps([key.gpu, key.compute_capability, key.multiprocessors, key.memory_gib, key.tensorrt])
         return self.folder / f"timing-{hashlib.sha256(machine.encode()).hexdigest()[:16]}.cache"
 
-    def fetch(self, model: str, key: EngineKey, build: Callable[[], bytes]) -> bytes:
+    def fetch(self, model: str, key: EngineKey, build: Callable[[], bytes], refused: bytes | None = None) -> bytes:
         """The engine of `key`, from disk, or made by `build` and kept; one log line says why it is built.
 
         Of several processes that want the same engine one builds it, the others wait for it. Nothing is kept when
-        `build` raises. Raises FsmdeError when the folder cannot be written to.
+        `build` raises, and nothing lost. refused: an engine from here that did not serve; what is on disk is returned
+        only if it is another by now. Raises FsmdeError when the folder cannot be written to.
         """
         path = self.path(model, key)
         try:
-            return read_engine(path, key)  # no lock: prepared folders may be read-only
+            return _other_than(refused, read_engine(path, key))  # no lock: prepared folders may be read-only
         except Unfit:
             pass
         with self._locked(path):
             try:
-                return read_engine(path, key)
+                return _other_than(refused, read_engine(path, key))
             except Unfit as reason:
                 log.info("engine %s is built: %s", path, reason)
             plan = build()
@@ -84,14 +90,6 @@ class EngineCache:
             write_whole(path, plan)
             write_whole(_sidecar(path), json.dumps(sidecar, indent=2).encode() + b"\n")
         return plan
-
-    def discard(self, model: str, key: EngineKey) -> None:
-        """Have the engine of `key` built anew when it is next asked for. FsmdeError where the folder is read-only."""
-        path = _sidecar(self.path(model, key))
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise FsmdeError(f"{path} cannot be removed ({error.strerror}); set FSMDE_ENGINES to another") from error
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
@@ -128,8 +126,12 @@ def default_folder() -> Path:
 
 def read_engine(path: Path, key: EngineKey) -> bytes:
     """The engine at `path` if it is the one of `key`, whole; else Unfit."""
-    if not path.is_file():
-        raise Unfit(_nearest(path.parent, key))
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise Unfit(_nearest(path.parent, key)) from None
+    except OSError as error:
+        raise Unfit(f"the file cannot be read ({error.strerror})") from error
     difference = _difference(_key_of(path), key)
     if difference:
         raise Unfit(f"the file is another engine's: {difference}")
@@ -140,6 +142,12 @@ def read_engine(path: Path, key: EngineKey) -> bytes:
     found, expected = hashlib.sha256(plan).hexdigest(), _read_sidecar(path).get("engine_sha256")
     if found != expected:
         raise Unfit(f"the file is damaged: its sha256 is {found[:16]}, expected {str(expected)[:16]}")
+    return plan
+
+
+def _other_than(refused: bytes | None, plan: bytes) -> bytes:
+    if plan == refused:
+        raise Unfit("TensorRT refused what is there")
     return plan
 
 

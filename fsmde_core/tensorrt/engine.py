@@ -12,10 +12,8 @@ from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines.base import DepthBatch, check_batch
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo
+from fsmde_core.precision import SHORT_NAMES
 from fsmde_core.tensorrt.bindings import LOG, must, run, trt
-
-SHORT_NAMES = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
-"""Of precisions, as engines call them."""
 
 
 class RefusedPlan(FsmdeError):

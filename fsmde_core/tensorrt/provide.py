@@ -26,6 +26,8 @@ def engine_key(info: ModelInfo, precision: str, cameras: int) -> EngineKey:
         model_sha256=info.sha256,
         gpu=driver.name,
         compute_capability=".".join(map(str, driver.compute_capability)),
+        multiprocessors=driver.multiprocessors,
+        memory_gib=round(driver.total_memory / 2**30),
         tensorrt=VERSION,
         precision=precision,
         cameras=plan_cameras(cameras),
@@ -35,9 +37,16 @@ def engine_key(info: ModelInfo, precision: str, cameras: int) -> EngineKey:
 
 
 def provide(
-    info: ModelInfo, precision: str, cameras: int, cache: EngineCache, progress: Progress, workspace: int | None = None
+    info: ModelInfo,
+    precision: str,
+    cameras: int,
+    cache: EngineCache,
+    progress: Progress,
+    workspace: int | None = None,
+    refused: bytes | None = None,
 ) -> bytes:
     """The serialised engine for 1 to `plan_cameras(cameras)` images. workspace: see `Limits`; a built engine keeps its.
+    refused: see `EngineCache.fetch`.
 
     Raises FsmdeError where the file does not give that precision, TensorRT fails, or the folder cannot be written to.
     """
@@ -50,4 +59,4 @@ def provide(
         with Driver.shared().current():
             return build_plan(graph, limits, cache.timing(key), progress)
 
-    return cache.fetch(info.path.stem, key, build)
+    return cache.fetch(info.path.stem, key, build, refused)

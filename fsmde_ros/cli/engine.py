@@ -73,13 +73,13 @@ def build(
 
 def check(info: ModelInfo, precision: str, plan: bytes, cameras: int) -> str:
     """Load the engine and compare it with the ONNX file as the node would; FsmdeError where it deviates too far."""
-    from fsmde_core.engines.check import TOLERANCE, deviation, reference
+    from fsmde_core.engines.check import deviation, reference, tolerance
     from fsmde_core.errors import FsmdeError
     from fsmde_core.tensorrt.engine import TensorRtEngine
 
     loaded = TensorRtEngine(info, precision, plan, cameras)
     try:
-        found, limit = deviation(loaded, reference(info, cameras)), TOLERANCE[loaded.precision]
+        found, limit = deviation(loaded, reference(info, cameras)), tolerance(loaded)
     finally:
         loaded.close()
     if not found.within(limit):
