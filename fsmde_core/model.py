@@ -47,6 +47,10 @@ def read_model_info(path: str | Path) -> ModelInfo:
         model = onnx.load_from_string(data)
     except Exception as error:  # protobuf raises its own DecodeError
         raise FsmdeError(f"model file {path} is not an ONNX file ({type(error).__name__})") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise FsmdeError(
+            f"model file {path} keeps weights in files beside it, which its sha256 does not cover; save it as one file"
+        )
     _check_tensors(path, "input", model.graph.input, INPUTS)
     _check_tensors(path, "output", model.graph.output, OUTPUTS)
     metadata = {entry.key: entry.value for entry in model.metadata_props}

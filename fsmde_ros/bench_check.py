@@ -100,4 +100,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (FsmdeError, OSError) as error:
+        print(f"bench-check: {error}", file=sys.stderr)
+        sys.exit(2)

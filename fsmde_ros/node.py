@@ -249,7 +249,7 @@ def main(args: list[str] | None = None) -> int:
 
 def _init(args: list[str] | None) -> None:
     # rclpy's own handler would shut the context down under the executor, which then fails now and then; and a second
-    # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends the loop of `_run`.
+    # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends what `_run` is at.
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError and UnknownROSArgsError, neither of which rclpy exports
@@ -258,9 +258,16 @@ def _init(args: list[str] | None) -> None:
 
 
 def _run() -> None:
-    stop = threading.Event()
+    starting, stop = threading.Event(), threading.Event()
+
+    def on_signal(*_: object) -> None:
+        first = not stop.is_set()
+        stop.set()
+        if first and starting.is_set():  # engines may take minutes to build
+            raise KeyboardInterrupt
+
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     node = None
     try:
         node = SurroundDepth()
@@ -268,9 +275,13 @@ def _run() -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if node.get_parameter("autostart").value:
+            starting.set()
             node.start()
+            starting.clear()
         while not stop.is_set():
             executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
+    except KeyboardInterrupt:
+        pass
     finally:
         if node is not None:
             node.destroy_node()

@@ -1,13 +1,14 @@
 """What each engine and precision costs in accuracy: AbsRel on lidar beside the float32 file in ONNX Runtime.
 
 python -m fsmde_ros.precisions [MODEL.onnx] --json FILE measures the float32 file, and a float16 and an int8 file made
-from it, in every engine of the CPU, on the sample recordings that are here.
+from it, in every engine of the CPU, on the three sample recordings.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from fsmde_core.engines.base import Engine
-from fsmde_core.engines.check import check_input
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
 from fsmde_core.engines.select import engine_module
 from fsmde_core.errors import FsmdeError
@@ -27,7 +27,6 @@ from fsmde_core.model import default_model_path, read_model_info
 from fsmde_core.pipeline import Pipeline
 from fsmde_core.sources import open_source
 from fsmde_core.sources.base import Source
-from fsmde_core.speed import median_ms
 
 LARGEST_COST = 0.01
 """Increase of AbsRel, relative to the reference, beyond which a precision is not offered."""
@@ -49,7 +48,7 @@ Recording = tuple[Source, Span]
 
 @dataclass(frozen=True)
 class Row:
-    """file: precision of the ONNX file; arithmetic: of the engine. ms: of six images, by itself.
+    """file: precision of the ONNX file; arithmetic: of the engine.
 
     abs_rel: by recording. difference: of it from the reference's, relative.
     """
@@ -57,7 +56,6 @@ class Row:
     file: str
     engine: str
     arithmetic: str
-    ms: float
     abs_rel: dict[str, float]
     difference: dict[str, float]
 
@@ -76,10 +74,9 @@ def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Itera
         if precision not in files:
             continue
         for engine in engine_module(name).variants(read_model_info(files[precision]), 0, CAMERAS):
-            milliseconds = _milliseconds(engine)
             found = _abs_rel(engine, recordings)
             difference = {recording: found[recording] / expected[recording] - 1 for recording in found}
-            yield Row(precision, name, engine.precision, milliseconds, found, difference)
+            yield Row(precision, name, engine.precision, found, difference)
 
 
 def _abs_rel(engine: Engine, recordings: Sequence[Recording]) -> dict[str, float]:
@@ -91,11 +88,6 @@ def _abs_rel(engine: Engine, recordings: Sequence[Recording]) -> dict[str, float
             for source, span in recordings
         }
     return {name: score.mean.abs_rel for name, score in scores.items()}
-
-
-def _milliseconds(engine: Engine) -> float:
-    inputs = check_input(engine.info, CAMERAS)
-    return round(median_ms(lambda: engine.infer(*inputs)), 1)
 
 
 def make_files(path: Path, folder: Path) -> dict[str, Path]:
@@ -120,12 +112,12 @@ def markdown(rows: Sequence[Row]) -> str:
     """A table of the rows."""
     names = list(rows[0].abs_rel)
     lines = [
-        f"| file | engine | arithmetic | ms | {' | '.join(names)} | offered |",
-        "|" + "---|" * (5 + len(names)),
+        f"| file | engine | arithmetic | {' | '.join(names)} | offered |",
+        "|" + "---|" * (4 + len(names)),
     ]
     for row in rows:
         found = [f"{row.abs_rel[name]:.4f} ({row.difference[name]:+.2%})" for name in names]
-        cells = [row.file, row.engine, row.arithmetic, f"{row.ms:.0f}", *found, "yes" if row.offered else "no"]
+        cells = [row.file, row.engine, row.arithmetic, *found, "yes" if row.offered else "no"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -146,4 +138,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (FsmdeError, OSError) as error:
+        print(f"precisions: {error}", file=sys.stderr)
+        sys.exit(2)

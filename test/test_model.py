@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import onnx
 import pytest
 
 from fsmde_core import model, share
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import read_model_info
+from small_network import write_small_network
 from tiny_model import HEIGHT, METADATA, WIDTH, write_tiny_model
 
 
@@ -42,6 +44,14 @@ def test_truncated_file(keep: float, tiny_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
     path.write_bytes(data[: int(keep * len(data))])
     with pytest.raises(FsmdeError, match=r"cut\.onnx"):
+        read_model_info(path)
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    """The model's sha256 decides which TensorRT engine and which results are its own."""
+    path = write_small_network(tmp_path / "small.onnx")
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=0)
+    with pytest.raises(FsmdeError, match=r"small\.onnx keeps weights in files beside it"):
         read_model_info(path)
 
 

@@ -201,6 +201,31 @@ def test_signals_end_the_process_in_order(tiny_model: Path, number: signal.Signa
         process.wait()
 
 
+_SLOW = """
+import sys, time
+from fsmde_ros import node
+def load_engine(*_):
+    print("loading", flush=True)
+    time.sleep(60)
+node.load_engine = load_engine
+sys.exit(node.main())
+"""
+
+
+def test_a_signal_ends_the_process_while_an_engine_loads(tiny_model: Path, tmp_path: Path) -> None:
+    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", _SLOW))
+    try:
+        _wait_for(lambda: "loading" in (tmp_path / "log").read_text(), process)
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        assert process.wait(20) == 0
+        assert "Traceback" not in (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_parameters_of_the_wrong_type_end_the_process_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
     process = _start_process(tiny_model, tmp_path, "-p", "engine:=steam")
     assert process.wait(30) == 2
@@ -241,8 +266,10 @@ def test_namespaces_tell_nodes_apart_in_diagnostics(stage: Stage) -> None:
     assert not [name for name in names if name.startswith("/")]
 
 
-def _start_process(model: Path, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "fsmde_ros.node", "--ros-args", "-p", f"model:={model}", *arguments]
+def _start_process(
+    model: Path, folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "fsmde_ros.node")
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, *program, "--ros-args", "-p", f"model:={model}", *arguments]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)}
     environment.pop(profile_variable(), None)
     with (folder / "log").open("wb") as log:

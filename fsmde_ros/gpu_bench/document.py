@@ -123,10 +123,13 @@ def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say
     for network in networks:
         width, height = (int(side) for side in network["input"].split("x"))
         sizes[network["input"]] = input_size(height, width)
+    measured = [one for one in networks if any("skipped" not in engine for engine in one["engines"])]
+    if not measured:
+        raise FsmdeError("no engine served a student, so that there is nothing to hold the teachers against")
     for size in SIZES:
         say(f"Depth Anything V2 {size}")
         times = teacher_ms(size, CAMERAS, list(sizes.values()), device)
-        yield [_versus(size, network, sizes[network["input"]], times) for network in networks]
+        yield [_versus(size, network, sizes[network["input"]], times) for network in measured]
 
 
 def _versus(
