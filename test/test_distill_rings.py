@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_labelled_rings_are_spread_evenly(rings: int, data: st.DataObject) -> No
     if labelled > 1:
         assert np.ptp(np.diff(chosen)) <= 1
         assert abs((chosen[0]) - (rings - 1 - chosen[-1])) <= 1
+
+
+def test_rings_without_a_measured_depth_are_not_labelled() -> None:
+    """One image with labels makes a ring labelled; what is asked for is spread over such rings."""
+    images = image_set(5)
+    has_depth = np.zeros(5 * VIEWS, bool)
+    has_depth[[1 * VIEWS + 2, 3 * VIEWS, 4 * VIEWS]] = True
+    images = dataclasses.replace(images, labelled=has_depth)
+    assert RingViews(images, STILL, 5, views=VIEWS).labelled.tolist() == [1, 3, 4]
+    assert RingViews(images, STILL, 5, labelled=1, views=VIEWS).labelled.tolist() == [3]
+    with pytest.raises(FsmdeError, match="labelled=4, expected 0 to 3, the set's rings with labels"):
+        RingViews(images, STILL, 5, labelled=4, views=VIEWS)
 
 
 def test_unlabelled_rings_have_images_and_no_depth() -> None:

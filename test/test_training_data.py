@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmde_core.sources.nuscenes import NuScenesSource
 from fsmde_training import cache
 from fsmde_training.augment import Augmentation, augment, crop_zoom, damage, flip_ring, jitter_colour
 from fsmde_training.data import TrainingViews
-from fsmde_training.labels import visible
+from fsmde_training.labels import SweptFrame, label_ring, visible, with_sweeps
 from fsmde_training.sky import sky_mask
 
 HEIGHT, WIDTH = 96, 160
@@ -119,7 +120,8 @@ def test_points_behind_something_near_are_dropped() -> None:
 
 def test_sky_is_what_is_smooth_above_the_returns() -> None:
     rgb = np.full((64, 96, 3), (120, 150, 190), np.uint8)
-    rgb[:, 60:] = (150, 140, 110)  # a brown wall up to the top
+    rgb[:, 60:] = (190, 180, 160)  # a brown wall up to the top
+    rgb[:, 80:] = (100, 110, 125)  # a facade in the shade, as bluish as the sky
     rgb[40:] = (90, 90, 100)
     depth = np.full((64, 96), np.nan, np.float32)
     depth[36::4, ::4] = 15.0
@@ -127,3 +129,14 @@ def test_sky_is_what_is_smooth_above_the_returns() -> None:
     assert mask[:25, 10:50].all()
     assert not mask[:, 62:].any()
     assert not mask[34:].any()
+
+
+@pytest.mark.data
+def test_facades_of_a_real_ring_are_no_sky_but_its_sky_is(nuscenes_root: Path) -> None:
+    ring = next(with_sweeps(NuScenesSource(nuscenes_root).frames()))
+    depth = {name: sample[1] for name, sample in zip(ring.frame.rig.names, label_ring(ring, 448, 256), strict=True)}
+    share = {name: float(np.isinf(metres).mean()) for name, metres in depth.items()}
+    assert share["front"] > 0.15
+    assert share["front_right"] > 0.07
+    assert [name for name in share if share[name]] == ["front", "front_right"]
+    assert not any(np.isinf(metres).any() for _, metres, _ in label_ring(SweptFrame(ring.frame, ()), 448, 256))

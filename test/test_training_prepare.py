@@ -77,6 +77,17 @@ def test_sets_come_back_as_written(tmp_path: Path, count: int | None) -> None:
         assert views.focal[view] == focal
 
 
+def test_sets_remember_which_images_have_a_measured_depth(tmp_path: Path) -> None:
+    rgb, blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((HEIGHT, WIDTH), np.nan, np.float16)
+    sky, one = np.full_like(blank, np.inf), blank.copy()
+    one[3, 4] = 5
+    labelled = cache.save(tmp_path / "set", [(rgb, depth, 20.0) for depth in (blank, sky, one)], None, *SIZE)
+    assert labelled.tolist() == [False, False, True]
+    np.testing.assert_array_equal(cache.load(tmp_path / "set").labelled, labelled)
+    (tmp_path / "set" / "labelled.npy").unlink()
+    assert cache.load(tmp_path / "set").labelled is None
+
+
 def test_an_interrupted_set_does_not_load_and_is_begun_anew(tmp_path: Path) -> None:
     def breaks_off() -> Iterator[cache.Sample]:
         yield from samples(3)
@@ -158,6 +169,22 @@ def test_frames_borrow_the_sweeps_beside_them_but_none_that_is_old() -> None:
     frames = [frame(0, 5.0), frame(PERIOD_NS), frame(2 * PERIOD_NS, 4.0), frame(2 * PERIOD_NS + NEIGHBOUR_NS + 1)]
     stamps = [[sweep.stamp_ns for sweep in swept.sweeps] for swept in with_sweeps(frames)]
     assert stamps == [[0], [0, 2 * PERIOD_NS], [2 * PERIOD_NS], []]
+
+
+@pytest.mark.parametrize("sky", [True, False])
+def test_sky_is_marked_beside_returns_only_and_only_where_wanted(tmp_path: Path, sky: bool) -> None:
+    blue = np.full((HEIGHT, WIDTH, 3), (120, 150, 190), np.uint8)
+
+    class BlueSky(Drive):
+        def frame(self, index: int) -> Frame:
+            shown = frame(self.stamps[index], lidar_m=5.0 if index == 0 else None)
+            return replace(shown, images={n: CameraImage(i.stamp_ns, pixels=blue) for n, i in shown.images.items()})
+
+    source = BlueSky([0, PERIOD_NS + NEIGHBOUR_NS])
+    recording_set(tmp_path, source, (0, None), TRAIN_ALL, SIZE, processes=1, sky=sky)
+    views = cache.load(tmp_path)
+    assert [np.isinf(depth).any() for depth in views.depth] == [sky] * 3 + [False] * 3
+    assert views.labelled.tolist() == [True] * 3 + [False] * 3
 
 
 def test_of_two_sweeps_the_nearer_depth_counts_and_none_labels_nothing() -> None:
@@ -258,10 +285,10 @@ def test_without_a_source_the_shipped_students_sets_are_made(
     monkeypatch.setattr(prepare, "street_samples", lambda seeds, *_: samples(CAMERAS * len(seeds)))
     sizes = ["--size=64x48", f"--network-size={WIDTH}x{HEIGHT}"]
     with pytest.raises(SystemExit, match=r"^0$"):
-        main([f"--out={tmp_path}", "--streets=2", "--processes=1", *sizes])
+        main([f"--out={tmp_path}", "--streets=2", "--no-sky", "--processes=1", *sizes])
     assert recordings == {
         "pandaset_val": ((40, None), Part(1.0, True), SIZE, 1),
-        "pandaset_train": ((0, 40), Part(0.0, False), (64, 48), 1),
+        "pandaset_train": ((0, 40), Part(0.0, False), (64, 48), 1, False),
     }
     assert len(cache.load(tmp_path / "street_train")) == 12
     assert len(cache.load(tmp_path / "street_val")) == 24

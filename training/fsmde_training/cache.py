@@ -1,7 +1,8 @@
 """Training images on disk: rectified once as the node does it, stored as arrays that map into memory.
 
 A folder per set: images.npy (M, H, W, 3) uint8 RGB, depth.npy (M, H, W) float16 metres (NaN unknown, inf sky),
-focal.npy (M,) float32 pixels at W. Rings are whole: the cameras of a frame follow each other in the ring's order.
+focal.npy (M,) float32 pixels at W, labelled.npy (M,) bool. Rings are whole: the cameras of a frame follow each other
+in the ring's order.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """images: (M, H, W, 3) uint8; depth: (M, H, W) float16 metres, NaN unknown, inf sky; focal: (M,) float32 pixels."""
+    """images: (M, H, W, 3) uint8; depth: (M, H, W) float16 metres, NaN unknown, inf sky; focal: (M,) float32 pixels.
+
+    labelled: (M,) bool, whether an image has a measured depth; None where nobody looked: each counts as labelled.
+    """
 
     images: NDArray[np.uint8]
     depth: NDArray[np.float16]
     focal: NDArray[np.float32]
+    labelled: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.focal)
@@ -39,21 +44,24 @@ def is_complete(folder: Path) -> bool:
 
 def load(folder: Path) -> ImageSet:
     """Map a cached set into memory; FsmdeError when it is not there or was not finished."""
+    names = ["images", "depth", "focal"]
+    if (folder / "labelled.npy").is_file():  # sets written by hand may do without
+        names.append("labelled")
     try:
-        return ImageSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "depth", "focal")))
+        return ImageSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
     except OSError as error:
         raise FsmdeError(f"no training set in {folder}; make it with 'python -m fsmde_training.prepare'") from error
 
 
-def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int, height: int) -> None:
+def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int, height: int) -> NDArray[np.bool_]:
     """Write samples of (height, width) pixels as one set, one in memory at a time; a set that was there is replaced.
 
     count: how many there must be, None where nobody knows beforehand. The focal file comes last and marks the set as
-    complete. FsmdeError when none or another number of samples came, or one has another size.
+    complete. FsmdeError when none or another number of samples came, or one has another size. Returns `labelled`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "focal.npy").unlink(missing_ok=True)
-    focal = []
+    focal, labelled = [], []
     with (
         _GrowingArray(folder / "images.npy", np.uint8, (height, width, 3)) as images,
         _GrowingArray(folder / "depth.npy", np.float16, (height, width)) as depth,
@@ -62,12 +70,15 @@ def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int,
             images.append(rgb)
             depth.append(metres)
             focal.append(pixels)
+            labelled.append(bool(np.isfinite(metres).any()))
     if not focal or count not in (None, len(focal)):
         expected = count or "at least 1"
         raise FsmdeError(f"{folder} got {len(focal)} images, expected {expected}; it is not complete, make it again")
+    np.save(folder / "labelled.npy", labelled)
     partial = folder / "focal.partial.npy"
     np.save(partial, np.array(focal, np.float32))
     partial.replace(folder / "focal.npy")
+    return np.array(labelled)
 
 
 class _GrowingArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -53,8 +53,8 @@ def _sweeps(before: Frame | None, frame: Frame, after: Frame | None) -> tuple[Li
 def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> list[Sample]:
     """All images of a frame, in the ring's order, rectified to (height, width) with their depth.
 
-    Depth is the frame's exact one where it has that, else the sweeps'; without a sweep no pixel is labelled.
-    sky: label obvious sky of lidar-labelled images as infinitely far.
+    Depth is the frame's exact one where it has that, else the sweeps'; an image without a return has no label at all.
+    sky: label what looks like sky as infinitely far, see `sky_mask`.
     """
     frame = swept.frame
     samples = []
@@ -67,7 +67,7 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
             depth = np.where(np.isnan(exact), np.float32(np.inf), exact)
         else:
             depth = lidar_depth(swept, camera.name, width, height)
-            if sky:
+            if sky and np.isfinite(depth).any():
                 depth[sky_mask(rgb, depth)] = np.inf
         samples.append((rgb, depth.astype(np.float16), camera.rectified(width, height).fx))
     return samples
@@ -79,21 +79,6 @@ def lidar_depth(swept: SweptFrame, name: str, width: int, height: int) -> NDArra
     for sweep in swept.sweeps:
         depth = np.fmin(depth, depth_map(replace(swept.frame, lidar=sweep), name, width, height))
     return visible(depth)
-
-
-@dataclass
-class Labelled:
-    """Samples that pass through, counted: all, and those with at least one depth."""
-
-    samples: Iterable[Sample]
-    count: int = 0
-    labelled: int = 0
-
-    def __iter__(self) -> Iterator[Sample]:
-        for sample in self.samples:
-            self.count += 1
-            self.labelled += bool(np.isfinite(sample[1]).any())
-            yield sample
 
 
 def visible(depth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import track
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.frames import Frame
 from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.base import Source
 from fsmde_core.sources.pandaset import PandaSetSource
@@ -24,7 +23,7 @@ from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_fr
 from fsmde_ros.cli.recordings import frame_count
 from fsmde_training import cache
 from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
-from fsmde_training.labels import Labelled, label_ring, with_sweeps
+from fsmde_training.labels import label_ring, with_sweeps
 from fsmde_training.parallel import mapped
 from fsmde_training.streets import CAMERAS, street_samples
 
@@ -38,13 +37,13 @@ Span = tuple[int, Optional[int]]  # noqa: UP045 - evaluated at run time
 T = TypeVar("T")
 
 
-def pandaset_sets(out: Path, size: Size, network_size: Size, processes: int = 0) -> None:
+def pandaset_sets(out: Path, size: Size, network_size: Size, processes: int = 0, sky: bool = True) -> None:
     """`pandaset_train` and `pandaset_val` below `out`, of the sample sequence 002; sizes as in `command`."""
     source = open_source("pandaset")
     assert isinstance(source, PandaSetSource)
     first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
     recording_set(out / "pandaset_val", source, (first, None), VALIDATE_ALL, network_size, processes)
-    recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes)
+    recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes, sky)
 
 
 def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None:
@@ -57,29 +56,34 @@ def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None
 
 
 def recording_set(
-    folder: Path, source: Source, span: Span, part: Part, size: Size, processes: int = 0, **recipe: Any
+    folder: Path,
+    source: Source,
+    span: Span,
+    part: Part,
+    size: Size,
+    processes: int = 0,
+    sky: bool = True,
+    **recipe: Any,
 ) -> None:
     """One set of the frames in `span` that are of `part`; streamed, whole rings only.
 
     A held-out set takes the frames with a sweep of their own, and has no sky labels: what it measures is lidar.
+    sky: label what looks like sky in a training set.
     recipe: what else the set depends on; written beside it, see `_is_made`.
     """
-    recipe |= {"source": source.name, "frames": list(span), **part._asdict(), "size": list(size)}
+    sky = sky and not part.held_out
+    recipe |= {"source": source.name, "frames": list(span), **part._asdict(), "size": list(size), "sky": sky}
     if _is_made(folder, recipe):
         return
     rings = WholeRings(part.of(_shown(source.frames(*span), folder.name, frame_count(source, span))))
-    samples = Labelled(_samples(rings, part.held_out, size, processes or _cores()))
-    cache.save(folder, samples, None, *size)
+    swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not part.held_out)
+    label = partial(label_ring, width=size[0], height=size[1], sky=sky)
+    samples = chain.from_iterable(mapped(label, swept, processes or _cores()))
+    labelled = cache.save(folder, samples, None, *size)
     typer.echo(
-        f"{folder}: {samples.count} images, {samples.labelled} with labels; "
+        f"{folder}: {len(labelled)} images, {labelled.sum()} with labels; "
         f"{rings.left_out} frames left out for want of a camera"
     )
-
-
-def _samples(rings: Iterable[Frame], held_out: bool, size: Size, processes: int) -> Iterator[cache.Sample]:
-    swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not held_out)
-    label = partial(label_ring, width=size[0], height=size[1], sky=not held_out)
-    return chain.from_iterable(mapped(label, swept, processes))
 
 
 def _is_made(folder: Path, recipe: dict[str, Any]) -> bool:
@@ -134,6 +138,7 @@ def command(
     ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of training images of recordings.")] = "672x384",
     network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
+    sky: Annotated[bool, typer.Option(help="Label what looks like sky in training images as infinitely far.")] = True,
     out: Annotated[Path, typer.Option(help="Folder of the sets.")] = Path("runs/cache"),
     processes: Annotated[int, typer.Option(min=0, help="For decoding and rendering; 0: one per CPU core.")] = 0,
 ) -> None:
@@ -145,7 +150,7 @@ def command(
     if source is None and root is not None:
         raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
     if source is None:
-        pandaset_sets(out, training, network, processes)
+        pandaset_sets(out, training, network, processes, sky)
     else:
         options = _parse_options(option or [])
         recording = _open(source.value, root, options)
@@ -153,7 +158,7 @@ def command(
         for part, pixels in ((Part(validation, held_out=True), network), (Part(validation, held_out=False), training)):
             if part not in ((0, True), (1, False)):  # empty because asked for
                 folder = out / f"{name}_{'val' if part.held_out else 'train'}"
-                recording_set(folder, recording, parse_frames(frames), part, pixels, processes, **recipe)
+                recording_set(folder, recording, parse_frames(frames), part, pixels, processes, sky, **recipe)
     if streets is None:
         streets = 80 if source is None else 0
     if streets:

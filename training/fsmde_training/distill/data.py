@@ -21,7 +21,7 @@ from fsmde_training.teachers import CachedOutputs, Teacher, TeacherOutput, cache
 
 @dataclass(frozen=True)
 class RingSet:
-    """share: of every epoch, any positive number. labelled: rings with labels, evenly spread over the set; None: all.
+    """share: of every epoch, any positive number. labelled: so many of its rings with labels, evenly spread; None: all.
 
     labelled_share: part of this set's draws that goes to labelled rings: 1 for supervision alone, 0 for none.
     """

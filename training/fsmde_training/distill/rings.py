@@ -49,7 +49,8 @@ class RingViews(Dataset):
     pixels (V, K) int64: indices into the flat depth of labelled pixels drawn with replacement, -1 where a view has
     none; ring () int64; mirrored () bool; teacher: TeacherOutput of the V images, where `teacher` is given.
 
-    labelled: rings that keep their depth, evenly spread over the set; None keeps all. The others never read theirs.
+    labelled: rings that keep their depth, evenly spread over those that have any; None keeps all. The others never read
+    theirs.
     teacher: cached outputs for the images as stored. Those of a mirrored ring are mirrored as well, which is what the
     teacher would say but for its padding and its own asymmetry: an approximation.
     """
@@ -67,11 +68,14 @@ class RingViews(Dataset):
             raise FsmdeError(f"the set has {len(images)} images, expected a multiple of views={views}; change views")
         self._images, self._augmentation, self._pixels, self._views = images, augmentation, pixels, views
         self._teacher = teacher
-        rings = len(self)
-        labelled = rings if labelled is None else labelled
-        if not 0 <= labelled <= rings:
-            raise FsmdeError(f"labelled={labelled}, expected 0 to {rings}, the rings of the set; change labelled")
-        self.labelled: NDArray[np.int64] = (2 * np.arange(labelled) + 1) * rings // max(2 * labelled, 1)
+        measured = _measured_rings(images, views)
+        labelled = len(measured) if labelled is None else labelled
+        if not 0 <= labelled <= len(measured):
+            raise FsmdeError(
+                f"labelled={labelled}, expected 0 to {len(measured)}, the set's rings with labels; change labelled"
+            )
+        spread = (2 * np.arange(labelled) + 1) * len(measured) // max(2 * labelled, 1)
+        self.labelled: NDArray[np.int64] = measured[spread]
         """Indices of the labelled rings, increasing."""
 
     def __len__(self) -> int:
@@ -114,6 +118,13 @@ class RingViews(Dataset):
         if mirrored:
             pyramid, relative = tuple(mirror_maps(level) for level in pyramid), mirror_maps(relative)
         return TeacherOutput(pyramid, relative)
+
+
+def _measured_rings(images: ImageSet, views: int) -> NDArray[np.int64]:
+    """Indices of the rings with a measured depth in at least one view."""
+    if images.labelled is None:
+        return np.arange(len(images) // views)
+    return np.flatnonzero(images.labelled.reshape(-1, views).any(axis=1))
 
 
 def mirror_maps(maps: Tensor) -> Tensor:
