@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.consistency import cross_view_consistency, lidar_differences
+from fsmde_core.evaluation.consistency import LEAST_POINTS, cross_view_consistency, lidar_differences
 from fsmde_core.evaluation.predictors import Prediction, Predictor
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import Matrix, rigid, rotation_from_quaternion
@@ -99,12 +99,17 @@ def test_hidden_points_do_not_count() -> None:
 
 
 def test_edges_are_averaged_and_the_points_counted() -> None:
-    street = Street(np.array([POINT, POINT]))
+    street = Street(np.array([POINT] * LEAST_POINTS))
     result = cross_view_consistency(street, Depths(left=20, right=10))
     expected = np.hypot(10, 1) / ((np.hypot(20, 1) + 10) / 2)
     assert result.edges == {"left/right": pytest.approx(expected, rel=1e-6)}
     assert result.mean == pytest.approx(expected, rel=1e-6)
-    assert result.n == 2
+    assert result.n == LEAST_POINTS
+
+
+def test_a_few_shared_points_say_nothing_of_an_edge() -> None:
+    with pytest.raises(FsmdeError, match="or too few are"):
+        cross_view_consistency(Street(np.array([POINT] * (LEAST_POINTS - 1))), Depths(left=20, right=10))
 
 
 def test_views_that_never_overlap_are_an_error() -> None:

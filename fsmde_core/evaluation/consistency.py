@@ -24,6 +24,8 @@ GRID = 240
 """Columns of the grid on which hidden points are found."""
 HIDDEN = 1.5
 """A point is hidden where something within a cell is nearer by this factor: the lidar sees over what cameras do not."""
+LEAST_POINTS = 30
+"""Of an edge, over all frames: views that share fewer, at the tips of their images, say nothing of the rest."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,16 @@ def cross_view_consistency(
 ) -> Consistency:
     """Consistency of `predictor` over the frames of `span` that carry lidar.
 
-    Averaged over the points of an edge, frames together, then over edges. FsmdeError when no point is seen by two
-    neighbours.
+    Averaged over the points of an edge, frames together, then over edges of LEAST_POINTS and more. FsmdeError without
+    any.
     """
-    means = Means("/".join(edge) for edge in source.rig.edges)
+    means = Means(("/".join(edge) for edge in source.rig.edges), LEAST_POINTS)
     for frame in source.frames(*span):
         if frame.lidar is not None:
             depth = {name: prediction.depth for name, prediction in predictor.predict(frame).items()}
             means.add(parts_of(lidar_differences(frame, depth, cap_m)))
     if not means.n:
-        raise FsmdeError(f"no lidar point of {source.name} is seen by two neighbouring cameras; views must overlap")
+        raise FsmdeError(
+            f"no lidar point of {source.name} is seen by two neighbouring cameras, or too few are; views must overlap"
+        )
     return Consistency(means.each, means.mean, means.n)

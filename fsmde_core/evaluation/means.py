@@ -20,10 +20,13 @@ def parts_of(values: Mapping[str, NDArray[np.floating]]) -> Parts:
 
 
 class Means:
-    """The mean of each of `names` over all parts that were added, and the unweighted mean of those that have any."""
+    """The mean of each of `names` over all parts that were added, and the unweighted mean of these means.
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._sums = dict.fromkeys(names, (0.0, 0))
+    Names with fewer than `least` terms are left out.
+    """
+
+    def __init__(self, names: Iterable[str], least: int = 1) -> None:
+        self._sums, self._least = dict.fromkeys(names, (0.0, 0)), least
 
     def add(self, parts: Parts) -> None:
         """One frame's."""
@@ -33,8 +36,8 @@ class Means:
 
     @property
     def each(self) -> dict[str, float]:
-        """By name, those without a term left out."""
-        return {name: total / n for name, (total, n) in self._sums.items() if n}
+        """By name."""
+        return {name: total / n for name, (total, n) in self._sums.items() if n >= self._least}
 
     @property
     def mean(self) -> float:
@@ -43,8 +46,8 @@ class Means:
 
     @property
     def n(self) -> int:
-        """Number of all terms."""
-        return sum(n for _, n in self._sums.values())
+        """Number of the terms of `each`."""
+        return sum(n for _, n in self._sums.values() if n >= self._least)
 
 
 class MetricsMean:

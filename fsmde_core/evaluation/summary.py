@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.evaluation.breakdown import THIRDS, band_names
+from fsmde_core.evaluation.consistency import LEAST_POINTS
 from fsmde_core.evaluation.means import Means, MetricsMean, Percentiles
 from fsmde_core.evaluation.metrics import TERMS, Metrics, average
 from fsmde_core.evaluation.pixels import Pixels, join
@@ -61,7 +62,8 @@ class Summary:
         self._batches = 0
         self._regions: dict[str, dict[str, dict[str, MetricsMean]]] = {}  # predictor -> region -> camera
         edges = ["/".join(edge) for edge in rig.edges]
-        self._consistency, self._overlap, self._steadiness = Means(edges), Means(edges), Means(rig.names)
+        self._consistency, self._steadiness = Means(edges, LEAST_POINTS), Means(rig.names)
+        self._overlap = Means(edges, LEAST_POINTS)
         self._intervals, self._latency = Means(["s"]), Percentiles()
         self._sigma = SigmaSums.nothing()
         self._best: list[_Extreme] = []
