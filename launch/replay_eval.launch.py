@@ -9,10 +9,13 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
+    RegisterEventHandler,
     Shutdown,
 )
+from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import ExecutableInPackage
 
 NODE = Path(__file__).resolve().parent / "surround_depth.launch.py"
@@ -29,8 +32,13 @@ OPTIONS = {
 }
 
 
+def end(reason):
+    """Ends everything, unless that has begun: Ctrl-C ends all processes anyway."""
+    return lambda event, context: None if context.is_shutdown else Shutdown(reason=reason)
+
+
 def evaluator(context):
-    """`fsmde replay` beside the node; when it ends, so does everything."""
+    """`fsmde replay` beside the node; when one of them ends, so does everything."""
 
     def given(name):
         return LaunchConfiguration(name).perform(context)
@@ -39,7 +47,14 @@ def evaluator(context):
     options += ["--namespace", given("namespace")] if given("namespace") else []
     options += ["--compressed" if given("transport") == "compressed" else "--raw"]
     command = [ExecutableInPackage(executable="fsmde", package="fsmde_ros"), "replay", "--running", *options]
-    return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the replay has ended"))]
+    # Without the node the replay would wait for it, or score another one of that name.
+    node_ends = OnProcessExit(
+        target_action=lambda action: isinstance(action, LifecycleNode), on_exit=end("the node has ended")
+    )
+    return [
+        RegisterEventHandler(node_ends),
+        ExecuteProcess(cmd=command, output="screen", on_exit=end("the replay has ended")),
+    ]
 
 
 def generate_launch_description():

@@ -38,8 +38,18 @@ def nodes(context):
         return LaunchConfiguration(name).perform(context)
 
     overrides = {PARAMETER_OF[name]: given(name) for name in PARAMETER_OF if given(name)}
+    if not Path(given("params_file")).is_file():  # launch_ros would only warn, and the node start on its defaults
+        raise RuntimeError(f"params_file {given('params_file')} does not exist; give a YAML file of parameters")
     switches = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in SWITCHES if given(name)}
     actions = [
+        Node(  # first: where it is not installed nothing else has been started yet
+            package="rviz2",
+            executable="rviz2",
+            namespace=given("namespace"),
+            arguments=["-d", str(CONFIG / "surround_depth.rviz")],
+            parameters=[{name: switches[name] for name in switches if name == "use_sim_time"}],
+            condition=IfCondition(LaunchConfiguration("rviz")),
+        ),
         LifecycleNode(
             package="fsmde_ros",
             executable="surround_depth",
@@ -48,14 +58,6 @@ def nodes(context):
             parameters=[given("params_file"), {**overrides, **switches}],
             output="screen",
             emulate_tty=True,
-        ),
-        Node(
-            package="rviz2",
-            executable="rviz2",
-            namespace=given("namespace"),
-            arguments=["-d", str(CONFIG / "surround_depth.rviz")],
-            parameters=[{name: switches[name] for name in switches if name == "use_sim_time"}],
-            condition=IfCondition(LaunchConfiguration("rviz")),
         ),
     ]
     if given("bag"):

@@ -78,11 +78,25 @@ def test_the_description_and_the_nodes_it_starts(
         elif isinstance(entity, OpaqueFunction):
             actions = entity.execute(context)
     assert context.environment[profile_variable()] == str(ROOT / "config" / "fastdds_shm.xml")
-    assert [type(action).__name__ for action in actions] == ["LifecycleNode", "Node", "ExecuteProcess"]
-    node, rviz, _ = actions
+    assert [type(action).__name__ for action in actions] == ["Node", "LifecycleNode", "ExecuteProcess"]
+    rviz, node, _ = actions
     assert _parameters(node, context) == parameters
     assert _parameters(rviz, context) == {key: value for key, value in parameters.items() if key == "use_sim_time"}
     assert not rviz.condition.evaluate(context)
+
+
+@has_launch
+def test_a_params_file_that_is_not_there_starts_nothing() -> None:
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument
+
+    context = LaunchContext()
+    for entity in (launch_file := run_path(str(LAUNCH_FILE)))["generate_launch_description"]().entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+    context.launch_configurations["params_file"] = "/nowhere.yaml"
+    with pytest.raises(RuntimeError, match=r"params_file /nowhere\.yaml does not exist"):
+        launch_file["nodes"](context)
 
 
 def test_replay_arguments_are_options_of_the_command_and_of_no_node() -> None:
@@ -106,7 +120,7 @@ def test_replay_arguments_are_options_of_the_command_and_of_no_node() -> None:
 )
 def test_replay_starts_the_node_and_the_command_beside_it(arguments: dict[str, str], words: list[str]) -> None:
     from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+    from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler
 
     entities = run_path(str(REPLAY_FILE))["generate_launch_description"]().entities
     context = LaunchContext()
@@ -118,7 +132,8 @@ def test_replay_starts_the_node_and_the_command_beside_it(arguments: dict[str, s
     assert isinstance(node, IncludeLaunchDescription) and isinstance(evaluator, OpaqueFunction)
     node.launch_description_source.get_launch_description(context)
     assert Path(node.launch_description_source.location) == LAUNCH_FILE
-    (process,) = evaluator.execute(context)
+    watch, process = evaluator.execute(context)
+    assert isinstance(watch, RegisterEventHandler)
     command = [[part.perform(context) for part in word if hasattr(part, "text")] for word in process.cmd[1:]]
     assert ["".join(word) for word in command] == ["replay", "--running", *words]
 
