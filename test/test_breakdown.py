@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.breakdown import band_names, sums_by_part, sums_of_all
+from fsmde_core.evaluation.kernels import add_to_bins
 from fsmde_core.evaluation.means import Percentiles
 from fsmde_core.evaluation.metrics import Metrics, depth_metrics
 from fsmde_core.evaluation.pixels import Pixels, SparseDepth
@@ -114,6 +116,23 @@ def test_streamed_curves_are_those_of_all_pixels_at_once(skill: float) -> None:
     assert document["ause"] == pytest.approx(between(curve, oracle), abs=2e-3)
     knows_nothing = between(error.mean(), oracle)
     assert (document["ause"] < 0.8 * knows_nothing) == (skill > 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_sigma_must_be_a_number_where_it_is_measured(bad: float) -> None:
+    truth, depth = SparseDepth.from_map(np.full((2, 3), 5, np.float32)), np.full((2, 3), 4, np.float32)
+    sigma = np.ones((2, 3), np.float32)
+    sigma[0, 1:] = bad
+    with pytest.raises(FsmdeError, match="sigma is NaN or infinite at 2 of 6 measured pixels"):
+        SurroundDepthProtocol().pixels(truth, Prediction(depth, sigma))
+
+
+def test_nothing_is_counted_beside_the_histogram() -> None:
+    memory = np.zeros(30)
+    histogram = memory[10:20].reshape(2, 5)
+    add_to_bins(np.array([-np.inf, -3, 0.5, 3.9, 4, 1e300, np.inf, np.nan]), np.ones(8), histogram)
+    assert histogram.tolist() == [[3, 0, 0, 1, 4]] * 2
+    assert memory.sum() == 16
 
 
 # Steadiness

@@ -77,10 +77,13 @@ def add_errors(
 
 @compiled(NOTHING, given(F64, 1), given(F64, 1), filled(F64, 2))
 def add_to_bins(place: Doubles, values: Doubles, histogram: Doubles) -> None:
-    """Add to histogram, (2, BINS), how many of the (M,) values there are by place, and their sums."""
+    """Add to histogram, (2, BINS), how many of the (M,) values there are by place, and their sums.
+
+    What lies beyond falls into the outermost bins, NaN into the last.
+    """
     last = histogram.shape[1] - 1
     for index in range(place.size):
-        number = min(int(place[index]), last)
+        number = int(max(place[index], 0.0)) if place[index] < last else last
         histogram[0, number] += 1
         histogram[1, number] += values[index]
 

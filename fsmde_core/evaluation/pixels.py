@@ -57,7 +57,10 @@ class Pixels:
 
     @classmethod
     def of(cls, truth: SparseDepth, prediction: Prediction, far_m: np.float32) -> Pixels | None:
-        """Where both have a depth, the predicted one up to far_m; None without truth, FsmdeError without prediction."""
+        """Where both have a depth, the predicted one up to far_m; None without truth.
+
+        FsmdeError without prediction, and where sigma is NaN or infinite.
+        """
         if not truth.z.size:
             return None
         depth, *sigmas = sample([m for m in (prediction.depth, prediction.sigma) if m is not None], truth)
@@ -67,6 +70,9 @@ class Pixels:
             raise FsmdeError(f"none of {depth.size} measured pixels has a predicted depth, all are NaN")
         if not there.all():
             truth, depth, sigmas = truth.where(there), depth[there], [sigma[there] for sigma in sigmas]
+        for sigma in sigmas:
+            if count := np.count_nonzero(~np.isfinite(sigma)):
+                raise FsmdeError(f"sigma is NaN or infinite at {count} of {sigma.size} measured pixels")
         third = (truth.row * 3 // truth.height).astype(np.uint8)
         return cls(truth.z, np.minimum(depth, far_m), sigmas[0] if sigmas else None, third)
 
