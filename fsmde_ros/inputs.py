@@ -63,15 +63,16 @@ class SurroundSubscriber(SimpleFilter):
         self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
         self._lag_ns = 0
         kind, suffix = (CompressedImage, "/compressed") if compressed else (image_type(), "")
-        self.topics = {name: node.resolve_topic_name(f"{name}/image_raw{suffix}") for name in names}
         self._subscriptions: list[Any] = []
         self._images: dict[str, Any] = {}
         for name in names:
-            self._images[name] = self._subscribe(kind, self.topics[name], partial(self._on_image, name), name, "image")
+            topic = f"{name}/image_raw{suffix}"
+            self._images[name] = self._subscribe(kind, topic, partial(self._on_image, name), name, "image")
             if use_camera_info:
                 self._subscribe(
                     CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), name, "camera_info"
                 )
+        self.topics: dict[str, str] = {name: image.topic_name for name, image in self._images.items()}
         # Steady, so that deadlines also hold when a simulated clock stands still. Each call costs the executor a turn
         # through all that it waits for, some 0.5 ms.
         period_s = min(max(settings.deadline_ms / 4, 5), 50) / 1e3

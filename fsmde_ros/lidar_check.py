@@ -54,15 +54,15 @@ class LidarCheck:
         self._closed = False
         self._errors: dict[str, deque[float]] = {}
         self._report: tuple[float, bytes, str, dict[str, Any]] | None = None
-        self._topic = node.resolve_topic_name(topic)
         self._subscription = node.create_subscription(
             PointCloud2,
-            self._topic,
+            topic,
             self._on_sweep,
             qos.sensor(),
             qos_overriding_options=qos.overridable(),
             event_callbacks=qos.NO_SUBSCRIPTION_EVENTS,
         )
+        self._topic = self._subscription.topic_name
 
     def update(self, sample: Sample) -> None:
         centre = int(median(sample.stamps_ns.values()))

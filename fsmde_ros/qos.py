@@ -54,10 +54,11 @@ def overridable() -> QoSOverridingOptions:
 
 def mismatches(node: Any, ours: Any) -> list[str]:
     """What keeps peers of `ours`, a publisher or subscription of `node`, from it: one reason per peer, in words."""
+    # Asked for by the name that `ours` was made with, since rclpy remaps it here as it did there.
     if hasattr(ours, "publish"):
-        found = node.get_subscriptions_info_by_topic(ours.topic_name)
+        found = node.get_subscriptions_info_by_topic(ours.topic)
         return _reasons((ours.qos_profile, peer.qos_profile) for peer in found)
-    found = node.get_publishers_info_by_topic(ours.topic_name)
+    found = node.get_publishers_info_by_topic(ours.topic)
     return _reasons((peer.qos_profile, ours.qos_profile) for peer in found)
 
 

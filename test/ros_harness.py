@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,22 @@ class Stage:
         self.client = Client(self)
         self.nodes: list[SurroundDepth] = []
 
-    def node(self, start: bool = True, namespace: str = "", **parameters: Any) -> SurroundDepth:
+    def node(
+        self, start: bool = True, namespace: str = "", remaps: Mapping[str, str] | None = None, **parameters: Any
+    ) -> SurroundDepth:
         """A node on the ring rig and the tiny model; dots in parameter names are written as two underscores."""
         rig = self._folder / "rig.yaml"
         save_rig(ring_rig(), rig)
         values = {"rig": str(rig), "model": str(self._model), "engine": "onnxruntime", "threads": 1}
         values |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = SurroundDepth(context=self.context, namespace=namespace, parameter_overrides=overrides)
+        rules = [word for old, new in (remaps or {}).items() for word in ("-r", f"{old}:={new}")]
+        node = SurroundDepth(
+            context=self.context,
+            namespace=namespace,
+            parameter_overrides=overrides,
+            cli_args=["--ros-args", *rules],
+        )
         self.nodes.append(node)
         self.executor.add_node(node)
         if start:

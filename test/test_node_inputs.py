@@ -121,6 +121,35 @@ def test_camera_info_takes_over_and_broken_ones_do_not(stage: Stage) -> None:
     assert stage.client.received["front/depth/image"][1].header.frame_id == "front_optical"
 
 
+def test_swapped_topics_are_swapped_once(stage: Stage) -> None:
+    """Images come with the intrinsics of their own camera, and diagnostics name the topics that are heard."""
+    stage.node(
+        remaps={
+            f"{camera}/{topic}": f"{other}/{topic}"
+            for camera, other in (("front", "back"), ("back", "front"))
+            for topic in ("image_raw", "camera_info")
+        }
+        | {"lidar/points": "lidar/top", "lidar/top": "lidar/points"},
+        check__lidar_topic="lidar/points",
+    )
+    stage.client.listen_to_all()
+    longer = camera_info("back")
+    longer.k[0] *= 2
+    stage.client.publish("back/camera_info", longer)
+    assert stage.spin_until(lambda: values(stage, "camera front").get("intrinsics") == "camera_info", PATIENCE_S)
+    stage.client.send_set({**ALL, "front": 19, "back": 39}, STAMP)
+    assert stage.spin_until(lambda: all(sets_of(stage, name) == 1 for name in NAMES), PATIENCE_S)
+    front, back, left = (
+        np.median(CvBridge().imgmsg_to_cv2(stage.client.received[f"{name}/depth/image"][0]))
+        for name in ("front", "back", "back_left")
+    )
+    # The tiny model: depth grows with 1 + grey and with the focal length.
+    assert (front, back) == pytest.approx((2 * 40 / 10 * left, 20 / 10 * left), rel=1e-3)
+    assert values(stage, "camera front")["topic"] == "/back/image_raw"
+    assert stage.client.node.count_subscribers("/lidar/top") == 1
+    assert values(stage, "lidar")["topic"] == "/lidar/top"
+
+
 def test_intrinsics_of_the_rig_alone(stage: Stage) -> None:
     stage.node(intrinsics_source="rig")
     stage.spin_for(0.3)

@@ -40,6 +40,16 @@ def test_a_camera_that_is_less_reliable_than_asked_for(stage: Stage) -> None:
     assert stage.spin_until(lambda: says(stage, "camera back", "1 publishers; check the camera and the network"))
 
 
+def test_the_camera_behind_a_remapped_topic_is_the_one_looked_at(stage: Stage) -> None:
+    stage.client.node.create_publisher(Image, "back/image_raw", BEST_EFFORT)
+    qos = {"qos_overrides./back/image_raw.subscription.reliability": "reliable"}
+    stage.node(remaps={"front/image_raw": "back/image_raw", "back/image_raw": "front/image_raw"}, **qos)
+    reason = "no image on /back/image_raw yet: 1 of 1 publishers do not fit its QoS"
+    assert stage.spin_until(lambda: says(stage, "camera front", reason))
+    assert says(stage, "camera front", "set qos_overrides./back/image_raw.subscription")
+    assert stage.spin_until(lambda: says(stage, "camera back", "/front/image_raw yet: nobody publishes there"))
+
+
 def test_a_listener_that_asks_for_more_than_is_offered(stage: Stage) -> None:
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     stage.client.node.create_subscription(PointCloud2, "points", lambda message: None, latched)
