@@ -6,6 +6,7 @@ import math
 import os
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from fsmde_core.evaluation.metrics import MEASURES, Metrics, average, depth_metr
 from fsmde_core.evaluation.predictors import Prediction, Predictor
 from fsmde_core.evaluation.protocol import SurroundDepthProtocol, make_protocol
 from fsmde_core.evaluation.record import FrameRecord, ImageRecord
+from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.evaluation.run import evaluate, frame_records
 from fsmde_core.evaluation.summary import Summary
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.geometry import rigid
 from fsmde_core.lidar import depth_map
+from fsmde_core.preprocess import rectification
 from fsmde_core.rig import Camera, Rig
 
 NAN = float("nan")
@@ -83,12 +86,12 @@ def test_truth_at_the_limits_is_left_out_and_predictions_are_clipped_to_them() -
     assert protocol.measure(float32((NAN, 0.05, 80)), float32((1, 1, 1))) is None
 
 
-def test_pixels_without_a_prediction_are_not_measured_and_an_image_without_any_is_an_error() -> None:
+def test_a_measured_pixel_without_a_prediction_is_an_error() -> None:
     protocol = SurroundDepthProtocol()
-    found = protocol.measure(float32((5, 6, NAN)), float32((4, NAN, 3)))
+    found = protocol.measure(float32((5, NAN)), float32((4, NAN)))
     assert found is not None and (found.n, found.abs_rel) == (1, pytest.approx(0.2))
-    with pytest.raises(FsmdeError, match="none of 2 measured pixels"):
-        protocol.measure(float32((5, 6)), float32((NAN, NAN)))
+    with pytest.raises(FsmdeError, match="1 of 2 measured pixels have no predicted depth"):
+        protocol.measure(float32((5, 6, NAN)), float32((4, NAN, 3)))
 
 
 def record(index: int, **images: tuple[float, int]) -> FrameRecord:
@@ -224,5 +227,51 @@ def test_an_error_of_a_predictor_names_it_and_the_image() -> None:
         def predict(self, frame: Frame) -> Mapping[str, Prediction]:
             return dict.fromkeys(frame.images, Prediction(np.full((3, 4), NAN, np.float32)))
 
-    with pytest.raises(FsmdeError, match="holes, camera 'front' of frame 0: none of 2 measured"):
+    with pytest.raises(FsmdeError, match="holes, camera 'front' of frame 0: 2 of 2 measured"):
         evaluate(Recording(), [Holes()], SurroundDepthProtocol())
+
+
+class Bent(Recording):
+    """The lens leaves corners empty; one of them has another point, which in frame 1 is the only one in front."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.rig = Rig(tuple(replace(camera, D=np.array([0.3, 0, 0, 0])) for camera in self.rig.cameras))
+
+    def _frame(self, index: int) -> Frame:
+        frame = super()._frame(index)
+        assert frame.lidar is not None
+        points = np.concatenate([float32((9, 7, 6)), frame.lidar.points[3 if index == 1 else 0 :]])
+        return replace(frame, lidar=replace(frame.lidar, points=points))
+
+
+class Seen(Predictor):
+    """8 m where there is an image, at twice the size; NaN in the rest, and in the columns from `end` on."""
+
+    name = "seen"
+
+    def __init__(self, end: int = 16) -> None:
+        self.end = end
+
+    def predict(self, frame: Frame) -> Mapping[str, Prediction]:
+        found = {}
+        for camera in frame.rig.cameras:
+            outside = rectification(camera, camera.rectified(16, 12)).outside
+            assert outside is not None and outside[0, 0]
+            depth = np.where(outside, np.float32(NAN), np.float32(8))
+            depth[:, self.end :] = NAN
+            found[camera.name] = Prediction(depth)
+        return found
+
+
+@pytest.mark.parametrize("protocol", [SurroundDepthProtocol(), make_protocol("vfdepth", "x", 80.0, "median")])
+def test_the_empty_corners_of_a_bent_image_are_measured_of_no_predictor(protocol: EvaluationProtocol) -> None:
+    result = evaluate(Bent(), [Fixed(), Seen()], protocol)
+    assert {name: scores.mean.n for name, scores in result.scores.items()} == {"fixed": 7, "seen": 7}
+    alone = evaluate(Bent(), [Fixed()], SurroundDepthProtocol())
+    assert alone.scores["fixed"].mean.n == 10  # it needs no image
+
+
+def test_what_a_predictor_leaves_out_elsewhere_is_an_error() -> None:
+    with pytest.raises(FsmdeError, match="seen, camera 'front' of frame 0: 1 of 2 measured pixels have no predicted"):
+        evaluate(Bent(), [Fixed(), Seen(end=6)], SurroundDepthProtocol())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +14,7 @@ from fsmde_core.evaluation.kernels import mark_last, sample_bilinear
 from fsmde_core.evaluation.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.lidar import ImagePoints, image_points, lidar_to_camera
+from fsmde_core.preprocess import rectification
 from fsmde_core.rig import Camera
 
 
@@ -57,24 +58,34 @@ class Pixels:
 
     @classmethod
     def of(cls, truth: SparseDepth, prediction: Prediction, far_m: np.float32) -> Pixels | None:
-        """Where both have a depth, the predicted one up to far_m; None without truth.
-
-        FsmdeError without prediction, and where sigma is NaN or infinite.
-        """
+        """With the predicted depth up to far_m; None without truth, FsmdeError where depth or sigma is no number."""
         if not truth.z.size:
             return None
         depth, *sigmas = sample([m for m in (prediction.depth, prediction.sigma) if m is not None], truth)
-        # A lens with distortion may leave corners of the rectified view without an image, and so without a prediction.
-        there = ~np.isnan(depth)
-        if not there.any():
-            raise FsmdeError(f"none of {depth.size} measured pixels has a predicted depth, all are NaN")
-        if not there.all():
-            truth, depth, sigmas = truth.where(there), depth[there], [sigma[there] for sigma in sigmas]
+        if count := np.count_nonzero(np.isnan(depth)):
+            raise FsmdeError(
+                f"{count} of {depth.size} measured pixels have no predicted depth (NaN); a prediction that leaves out "
+                "parts of the image cannot be compared with others"
+            )
         for sigma in sigmas:
             if count := np.count_nonzero(~np.isfinite(sigma)):
                 raise FsmdeError(f"sigma is NaN or infinite at {count} of {sigma.size} measured pixels")
         third = (truth.row * 3 // truth.height).astype(np.uint8)
         return cls(truth.z, np.minimum(depth, far_m), sigmas[0] if sigmas else None, third)
+
+
+def in_the_image(truth: SparseDepth, camera: Camera, predictions: Iterable[Prediction]) -> SparseDepth:
+    """The pixels but for those where a prediction is NaN since its view looks past the edge of the camera's image.
+
+    A lens with distortion may leave such corners; they are truth for no predictor, whether it fills them or not.
+    """
+    for depth in [prediction.depth for prediction in predictions] if camera.is_distorted else ():
+        missing = np.isnan(depth)
+        outside = rectification(camera, rectified_view(camera, *depth.shape[::-1])).outside if missing.any() else None
+        if outside is not None:
+            (corners,) = sample([np.where(missing & outside, np.float32("nan"), np.float32(0))], truth)
+            truth = truth.where(~np.isnan(corners))
+    return truth
 
 
 def join(parts: Sequence[Pixels]) -> Pixels:

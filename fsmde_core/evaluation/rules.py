@@ -24,8 +24,9 @@ class EvaluationProtocol(ABC):
     """The rules under which numbers may be compared; name, cap and scaling are printed beside every number.
 
     Measured: min_m < truth < cap_m, where the camera's mask (if `masks` has one: (H, W) bool at native size) is true
-    and there is a prediction. scaling: `none`, or `median`: predictions times median truth over median prediction.
-    batch: images of a camera whose pixels are pooled before the measures are taken; their median is then one, too.
+    and the rectified view shows the image, see `pixels.in_the_image`. scaling: `none`, or `median`: predictions times
+    median truth over median prediction. batch: images of a camera whose pixels are pooled before the measures are
+    taken; their median is then one, too.
     """
 
     cap_m: float = DEFAULT_CAP_M
@@ -55,7 +56,7 @@ class EvaluationProtocol(ABC):
 
     @abstractmethod
     def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:
-        """Prediction beside truth, not scaled yet; None without a pixel to measure, FsmdeError where none has depth."""
+        """Prediction beside truth, not scaled yet; None without a pixel to measure, FsmdeError if one has no depth."""
 
     def ratio(self, pixels: Pixels) -> float:
         """What the predictions of one image, or of one batch, are multiplied with."""

@@ -12,13 +12,14 @@ from fsmde_core.evaluation.breakdown import sums_by_part, sums_of_all
 from fsmde_core.evaluation.consistency import lidar_differences
 from fsmde_core.evaluation.means import parts_of
 from fsmde_core.evaluation.overlap import overlap_differences
-from fsmde_core.evaluation.pixels import Pixels, SparseDepth, lidar_points, rectified_view
+from fsmde_core.evaluation.pixels import Pixels, SparseDepth, in_the_image, lidar_points, rectified_view
 from fsmde_core.evaluation.predictors import MODEL, Prediction
 from fsmde_core.evaluation.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.evaluation.steadiness import Moment, moment, steadiness
 from fsmde_core.evaluation.uncertainty import sigma_sums
 from fsmde_core.frames import Frame
+from fsmde_core.lidar import ImagePoints
 
 OVERLAP_STRIDE = 4
 """Every n-th pixel of every n-th row is looked for in the neighbouring view."""
@@ -32,13 +33,13 @@ def score_frame(
     """One frame's numbers. previous: `steadiness.moment` of the frame with lidar before it, None where there is none.
 
     A frame without lidar is only counted. Bands, thirds, sigma, consistency and steadiness are measured of the
-    predictor called `model`. Raises FsmdeError when an image has no predicted depth where it is measured.
+    predictor called `model`. Raises FsmdeError when a pixel has no predicted depth where it is measured.
     """
     stamps = {name: image.stamp_ns for name, image in frame.images.items()}
     if frame.lidar is None:
         return FrameRecord(frame.index, stamps, sampled=False)
     seen = {name: lidar_points(frame, name) for name in frame.images}
-    truth = {name: protocol.truth(frame, name, seen[name]) for name in frame.images}
+    truth = {name: _truth(frame, name, predictions, protocol, seen[name]) for name in frame.images}
     images = {name: _images(frame, name, given, truth, protocol) for name, given in predictions.items()}
     model = predictions.get(MODEL)
     if model is None:
@@ -55,6 +56,13 @@ def score_frame(
         steadiness=changes,
         interval_s=interval_s,
     )
+
+
+def _truth(
+    frame: Frame, name: str, predictions: Predictions, protocol: EvaluationProtocol, seen: ImagePoints
+) -> SparseDepth:
+    of_camera = [given[name] for given in predictions.values() if name in given]
+    return in_the_image(protocol.truth(frame, name, seen), frame.rig[name], of_camera)
 
 
 def _overlap(frame: Frame, depth: Mapping[str, NDArray[np.float32]], cap_m: float) -> dict[str, NDArray[np.float32]]:
