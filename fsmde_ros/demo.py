@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.base import Source
-from fsmde_ros.demo_report import write_report
+from fsmde_ros.demo_report import BAG, LOG, write_report
 from fsmde_ros.live import LiveRun, LiveSettings, run_live
 from fsmde_ros.versions import package_versions
 
@@ -17,13 +18,24 @@ if TYPE_CHECKING:
 
 def run_demo(recording: Source, out: Path, settings: LiveSettings, console: Console) -> dict[str, Any]:
     """Play `recording` into the node and leave pictures, a bag and summary.json in `out`; returns the summary."""
-    out.mkdir(parents=True, exist_ok=True)
-    run = run_live(recording, settings, out / "node.log", console)
+    _claim(out)
+    run = run_live(recording, settings, out / LOG, console)
     summary = _summary(run)
     with console.status("Drawing pictures, writing the bag"):
         summary["files"] = write_report(out, run.recording, run.sent, run.outputs, summary)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _claim(out: Path) -> None:
+    """Make the folder, or take that of an earlier demo. FsmdeError where something else would be overwritten."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FsmdeError(f"the folder {out} cannot be made ({error.strerror}); give another one with --out") from error
+    if (out / BAG).exists() and not (out / LOG).exists():
+        raise FsmdeError(f"{out / BAG} is not a demo's and would be overwritten; give another folder with --out")
+    (out / "summary.json").unlink(missing_ok=True)  # it is written last: without it the rest is not whole
 
 
 def _summary(run: LiveRun) -> dict[str, Any]:

@@ -19,6 +19,11 @@ from fsmde_core.recording import CLOUD, IMAGE, BagWriter, Message, MessageEncode
 from fsmde_core.sources.base import Source
 from fsmde_ros.live import Sent
 
+BAG = "recording"
+"""The bag's name in the demo's folder."""
+LOG = "node.log"
+"""What the node says, there too: a demo's first file."""
+
 
 def write_report(
     out: Path,
@@ -42,14 +47,14 @@ def write_report(
     )
     points, colors = cloud_points(cloud)
     birds_eye(out / "birds_eye.png", points, colors, f"Fused point cloud from above, {len(points):,} points · {what}")
-    bag = out / "recording"
+    bag = out / BAG
     shutil.rmtree(bag, ignore_errors=True)
     seconds = _write_bag(bag, recording, sent, outputs)
     return {
         "sheet.png": "the views beside their depth",
         "birds_eye.png": "the fused cloud from above",
-        "recording": f"rosbag2 (mcap) of the last {seconds:.1f} s, inputs and outputs, {_megabytes(bag):.0f} MB",
-        "node.log": "what the node said",
+        BAG: f"rosbag2 (mcap) of the last {seconds:.1f} s, inputs and outputs, {_megabytes(bag):.0f} MB",
+        LOG: "what the node said",
     }
 
 

@@ -52,6 +52,18 @@ def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) 
     assert 12 <= len(bag) <= 25  # two seconds
 
 
+@pytest.mark.parametrize("left", ["recording/drive.mcap", "file"])
+def test_a_demo_overwrites_nothing_but_a_demo(tmp_path: Path, left: str) -> None:
+    """Nothing is played before that is known."""
+    file = tmp_path / left
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    out = file if left == "file" else tmp_path
+    with pytest.raises(FsmdeError, match=r"give another (folder|one) with --out"):
+        run_demo(SmallRig(4), out, LiveSettings(seconds=1), Console(file=io.StringIO()))
+    assert file.read_text() == "mine"
+
+
 def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model: Path) -> None:
     settings = LiveSettings(seconds=1, model=tiny_model, engine="onnxruntime", keep_s=2)
     run_demo(SmallRig(4), tmp_path / "demo", settings, Console(file=io.StringIO()))

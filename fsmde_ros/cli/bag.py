@@ -27,9 +27,9 @@ def bag(
 
     span = parse_frames(frames)
     recording = open_recording(source, root)
+    total = frame_count(recording, span)
     encoder = MessageEncoder(recording.rig, compressed=not raw)
     with BagWriter(out, storage, namespace) as writer, progress_bar() as progress:
-        total = frame_count(recording, span)
         for frame in progress.track(recording.frames(*span), total=total, description=f"Writing {out}"):
             messages = encoder.frame(frame)
             if not writer.written:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption, ThreadsOption
+from fsmde_core.errors import FsmdeError
+from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption, ThreadsOption, check_output
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,11 +36,17 @@ def bench(
 
     from rich.console import Console
 
-    from fsmde_ros.bench import bench_live, bench_stages, bench_teacher
+    try:
+        from fsmde_ros.bench import bench_live, bench_stages, bench_teacher
+        from fsmde_ros.stages import CAMERAS
+    except ImportError as error:
+        raise FsmdeError(
+            f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
+        ) from error
     from fsmde_ros.cli.recordings import open_recording
     from fsmde_ros.live import LiveSettings
-    from fsmde_ros.stages import CAMERAS
 
+    check_output("--json", json_file)
     console = Console(highlight=False)
     settings = LiveSettings(seconds, rate, engine, model, threads)
     with console.status("The stages of six images without DDS"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption
 
 # Length of the bag and of the choice of pictures.
@@ -27,8 +28,11 @@ def demo(
 
     from fsmde_ros.cli.recordings import open_recording
     from fsmde_ros.demo import run_demo
+    from fsmde_ros.demo_report import BAG
     from fsmde_ros.live import LiveSettings
 
+    if root is not None and root.resolve() == (out / BAG).resolve():
+        raise FsmdeError(f"the demo would overwrite the recording {root} that it plays; give another folder with --out")
     console = Console(highlight=False)
     settings = LiveSettings(seconds, rate, engine, model, keep_s=KEEP_SECONDS)
     summary = run_demo(open_recording(source, root), out, settings, console)

@@ -53,10 +53,10 @@ def mounts(
     span = parse_frames(frames)
     believed = load_rig(rig) if rig else None
     recording = open_recording(source, root)
-    cameras = len(recording.rig.cameras)
+    total, cameras = frame_count(recording, span), len(recording.rig.cameras)
     loaded = load_engine(engine, model or default_model_path(), threads, cameras)
     with closing(open_pipeline(loaded, cameras, threads)) as pipeline, progress_bar() as progress:
-        task = progress.add_task(f"Checking {recording.name}", total=frame_count(recording, span))
+        task = progress.add_task(f"Checking {recording.name}", total=total)
         found = check_recording(recording, pipeline, span, believed, lambda: progress.advance(task))
     console = Console(highlight=False)
     console.print(_table(found, recording.rig.names))

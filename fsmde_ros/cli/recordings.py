@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.sources import default_recording, open_source
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ def recording_place(kind: Any | None, source: Source) -> tuple[str, Path | None]
 
 
 def frame_count(source: Source, frames: tuple[int, int | None]) -> int:
-    """How many frames a range of `source` has."""
-    return len(range(*slice(*frames).indices(len(source))))
+    """How many frames a range of `source` has; FsmdeError without any."""
+    count = len(range(*slice(*frames).indices(len(source))))
+    if not count:
+        raise FsmdeError(f"the recording {source.name} has no frames in the range {frames}, of {len(source)}")
+    return count
 
 
 def progress_bar() -> Progress:
