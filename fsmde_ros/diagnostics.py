@@ -109,6 +109,11 @@ class Reporter:
             return WARN, f"a listener of {topic} gets nothing: {reason}; set qos_overrides.{topic}.publisher"
         if self._new("unheard", self._health.unheard):
             return OK, "nobody listens to any output, inference rests"
+        partial = self._new("partial", self._inputs.stats.partial)
+        complete = self._new("complete", self._inputs.stats.complete)
+        if partial > complete and all(self._health.silence_s(name) <= stale_after_s for name in self._health.cameras):
+            torn = f"{partial} of {partial + complete} sets lack a camera, though all send"
+            return WARN, f"{torn}; do the stamps of one moment differ by more than sync.window_ms?"
         silence = self._health.output_silence_s()
         if silence > stale_after_s:
             return WARN, f"no set of images for {silence:.1f} s; the cameras' statuses and sync.* say why"

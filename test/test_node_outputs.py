@@ -215,6 +215,21 @@ def test_nothing_is_computed_for_nobody(stage: Stage) -> None:
     assert (values["processed"], values["sets_unheard"]) == ("0", "1")
 
 
+@pytest.mark.parametrize("spread_ms", [80, 120])
+def test_sets_that_a_small_window_tears_are_a_warning(stage: Stage, spread_ms: int) -> None:
+    """Every camera sends, but the stamps of one moment lie further apart than `sync.window_ms`, 90."""
+    stage.node()
+    stage.client.listen_to_all()
+    for index in range(12):
+        for name, grey in GREYS.items():
+            late = name in list(GREYS)[3:]
+            stage.client.send_set({name: grey}, STAMP + (index * 200 + late * spread_ms) * 1_000_000)
+        stage.spin_for(0.2)
+    torn = "lack a camera, though all send; do the stamps of one moment differ by more than sync.window_ms?"
+    texts = [status.message for array in stage.client.received["/diagnostics"] for status in array.status]
+    assert any(torn in text for text in texts) == (spread_ms > 90)
+
+
 def test_switched_off_outputs_stay_silent(stage: Stage) -> None:
     stage.node(publish__depth=False)
     stage.client.listen_to_all()
