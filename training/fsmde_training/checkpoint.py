@@ -1,32 +1,56 @@
-"""Weights to begin with: ImageNet's, and students out of Lightning checkpoints."""
+"""Weights to begin with: ImageNet's, and networks out of checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.locate import find_recording
 from fsmde_training.student import Student
 
+N = TypeVar("N", bound=nn.Module)
+
 
 def load_student(checkpoint: str | Path) -> Student:
     """The student of a Lightning checkpoint (averaged weights where training averaged them), in evaluation mode."""
-    path = Path(checkpoint)
-    if not path.is_file():
-        raise FsmdeError(f"checkpoint {path} does not exist; give a .ckpt file that fsmde_training.fit wrote")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    prefix = "student."
-    weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    if not weights:
-        raise FsmdeError(f"checkpoint {path} holds no student; give a .ckpt file that fsmde_training.fit wrote")
-    student = Student(**content["hyper_parameters"]["architecture"])
+    return load_network(Student, Path(checkpoint), "student", "fsmde_training.fit").eval()
+
+
+def load_network(build: Callable[..., N], path: Path, name: str, writer: str) -> N:
+    """The network `name` of a checkpoint, rebuilt by `build` from the architecture that is stored beside the weights.
+
+    writer: the module that writes such files. FsmdeError where there is none of it, or of another version.
+    """
+    content, prefix = read_checkpoint(path, writer), f"{name}."
+    stored, settings = content.get("state_dict", {}), content.get("hyper_parameters", {})
+    weights = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    if not weights or "architecture" not in settings:
+        raise FsmdeError(f"checkpoint {path} holds no {name}; give one that {writer} of this version wrote")
     try:
-        student.load_state_dict(weights)
-    except RuntimeError as error:
-        raise FsmdeError(f"checkpoint {path} holds another student than this version's; train it anew") from error
-    return student.eval()
+        network = build(**settings["architecture"])
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:
+        raise FsmdeError(f"checkpoint {path} holds another {name} than this version's; train it anew") from error
+    return network
+
+
+def read_checkpoint(path: Path, writer: str) -> dict[str, Any]:
+    """What is in a checkpoint; FsmdeError where it is missing, damaged or something else. writer: as above."""
+    if not path.is_file():
+        raise FsmdeError(f"checkpoint {path} does not exist; make it with 'python -m {writer}'")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, LookupError, RuntimeError, UnpicklingError, ValueError) as error:
+        raise FsmdeError(f"{path} is damaged or no checkpoint; give one that {writer} wrote") from error
+    if not isinstance(content, dict):
+        raise FsmdeError(f"{path} is no checkpoint; give one that {writer} wrote")
+    return content
 
 
 def find_weights(path: str | Path) -> Path:

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from fsmde_training import cache
 from fsmde_training.cache import ImageSet
+from fsmde_training.command import one_sentence
 
 INTENSITY_SCALE = 12.0
 """Grey levels; a neighbour that differs by twice as much counts for an eighth."""
@@ -76,4 +77,5 @@ def _samples(views: ImageSet, radius: int) -> Iterator[tuple[NDArray, NDArray, f
 
 
 if __name__ == "__main__":
-    auto_cli(densify_set)
+    with one_sentence("densify"):
+        auto_cli(densify_set)

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from fsmde_training.command import one_sentence
 from fsmde_training.data import Views
 from fsmde_training.module import StudentModule
 
@@ -35,4 +36,5 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence("fit"):
+        main()

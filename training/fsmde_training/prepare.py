@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -22,6 +21,7 @@ from fsmde_core.sources.pandaset import PandaSetSource
 from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
 from fsmde_ros.cli.recordings import frame_count
 from fsmde_training import cache
+from fsmde_training.command import one_sentence
 from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
 from fsmde_training.labels import label_ring, with_sweeps
 from fsmde_training.parallel import mapped
@@ -176,11 +176,8 @@ def main(args: list[str] | None = None) -> None:
     """Run the command; what a user can put right is one sentence and exit code 2, as in `fsmde`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    try:
+    with one_sentence("prepare"):
         app(args)
-    except FsmdeError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch import Tensor
 
+from fsmde_training.command import one_sentence
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import PER_VIEW
 from fsmde_training.module import RISE, supervised_terms
@@ -81,4 +82,5 @@ def main(args: list[str] | None = None) -> LightningCLI:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence("stage0"):
+        main()

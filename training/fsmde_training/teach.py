@@ -17,6 +17,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from fsmde_training.checkpoint import find_weights
+from fsmde_training.command import one_sentence
 from fsmde_training.data import Views
 from fsmde_training.fit import TrainingCLI
 from fsmde_training.losses import log_gradient, relative_error, silog
@@ -120,4 +121,5 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence("teach"):
+        main()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from fsmde_training.command import one_sentence
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import DistillationModule
 from fsmde_training.fit import TrainingCLI
@@ -37,4 +38,5 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence("distill.fit"):
+        main()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from jsonargparse import ArgumentParser
 
-from fsmde_core.errors import FsmdeError
+from fsmde_training.command import one_sentence
 from fsmde_training.experiment.run import run
 from fsmde_training.experiment.settings import Settings
 
@@ -17,11 +15,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--config", action="config", help="settings, one of training/configs/experiment")
     parser.add_class_arguments(Settings)
     chosen = vars(parser.parse_args(args))
-    try:
+    with one_sentence("experiment"):
         run(Settings(**{name: value for name, value in chosen.items() if name != "config"}))
-    except FsmdeError as error:
-        print(f"experiment: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
+from fsmde_training.checkpoint import load_network
 from fsmde_training.decoder import WIDTHS, Pyramid
 
 
@@ -60,16 +61,12 @@ class BinnedTeacher(MetricNetwork):
 
 
 def save_binned_teacher(binned: BinnedTeacher, path: Path) -> None:
-    """Write weights and architecture to one .pt file."""
+    """Write weights and architecture to one .pt file, in the layout of checkpoints."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"architecture": binned.architecture, "state_dict": binned.state_dict()}, path)
+    weights = {f"binned.{name}": value for name, value in binned.state_dict().items()}
+    torch.save({"hyper_parameters": {"architecture": binned.architecture}, "state_dict": weights}, path)
 
 
 def load_binned_teacher(path: Path) -> BinnedTeacher:
-    """What `save_binned_teacher` wrote, frozen. FsmdeError where there is no such file."""
-    if not path.is_file():
-        raise FsmdeError(f"binned teacher {path} does not exist; make it with 'python -m fsmde_training.stage0'")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    binned = BinnedTeacher(**content["architecture"])
-    binned.load_state_dict(content["state_dict"])
-    return binned.requires_grad_(False).eval()
+    """What `save_binned_teacher` wrote, frozen. FsmdeError where it is not there or something else."""
+    return load_network(BinnedTeacher, path, "binned", "fsmde_training.stage0").requires_grad_(False).eval()
