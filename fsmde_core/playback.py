@@ -53,12 +53,16 @@ def cues(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[Cu
 
 
 def _place(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[list[Cue]]:
-    """Each frame's cues. The stagger within a frame is stretched as the time between frames is."""
+    """Each frame's cues. The stagger within a frame shrinks as the time between frames does, but never grows.
+
+    A rig that fires less often spreads its exposures no more, and a set has to stay within the node's window.
+    """
     frames = iter(frames)
     head = list(islice(frames, 2))
     starts = [messages[0].stamp_ns for played, messages in head if played == head[0][0]]
     period_ns = starts[1] - starts[0] if len(starts) == 2 and starts[1] > starts[0] else DEFAULT_PERIOD_NS
     stretch = 1 / pace.rate if pace.hz is None else 1e9 / (pace.hz * period_ns)
+    stagger = min(stretch, 1.0)
     origin = previous = starts[0] if starts else 0
     this_round = shift = 0
     for number, (played, messages) in enumerate(chain(head, frames)):
@@ -68,7 +72,7 @@ def _place(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[
         previous = start + shift
         begin = (previous - origin) * 1e-9 * stretch if pace.hz is None else number / pace.hz
         yield [
-            Cue(number, begin + (message.stamp_ns - start) * 1e-9 * stretch, message.stamp_ns + shift, message)
+            Cue(number, begin + (message.stamp_ns - start) * 1e-9 * stagger, message.stamp_ns + shift, message)
             for message in messages
         ]
 

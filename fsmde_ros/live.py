@@ -182,7 +182,7 @@ class Measured:
     @property
     def complete(self) -> int:
         """How many sets were processed with every camera."""
-        return sum(timing["cameras"] == self._cameras for timing in self.timings)
+        return len(self._complete_of(self.timings))
 
     @property
     def timings(self) -> list[dict[str, float]]:
@@ -190,9 +190,9 @@ class Measured:
 
     @property
     def sets_per_s(self) -> float:
-        """Rate at which the results arrived here."""
-        timings = self.timings
-        span = timings[-1]["received_s"] - timings[0]["received_s"]
+        """Rate at which the results of complete sets arrived here."""
+        timings = self._complete_of(self.timings)
+        span = timings[-1]["received_s"] - timings[0]["received_s"] if timings else 0.0
         return round((len(timings) - 1) / span, 2) if span > 0 else 0.0
 
     def stage_medians(self) -> dict[str, float]:
@@ -209,9 +209,12 @@ class Measured:
         """One line on what came since the last one."""
         timings, now = self.timings, time.monotonic()
         new = timings[self._told :]
-        rate = len(new) / (now - self._before)
+        rate = len(self._complete_of(new)) / (now - self._before)
         self._told, self._before = len(timings), now
         p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
         latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
         dropped = max(0, played - self.complete - 1)  # the newest set is on its way
         return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
+
+    def _complete_of(self, timings: list[dict[str, float]]) -> list[dict[str, float]]:
+        return [timing for timing in timings if timing["cameras"] == self._cameras]

@@ -74,14 +74,16 @@ class Player:
 
         Ends with the cues, or when on_frame returns False.
         """
-        begin, begin_wall_ns, frame = time.monotonic(), time.time_ns(), -1
+        begin, begin_wall_ns, frame, newest_ns = time.monotonic(), time.time_ns(), -1, 0
         for cue in cues:
             if cue.frame > frame:
                 frame = cue.frame
                 if on_frame(frame) is False:
                     return frame
             stamp_ns = self._stamp(cue, begin_wall_ns)
-            lag = self._wait(begin + cue.due_s, stamp_ns)
+            # Frames may overlap in time, so that stamps go back a little where /clock must not.
+            newest_ns = max(newest_ns, cue.stamp_ns)
+            lag = self._wait(begin + cue.due_s, stamp_ns + newest_ns - cue.stamp_ns)
             if lag > MAX_LAG_S:
                 begin, begin_wall_ns = begin + lag, begin_wall_ns + int(lag * 1e9)
                 stamp_ns = self._stamp(cue, begin_wall_ns)
@@ -93,15 +95,15 @@ class Player:
             return begin_wall_ns + int(cue.due_s * 1e9)
         return cue.message.stamp_ns if self._settings.jump_back else cue.stamp_ns
 
-    def _wait(self, due: float, stamp_ns: int) -> float:
-        """Sleep until `due` (monotonic seconds) while /clock runs up to `stamp_ns`; returns how late it is."""
+    def _wait(self, due: float, clock_ns: int) -> float:
+        """Sleep until `due` (monotonic seconds) while /clock runs up to `clock_ns`; returns how late it is."""
         whole = max(due - time.monotonic(), 1e-9)
-        step_ns = max(stamp_ns - self._now_ns, 0) if self._now_ns else 0
+        step_ns = max(clock_ns - self._now_ns, 0) if self._now_ns else 0
         while (left := due - time.monotonic()) > 0:
-            self._tick(stamp_ns - int(step_ns * left / whole))
+            self._tick(clock_ns - int(step_ns * left / whole))
             time.sleep(min(left, CLOCK_PERIOD_S))
-        self._tick(stamp_ns)
-        self._now_ns = stamp_ns
+        self._tick(clock_ns)
+        self._now_ns = clock_ns
         return -left
 
     def _tick(self, stamp_ns: int) -> None:

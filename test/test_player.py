@@ -19,8 +19,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from fsmde_core.messages import cloud_xyz, raw_image, stamp_ns
-from fsmde_core.playback import Pace, Reel, cues
-from fsmde_core.recording import MessageEncoder
+from fsmde_core.playback import Cue, Pace, Reel, cues
+from fsmde_core.recording import Message, MessageEncoder
 from fsmde_ros.player import Player, PlayerSettings
 from fsmde_ros.session import ros_node
 from small_rig import SmallRig
@@ -127,3 +127,20 @@ def test_live_stamps_are_the_present() -> None:
     assert begin < front[0] < time.time_ns()
     # 30 ms of stagger at 10 Hz are 15 ms at 20 Hz.
     assert np.subtract(back, front).tolist() == pytest.approx([15e6] * len(back), abs=1e3)
+
+
+def test_the_clock_stands_still_where_frames_overlap() -> None:
+    """A sweep of the first frame is stamped after the second frame's begin, but goes out before it."""
+    stamps = {(0, 0.0): 1000, (0, 0.1): 1118, (1, 0.2): 1100, (1, 0.3): 1120}
+    played = [Cue(frame, due, ms * 10**6, Message("t", "x", ms * 10**6, b"")) for (frame, due), ms in stamps.items()]
+    with ros_node("listener") as there, ros_node("player") as here:
+        listener = Listener(there, {"/clock": Clock}, reliable=True)
+        player = Player(here, {}, PlayerSettings())
+        _until(lambda: here.count_subscribers("/clock"))
+        time.sleep(0.2)
+        player.play(played)
+        _until(lambda: listener.got["/clock"] and stamp_ns(listener.got["/clock"][-1].clock) == 1120 * 10**6)
+        listener.close()
+    clock = [stamp_ns(message.clock) for message in listener.got["/clock"]]
+    assert clock == sorted(clock)
+    assert clock[-1] == 1120 * 10**6
