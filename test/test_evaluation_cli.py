@@ -162,7 +162,7 @@ def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
     ("options", "words"),
     [
         (["--frames", "3"], "frames '3' must look like"),
-        (["--frames", "7:9"], "nothing to measure in frames 7:9"),
+        (["--frames", "7:9"], "has no frames in the range (7, 9), of 1"),
         (["--source", "kitti"], "kitti"),
         (["--root", "/nonexistent"], "/nonexistent does not exist"),
         (["--protocol", "x"], "protocol 'x' is unknown"),
@@ -170,6 +170,8 @@ def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         (["--cap", "0"], "cap is 0"),
         (["--model", "/nonexistent.onnx"], "/nonexistent.onnx does not exist"),
         (["--json", "/nonexistent/x.json"], "--json /nonexistent/x.json must name a file"),
+        (["--json", "/proc/x.json"], "--json /proc/x.json cannot be written (No such file or directory)"),
+        (["--json", "/tmp/" + 300 * "x"], "x cannot be written (File name too long)"),
         (["--scaling", "mean"], "scaling 'mean' is unknown"),
         (["--protocol", "vfdepth", "--flip", ""], "vfdepth knows no flip averaging"),
         (["--masks", "/nonexistent"], "the mask /nonexistent/front.png is missing"),

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -122,15 +122,36 @@ def test_of_another_evaluation_nothing_is_taken(tmp_path: Path) -> None:
         PartialResult(out, ASKED)
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+def flipped(line: bytes, bit: int) -> bytes:
+    middle = len(line) // 2
+    return line[:middle] + bytes([line[middle] ^ bit]) + line[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"{}", lambda line: flipped(line, 1), lambda line: flipped(line, 128)])
+@pytest.mark.parametrize("protocol", PROTOCOLS[::3], ids=lambda p: f"{p.name}-{p.scaling}")
+def test_a_damaged_line_is_named(
+    protocol: EvaluationProtocol, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "result.json"
     with pytest.raises(FsmdeError):
-        run(Drive(8, 7), SurroundDepthProtocol(8.0), out)
+        run(Drive(8, 7), protocol, out)
     path = tmp_path / "result.json.partial.jsonl"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], "{}", *lines[2:]]) + "\n")
-    with pytest.raises(FsmdeError, match="damaged in line 2"):
-        run(Drive(8), SurroundDepthProtocol(8.0), out)
+    asked, first, *others = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([asked, damage(first), *others]) + b"\n")
+    with pytest.raises(FsmdeError, match="damaged in line 2; begin anew with --fresh"):
+        run(Drive(8), protocol, out)
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    kept = PartialResult(out, ASKED)
+    kept.path.symlink_to("/dev/full")
+    with pytest.raises(FsmdeError, match=r"partial.jsonl cannot be written \(No space left on device\); make room"):
+        for record in frame_records(Drive(3), [Noise()], SurroundDepthProtocol(8.0)):
+            kept.append(record)
+    out.with_name("result.json.part").symlink_to("/dev/full")
+    with pytest.raises(FsmdeError, match=r"result.json cannot be written \(No space left on device\)"):
+        kept.finish({})
 
 
 def test_nothing_is_left_behind_where_nothing_was_measured(tmp_path: Path) -> None:

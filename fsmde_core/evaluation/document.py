@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.rules import EvaluationProtocol
 from fsmde_core.sources.base import Source
 
@@ -68,10 +70,22 @@ def head(
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """As JSON, whole or not at all."""
+    """As JSON, whole or not at all; FsmdeError where there is no room for it."""
     written = path.with_name(path.name + ".part")
-    written.write_text(json.dumps(document, indent=2) + "\n")
-    written.replace(path)
+    with writing(path):
+        written.write_text(json.dumps(document, indent=2) + "\n")
+        written.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """FsmdeError where the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise FsmdeError(
+            f"{path} cannot be written ({error.strerror}); make room there or name a file elsewhere"
+        ) from error
 
 
 def environment(engine: str) -> dict[str, str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.document import write_document
+from fsmde_core.evaluation.document import write_document, writing
 from fsmde_core.evaluation.record import FrameRecord
 
 
 class PartialResult:
-    """`<result>.partial.jsonl`: a first line with what was asked, then a line per record; it appears with the first.
+    """`<result>.partial.jsonl`: a first line with what was asked, then one with each record and its checksum; it
+    appears with the first record.
 
     A last line without an end, as a killed run leaves it, is cut off.
     """
@@ -23,10 +25,11 @@ class PartialResult:
         self.path = result.with_name(result.name + ".partial.jsonl")
         self._result = result
         self._head = json.dumps(asked)
-        if fresh:
-            self.path.unlink(missing_ok=True)
-        if self.path.exists():
-            self._check()
+        with writing(self.path):
+            if fresh:
+                self.path.unlink(missing_ok=True)
+            if self.path.exists():
+                self._check()
 
     def _check(self) -> None:
         with self.path.open("r+b") as file:
@@ -47,21 +50,22 @@ class PartialResult:
         """Those that are there; FsmdeError when a line is broken."""
         if not self.path.exists():
             return
-        with self.path.open() as lines:
+        with self.path.open("rb") as lines:
             next(lines)
             for number, line in enumerate(lines, start=2):
-                try:
-                    yield FrameRecord.from_json(line)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise FsmdeError(f"{self.path} is damaged in line {number}; begin anew with --fresh") from error
+                record = line.partition(b",")[2][:-2]
+                if line != _line(record):
+                    raise FsmdeError(f"{self.path} is damaged in line {number}; begin anew with --fresh")
+                yield FrameRecord.from_json(record.decode())
 
     def append(self, record: FrameRecord) -> None:
-        """Write one record through to the file."""
-        begun = self.path.exists()
-        with self.path.open("a") as file:
-            if not begun:
-                file.write(self._head + "\n")
-            file.write(record.to_json() + "\n")
+        """Write one record through to the file; FsmdeError where there is no room for it."""
+        with writing(self.path):
+            begun = self.path.exists()
+            with self.path.open("ab") as file:
+                if not begun:
+                    file.write(self._head.encode() + b"\n")
+                file.write(_line(record.to_json().encode()))
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """Put the result where it belongs, at once, and remove this file."""
@@ -71,6 +75,10 @@ class PartialResult:
     def discard(self) -> None:
         """Remove this file."""
         self.path.unlink(missing_ok=True)
+
+
+def _line(record: bytes) -> bytes:
+    return b"[%d,%b]\n" % (zlib.crc32(record), record)
 
 
 def _difference(first: bytes, head: str) -> str:

@@ -59,7 +59,7 @@ class FrameRecord:
 
     @classmethod
     def from_json(cls, line: str) -> FrameRecord:
-        """What `to_json` wrote; ValueError or another error of a broken line otherwise."""
+        """What `to_json` wrote."""
         entry = json.loads(line)
         for name in ("consistency", "overlap", "steadiness"):
             entry[name] = {key: (total, count) for key, (total, count) in entry[name].items()}

@@ -64,5 +64,13 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_output(option: str, file: Path | None) -> None:
     """Refuse a file that cannot be written before anything is computed for it."""
-    if file is not None and (file.is_dir() or not file.parent.is_dir()):
-        raise FsmdeError(f"{option} {file} must name a file in an existing folder")
+    if file is None:
+        return
+    try:
+        if file.is_dir() or not file.parent.is_dir():
+            raise FsmdeError(f"{option} {file} must name a file in an existing folder")
+        if not file.exists():
+            file.touch()
+            file.unlink()
+    except OSError as error:
+        raise FsmdeError(f"{option} {file} cannot be written ({error.strerror}); name a file elsewhere") from error
