@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
+from fsmde_core.engines import load_engine
+from fsmde_core.evaluation import throughput
 from fsmde_core.evaluation.metrics import MEASURES
+from fsmde_core.evaluation.predictors import ModelPredictor
+from fsmde_core.evaluation.protocol import SurroundDepthProtocol
+from fsmde_core.frames import Frame
+from fsmde_core.pipeline import Pipeline
 from fsmde_core.recording import BagWriter, MessageEncoder
 from fsmde_core.sources.nuscenes import NuScenesSource
 from fsmde_ros.cli import main
+from small_rig import SmallRig
 
 MEASURED = {*MEASURES, "n"}
 
@@ -113,6 +122,25 @@ def test_throughput_is_measured_where_it_is_asked_for(
     assert found["frames_per_s"] == pytest.approx(2 * found["samples_per_s"])  # every second frame has lidar
     assert found["ratio"] == pytest.approx(found["frames_per_s"] / found["engine_frames_per_s"])
     assert found["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("span", "read"), [((0, -1), (0, 20)), ((-10, None), (20, 30)), ((-10, -5), (20, 25)), ((5, None), (5, 25))]
+)
+def test_throughput_is_that_of_the_first_frames_of_any_span(
+    span: tuple[int, int | None], read: tuple[int, int], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Counted(SmallRig):
+        def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+            asked.append((start, stop))
+            return super().frames(start, stop)
+
+    monkeypatch.setattr(throughput, "ROUNDS", 1)
+    with closing(Pipeline(load_engine("onnxruntime", tiny_model, 1), 1)) as pipeline:
+        throughput.measure_throughput(Counted(30), [ModelPredictor(pipeline)], SurroundDepthProtocol(), span)
+    assert asked == [read, read]
 
 
 def test_ddad_is_capped_at_200_m_and_pandaset_takes_the_frames_asked_for(

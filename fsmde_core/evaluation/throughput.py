@@ -28,8 +28,8 @@ def measure_throughput(
     the last. FsmdeError where no frame has lidar.
     """
     model = next(predictor for predictor in predictors if isinstance(predictor, ModelPredictor))
-    start = span[0]
-    stop = start + FRAMES if span[1] is None else min(span[1], start + FRAMES)
+    first = range(*slice(*span).indices(len(source)))[:FRAMES]
+    start, stop = first.start, first.stop
     frames = list(source.frames(start, stop))
     sampled = [frame for frame in frames if frame.lidar is not None]
     if not sampled:
