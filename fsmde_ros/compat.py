@@ -1,10 +1,13 @@
-"""message_filters.SimpleFilter, the base of the node's input: the real one where a ROS distribution brings it, else a
-stand-in with its names, arguments and results, since no wheel has it. readers.py holds what only readers need."""
+"""What differs between ROS distributions: message_filters.SimpleFilter, the base of the node's input, is the real one
+where a distribution brings it, else a stand-in with its names, arguments and results, since no wheel has it; and requests
+that a lifecycle node refuses. readers.py holds what only readers need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from rclpy.lifecycle import LifecycleNode
 
 
 class StandInSimpleFilter:
@@ -31,3 +34,20 @@ else:
         from message_filters import SimpleFilter
     except ImportError:
         SimpleFilter = StandInSimpleFilter
+
+
+def survive_refused_transitions(node: LifecycleNode) -> None:
+    """Answer requests for a transition that the state does not allow: up to Jazzy rclpy raises them, and that would end
+    the executor with the node."""
+    service: Any = node._service_change_state  # rclpy gives it in no public way
+    change = service.callback
+
+    def change_or_refuse(request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except RuntimeError as error:  # RCLError, which rclpy does not export
+            node.get_logger().error(f"refused transition {request.transition.label or request.transition.id}: {error}")
+            response.success = False
+            return response
+
+    service.callback = change_or_refuse

@@ -29,6 +29,7 @@ from fsmde_core.pipeline import AnyPipeline
 from fsmde_ros import diagnostics, parameters
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.checks import Check, Checks
+from fsmde_ros.compat import survive_refused_transitions
 from fsmde_ros.consistency_check import ConsistencyCheck
 from fsmde_ros.dds import use_shared_memory_profile
 from fsmde_ros.health import Health
@@ -77,6 +78,7 @@ class SurroundDepth(LifecycleNode):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("surround_depth", **node_options)
+        survive_refused_transitions(self)
         self._reason = ""
         self.loaded: _Loaded | None = None
         self._running: _Running | None = None

@@ -1,27 +1,22 @@
-"""States, parameters and the end of the process."""
+"""States and parameters."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
-from rclpy.lifecycle import TransitionCallbackReturn
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from fsmde_core.share import find_shared
-from fsmde_ros.dds import profile_variable
 from fsmde_ros.node import SurroundDepth
 from fsmde_ros.parameters import PARAMETERS
-from ros_harness import DOMAIN, NAMES, Stage, open_stage, state_of
+from ros_harness import NAMES, Stage, open_stage, state_of
 from tiny_model import METADATA, write_tiny_model
 
 STAMP = 1_700_000_000_000_000_000
@@ -59,6 +54,26 @@ def test_two_rounds_of_all_transitions(stage: Stage) -> None:
         assert len(stage.client.received["points"]) == 2 * turn + 2
     assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
     assert state_of(node) == "finalized"
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where rclpy raises what it logs from Kilted on."""
+    trigger = LifecycleNodeMixin._LifecycleNodeMixin__change_state
+
+    def raising(node: SurroundDepth, transition: int) -> TransitionCallbackReturn:
+        if transition not in {found[0] for found in node._state_machine.available_transitions}:
+            raise RuntimeError("Transition is not registered")
+        return trigger(node, transition)
+
+    monkeypatch.setattr(LifecycleNodeMixin, "_LifecycleNodeMixin__change_state", raising)
+    node = stage.node()
+    client = stage.client.node.create_client(ChangeState, "surround_depth/change_state")
+    for name, expected in (("ACTIVATE", "active"), ("DEACTIVATE", "inactive")):
+        transition = Transition(id=getattr(Transition, f"TRANSITION_{name}"))
+        answer = client.call_async(ChangeState.Request(transition=transition))
+        assert stage.spin_until(answer.done)
+        assert answer.result().success == (name == "DEACTIVATE")
+        assert state_of(node) == expected
 
 
 def _broken_models(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -182,79 +197,6 @@ def test_qos_can_be_overridden(stage: Stage) -> None:
     assert node.get_subscriptions_info_by_topic("/back/image_raw")[0].qos_profile.reliability.name == "BEST_EFFORT"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_the_process_in_order(tiny_model: Path, number: signal.Signals, tmp_path: Path) -> None:
-    """Exit code 0 and nothing left in shared memory, even when Ctrl-C is pressed again and again."""
-    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", "-p", "engine:=onnxruntime")
-    try:
-        _wait_for(lambda: "cameras front" in (tmp_path / "log").read_text(), process)
-        segments = _segments_of(process.pid)
-        assert segments, "the process does not use shared memory, so that the test proves nothing"
-        process.send_signal(number)
-        for _ in range(5):
-            time.sleep(0.02)
-            process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0, (tmp_path / "log").read_text()
-        assert not [path for path in segments if Path(path).exists() and not _is_in_use(path)]
-    finally:
-        process.kill()
-        process.wait()
-
-
-_SLOW = """
-import sys, time
-from fsmde_ros import node
-def load_engine(*_):
-    print("loading", flush=True)
-    time.sleep(60)
-node.load_engine = load_engine
-sys.exit(node.main())
-"""
-
-
-def test_a_signal_ends_the_process_while_an_engine_loads(tiny_model: Path, tmp_path: Path) -> None:
-    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", _SLOW))
-    try:
-        _wait_for(lambda: "loading" in (tmp_path / "log").read_text(), process)
-        for _ in range(3):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.02)
-        assert process.wait(20) == 0
-        assert "Traceback" not in (tmp_path / "log").read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_parameters_of_the_wrong_type_end_the_process_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
-    process = _start_process(tiny_model, tmp_path, "-p", "engine:=steam")
-    assert process.wait(30) == 2
-    log = (tmp_path / "log").read_text()
-    assert "must be one of auto" in log
-    assert "Traceback" not in log
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(None, "Error opening YAML file"), ("a: [1\n b", "Sequences"), ("rig: pandaset", "before ros__parameters")],
-)
-def test_a_params_file_that_cannot_be_read_ends_the_process_with_a_sentence(
-    tiny_model: Path, tmp_path: Path, content: str | None, reason: str
-) -> None:
-    path = tmp_path / "parameters.yaml"
-    if content is not None:
-        path.write_text(content)
-    process = _start_process(tiny_model, tmp_path, "--params-file", str(path))
-    assert process.wait(30) == 2
-    log = (tmp_path / "log").read_text()
-    sentence = log.splitlines()[-1]  # after a line of rcl's own
-    assert sentence.startswith("surround_depth: ")
-    assert str(path) in sentence
-    assert reason in sentence
-    assert ".c:" not in sentence
-    assert "Traceback" not in log
-
-
 def test_namespaces_tell_nodes_apart_in_diagnostics(stage: Stage) -> None:
     stage.node(start=False)
     node = stage.node(start=False, namespace="car/rear")
@@ -264,37 +206,3 @@ def test_namespaces_tell_nodes_apart_in_diagnostics(stage: Stage) -> None:
     names = {status.name for array in stage.client.received["/diagnostics"] for status in array.status}
     assert "surround_depth: node" in names
     assert not [name for name in names if name.startswith("/")]
-
-
-def _start_process(
-    model: Path, folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "fsmde_ros.node")
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, *program, "--ros-args", "-p", f"model:={model}", *arguments]
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)}
-    environment.pop(profile_variable(), None)
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
-
-
-def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _is_in_use(path: str) -> bool:
-    """Whether some process has the segment mapped: a neighbour's, which the node had mapped as well."""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with suppress(OSError):
-            if path in maps.read_text():
-                return True
-    return False
-
-
-def _segments_of(pid: int) -> set[str]:
-    """The /dev/shm data segments that the process has mapped."""
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    paths = {line.split()[-1] for line in maps if "/dev/shm/fastdds_" in line}
-    return {path for path in paths if "port" not in path}
