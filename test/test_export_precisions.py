@@ -19,6 +19,7 @@ from fsmde_core.precision import network_nodes
 from fsmde_ros.cli.export import print_cost
 from fsmde_training import cache, export
 from fsmde_training.export import calibration, fp16, int8
+from fsmde_training.export import onnx as onnx_export
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.equalise import equalise
@@ -73,6 +74,35 @@ def test_half_precision_that_differs_too_much_is_refused(float32: Path, monkeypa
     monkeypatch.setattr(fp16, "LIMIT", Deviation(1e-9, 1e-9))
     with pytest.raises(FsmdeError, match="float16 differs from float32 by median"):
         fp16.convert_fp16(float32, float32.with_name("refused.onnx"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_refused_export_leaves_the_file_before_it(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "TOLERANCE", 0 if precision == "fp32" else 1)
+    monkeypatch.setattr(fp16, "LIMIT", Deviation(1e-9, 1e-9))
+    path = tmp_path / "model.onnx"
+    path.write_text("the good one")
+    with pytest.raises(FsmdeError, match=r"^model\.onnx: (depth|float16) differs from"):
+        export.export(Student(), path, SIZE, precision)
+    assert path.read_text() == "the good one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_export_is_compared_with_pytorch_once_and_replaces(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+    check = onnx_export.check_export
+    monkeypatch.setattr(onnx_export, "check_export", lambda student, path: checked.append(path) or check(student, path))
+    path = tmp_path / "model.onnx"
+    path.write_text("the old one")
+    report = export.export(Student(), path, SIZE, precision)
+    assert len(checked) == 1
+    assert metadata(report.path)["precision"] == precision
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_int8_keeps_the_contract_and_folds_its_activations(float32: Path, quantised: Path, images: np.ndarray) -> None:

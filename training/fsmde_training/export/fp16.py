@@ -32,6 +32,5 @@ def convert_fp16(path: Path, out: Path) -> Deviation:
     onnx.save(model, out)
     found = compare(path, out)
     if not found.within(LIMIT):
-        out.unlink()
-        raise FsmdeError(f"{out}: float16 differs from float32 by {found}, at most {LIMIT} expected; export fp32")
+        raise FsmdeError(f"{out.name}: float16 differs from float32 by {found}, at most {LIMIT} expected; export fp32")
     return found

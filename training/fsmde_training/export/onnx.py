@@ -15,6 +15,7 @@ import torch
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
 from fsmde_training.checkpoint import load_student
+from fsmde_training.export.replacing import replacing
 from fsmde_training.student import Student
 
 TOLERANCE = 1e-3
@@ -35,15 +36,21 @@ def export_onnx(
     size: tuple[int, int] = (256, 448),
     origin: Origin = Origin(),
 ) -> Path:
-    """Write `student` (or the checkpoint of one) for images of (height, width) = `size` and check the file.
+    """`write_onnx` of `student` or the checkpoint of one; a file that was at `path` stays where that is refused."""
+    student = student.eval() if isinstance(student, Student) else load_student(student)
+    path = Path(path)
+    with replacing(path) as file:
+        write_onnx(student, file, size, origin)
+    return path
+
+
+def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Origin) -> float:
+    """Write `student` for images of (height, width) = `size` and check the file; the difference of `check_export`.
 
     Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
     """
     if any(n < 32 or n % 32 for n in size):
         raise FsmdeError(f"input size {size[1]}x{size[0]} must be multiples of 32 pixels")
-    student = student.eval() if isinstance(student, Student) else load_student(student)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     images, focal = _example(2, size)
     cameras = torch.export.Dim("cameras", min=1, max=64)
     with warnings.catch_warnings(), torch.no_grad():
@@ -63,8 +70,7 @@ def export_onnx(
         del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
     onnx.helper.set_model_props(model, _metadata(student, size, origin))
     onnx.save(model, path)
-    check_export(student, path)
-    return path
+    return check_export(student, path)
 
 
 def check_export(student: Student, path: Path) -> float:
@@ -83,7 +89,7 @@ def check_export(student: Student, path: Path) -> float:
             worst = max(worst, difference)
             if not difference <= TOLERANCE:
                 raise FsmdeError(
-                    f"{path}: {name} differs from PyTorch by {difference:.1e}, at most {TOLERANCE} expected"
+                    f"{path.name}: {name} differs from PyTorch by {difference:.1e}, at most {TOLERANCE} expected"
                 )
     return worst
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsmde_core.engines.check import Deviation
@@ -13,7 +12,8 @@ from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.fp16 import convert_fp16
 from fsmde_training.export.int8 import quantize
-from fsmde_training.export.onnx import Origin, check_export, export_onnx
+from fsmde_training.export.onnx import Origin, write_onnx
+from fsmde_training.export.replacing import replacing
 from fsmde_training.student import Student
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -43,23 +43,21 @@ def export(
 ) -> ExportReport:
     """Write `student`, or the checkpoint of one, for images of (height, width) = `size` as `out`.
 
-    precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
+    A file that was there is replaced when all went well. precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
     Raises FsmdeError for another precision, without calibration images, and where a float32 or float16 file is further
     from its original than its precision explains; what int8 costs is measured and left to the caller to judge.
     """
     if precision not in PRECISIONS:
         raise FsmdeError(f"precision '{precision}' is unknown; use one of {', '.join(PRECISIONS)}")
     student = student.eval() if isinstance(student, Student) else load_student(student)
-    out = Path(out)
-    if precision == "fp32":
-        return ExportReport(export_onnx(student, out, size, origin), precision, check_export(student, out))
     data = load_calibration(calibration, size) if precision == "int8" else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        original = export_onnx(student, Path(folder) / "float32.onnx", size, origin)
-        difference = check_export(student, original)
-        if data is None:
-            return ExportReport(out, precision, difference, convert_fp16(original, out))
-        quantize(original, out, data.images)
-        cost = accuracy_cost(original, out, data.held_out) if data.held_out is not None else None
-        return ExportReport(out, precision, difference, compare(original, out), cost)
+    with replacing(Path(out)) as file:
+        original = file if precision == "fp32" else file.with_name(f"float32_{file.name}")
+        report = ExportReport(Path(out), precision, write_onnx(student, original, size, origin))
+        if precision == "fp16":
+            return replace(report, deviation=convert_fp16(original, file))
+        if data is not None:
+            quantize(original, file, data.images)
+            cost = accuracy_cost(original, file, data.held_out) if data.held_out is not None else None
+            return replace(report, deviation=compare(original, file), cost=cost)
+    return report
