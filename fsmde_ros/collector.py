@@ -27,7 +27,7 @@ class Status:
 
 
 class NodeListener:
-    """Hears what the node says of itself, on `node`, in a thread of its own from `start` on.
+    """Hears what the node of the same namespace says of itself, on `node`, in a thread of its own from `start` on.
 
     statuses: of /diagnostics, by part of the node. on_timing: gets what ~/timing tells of a set: its stamp_ns,
     milliseconds, number of cameras.
@@ -39,6 +39,7 @@ class NodeListener:
 
         self.statuses: dict[str, Status] = {}
         self._on_timing = on_timing
+        self._heard = f"{node.get_namespace()}/{NODE_NAME}".lstrip("/")  # as in the names of its statuses
         self._subscriptions = [
             node.create_subscription(DiagnosticArray, f"{NODE_NAME}/timing", self._read_timing, 50),
             node.create_subscription(DiagnosticArray, "/diagnostics", self._read_diagnostics, 10),
@@ -65,7 +66,7 @@ class NodeListener:
     def _read_diagnostics(self, message: Any) -> None:
         for status in message.status:
             node, _, part = status.name.partition(": ")
-            if node.rpartition("/")[2] == NODE_NAME:
+            if node == self._heard:
                 values = {entry.key: entry.value for entry in status.values}
                 self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
 

@@ -1,6 +1,6 @@
 """What differs between ROS distributions: message_filters.SimpleFilter, the base of the node's input, is the real one
-where a distribution brings it, else a stand-in with its names, arguments and results, since no wheel has it; and requests
-that a lifecycle node refuses. readers.py holds what only readers need."""
+where a distribution brings it, else a stand-in with its names, arguments and results, since no wheel has it; and an
+answer to requests that a lifecycle node refuses. readers.py holds what only readers need."""
 
 from __future__ import annotations
 

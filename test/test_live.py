@@ -1,4 +1,4 @@
-"""The figures of a live run: no node needed."""
+"""The figures of a live run, and whom it listens to: no node needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+pytest.importorskip("rclpy")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+from fsmde_ros.collector import NodeListener
 from fsmde_ros.live import Measured
+from fsmde_ros.session import ros_node
 
 
 def test_only_complete_sets_make_the_rate() -> None:
@@ -24,3 +32,13 @@ def test_only_complete_sets_make_the_rate() -> None:
     assert " 10.0 sets/s " in measured.line(2.1, 21)
     timings[:] = [timing for timing in timings if timing["cameras"] < 6]
     assert measured.sets_per_s == 0.0
+
+
+@pytest.mark.parametrize(("namespace", "state"), [("", "mine"), ("car", "theirs"), ("/truck/rear", "another's")])
+def test_the_node_of_another_namespace_is_not_listened_to(namespace: str, state: str) -> None:
+    said = {"surround_depth": "mine", "car/surround_depth": "theirs", "truck/rear/surround_depth": "another's"}
+    statuses = [DiagnosticStatus(name=f"{name}: node", message=message) for name, message in said.items()]
+    with ros_node("listener", namespace) as node:
+        listener = NodeListener(node, print)
+        listener._read_diagnostics(DiagnosticArray(status=statuses))
+    assert [status.message for status in listener.statuses.values()] == [state]
