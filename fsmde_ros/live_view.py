@@ -62,11 +62,16 @@ class LiveView:
             try:
                 handle(message)
             except FsmdeError as error:
-                if topic not in self._told:
-                    self._node.get_logger().warning(f"{topic}: {error}")
-                self._told.add(topic)
+                self._warn(topic, str(error))
+            except Exception as error:  # the view must survive whatever a message holds
+                self._warn(topic, f"{type(error).__name__}: {error}")
 
         self._node.create_subscription(kind, topic, guarded, qos.sensor())
+
+    def _warn(self, topic: str, reason: str) -> None:
+        if topic not in self._told:
+            self._node.get_logger().warning(f"{topic}: {reason}")
+        self._told.add(topic)
 
     def _on_image(self, name: str, message: Any) -> None:
         image = self._read_image(message)
@@ -90,9 +95,11 @@ class LiveView:
 
     def _on_cloud(self, message: PointCloud2) -> None:
         points = read_points(message)
+        names = points.dtype.names or ()
         xyz = np.stack([points[axis] for axis in "xyz"], axis=1)
+        sigma = points["sigma"] if "sigma" in names else np.full(len(points), np.nan, np.float32)
         self._scene.at(stamp_ns(message.header.stamp))
-        self._scene.cloud(xyz, points["rgb"] if "rgb" in (points.dtype.names or ()) else None, points["sigma"])
+        self._scene.cloud(xyz, points["rgb"] if "rgb" in names else None, sigma)
         self.received["clouds"] += 1
 
     def _on_lidar(self, message: PointCloud2) -> None:

@@ -111,17 +111,26 @@ def test_what_cannot_be_shown_costs_itself_alone(stage: Stage, tmp_path: Path) -
             truncated = Image(header=conversions.header(STAMP, ""), width=WIDTH, height=HEIGHT, encoding="rgb8")
             truncated.step, truncated.data = 3 * WIDTH, b"short"
             uncalibrated = CameraInfo(header=conversions.header(STAMP, ""), width=WIDTH, height=HEIGHT)
+            short = sweep("base_link")
+            short.data = b"short"
             for _ in range(2):
+                stage.client.publish("points", short)
                 stage.client.publish("lidar/points", sweep("velodyne"))
                 stage.client.publish("front/image_raw", truncated)
                 stage.client.publish("back/camera_info", uncalibrated)
-            assert stage.spin_until(lambda: len(told) == 3), told
+            assert stage.spin_until(lambda: len(told) == 4), told
             stage.client.publish("lidar/points", sweep("base_link"))
-            assert stage.spin_until(lambda: live.received == {"sweeps": 1})
+            stage.client.publish("points", sweep("base_link"))  # without rgb and sigma
+            assert stage.spin_until(lambda: live.received == {"sweeps": 1, "clouds": 1}), live.received
     finally:
         stage.executor.remove_node(node)
         node.destroy_node()
-    assert len(told) == 3  # each once
+    assert len(told) == 4  # each once
     said = " ".join(sorted(told))
-    for part in ("the sweep is in frame 'velodyne'", "truncated: 5 bytes", "camera_info holds no intrinsics"):
+    for part in (
+        "the sweep is in frame 'velodyne'",
+        "truncated: 5 bytes",
+        "camera_info holds no intrinsics",
+        "points: TypeError",
+    ):
         assert part in said
