@@ -62,7 +62,7 @@ class Drive(SmallRig):
         for frame in super().frames(start, stop):
             if frame.index == self.at:
                 raise FsmdeError("the disk is gone")
-            points = 4 * np.random.default_rng(frame.index).normal(size=(400, 3)).astype(np.float32)
+            points = 4 * np.random.default_rng(frame.index).normal(size=(1000, 3)).astype(np.float32)
             yield replace(frame, lidar=frame.lidar and replace(frame.lidar, points=points))
 
 
@@ -166,6 +166,14 @@ def test_records_come_back_from_json_to_the_last_digit(protocol: EvaluationProto
         line = record.to_json()
         assert "\n" not in line
         assert FrameRecord.from_json(line).to_json() == line
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS[2:], ids=lambda p: f"{p.name}-{p.scaling}")
+def test_samples_that_do_not_fill_a_batch_count_for_no_measure(protocol: EvaluationProtocol) -> None:
+    """Of 14 frames 7 have lidar, of 8 the first 4 of them."""
+    longer, shorter = run(Drive(14), protocol), run(Drive(8), protocol)
+    assert longer["samples"] == shorter["samples"] == 4
+    assert {key for key in longer if longer[key] != shorter[key]} == {"frames", "notes"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.name}-{p.scaling}")

@@ -75,6 +75,23 @@ class Summary:
         self.frames += 1
         if not record.sampled:
             return
+        self._batch.append(record)
+        if len(self._batch) == self._protocol.batch:
+            self._close_batch()
+
+    def _close_batch(self) -> None:
+        """Pool the images of each camera over the batch; all else is of each sample by itself."""
+        for record in self._batch:
+            self._add_sample(record)
+        for predictor in self._batch[0].images:
+            for camera in self._names:
+                found = [(r, r.images[predictor][camera]) for r in self._batch if camera in r.images[predictor]]
+                if found:
+                    self._add_images(predictor, camera, found)
+        self._batch.clear()
+        self._batches += 1
+
+    def _add_sample(self, record: FrameRecord) -> None:
         self.samples += 1
         self._consistency.add(dict(record.consistency))
         self._overlap.add(dict(record.overlap))
@@ -83,19 +100,6 @@ class Summary:
             self._intervals.add({"s": (record.interval_s, 1)})
         if record.took_ms is not None:
             self._latency.add(record.took_ms)
-        self._batch.append(record)
-        if len(self._batch) == self._protocol.batch:
-            self._close_batch()
-
-    def _close_batch(self) -> None:
-        """Pool the images of each camera over the batch."""
-        for predictor in self._batch[0].images:
-            for camera in self._names:
-                found = [(r, r.images[predictor][camera]) for r in self._batch if camera in r.images[predictor]]
-                if found:
-                    self._add_images(predictor, camera, found)
-        self._batch.clear()
-        self._batches += 1
 
     def _add_images(self, predictor: str, camera: str, found: list[tuple[FrameRecord, ImageRecord | Pixels]]) -> None:
         images = self._measured(predictor, [image for _, image in found])
@@ -126,7 +130,6 @@ class Summary:
         """After the last record; a note where samples are left out."""
         left = len(self._batch)
         if left and self._batches:
-            self.samples -= left
             self._batch.clear()
             return [
                 f"protocol {self._protocol.name} leaves out the last {left} samples, "
