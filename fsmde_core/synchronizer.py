@@ -12,17 +12,19 @@ Sensible windows: at least the rig's own spread of stamps plus their jitter, and
 With a window below (period - spread - jitter) no fault of the stream can put neighbouring frames into one set.
 
 Clocks. An image further than `jump_ms` from the median of the cameras' latest stamps is another clock's and is not used
-until most cameras agree with it; a camera silent for `jump_ms` has no vote. When the median moves back by more than
-`jump_ms` (a bag loops) everything is forgotten and grouping starts anew, which costs at most the frame of the jump.
+until most cameras agree with it; a camera silent for `jump_ms` has no vote. When time jumps back (a bag loops),
+everything is forgotten and grouping starts anew, which costs at most the frame of the jump. The signs of it: the median
+moves back by more than `jump_ms`, or the last image of every camera is older than one that it sent before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.image_groups import Group, Member, widest_gap
 
 T = TypeVar("T")
 
@@ -99,54 +101,6 @@ class ImageSet(NamedTuple, Generic[T]):
         return max(self.stamps_ns.values()) - min(self.stamps_ns.values())
 
 
-class _Member(NamedTuple):
-    stamp_ns: int
-    arrived_ns: int
-    item: Any
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    members: dict[str, _Member]
-    oldest: int
-    newest: int
-    opened_ns: int
-
-    @classmethod
-    def of(cls, members: dict[str, _Member]) -> _Group:
-        """A group of one or more members."""
-        stamps = [member.stamp_ns for member in members.values()]
-        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
-
-    def put(self, camera: str, member: _Member) -> None:
-        self.members[camera] = member
-        self.oldest = min(self.oldest, member.stamp_ns)
-        self.newest = max(self.newest, member.stamp_ns)
-
-    def growth(self, stamp_ns: int) -> int:
-        """How much wider the spread becomes with `stamp_ns`."""
-        return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
-
-    def cut(self, stamp_ns: int) -> tuple[dict[str, _Member], dict[str, _Member]]:
-        """The members before `stamp_ns`, and those of `stamp_ns` and later."""
-        before: dict[str, _Member] = {}
-        after: dict[str, _Member] = {}
-        for name, member in self.members.items():
-            (before if member.stamp_ns < stamp_ns else after)[name] = member
-        return before, after
-
-
-def _widest_gap(stamps: list[int]) -> tuple[int, int]:
-    """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
-    ordered = sorted(stamps)
-    widest, start, earlier = -1, ordered[0], ordered[0]
-    for later in ordered[1:]:
-        if later - earlier >= widest:
-            widest, start = later - earlier, later
-        earlier = later
-    return widest, start
-
-
 class Synchronizer(Generic[T]):
     """Not thread-safe and free of locks: one thread calls `add` for every image and `poll` on a timer.
 
@@ -172,7 +126,7 @@ class Synchronizer(Generic[T]):
         self._forget()
 
     def _forget(self) -> None:
-        self._open: list[_Group] = []
+        self._open: list[Group] = []
         self._accepted: dict[str, int] = {}  # every camera's newest stamp that entered a group
         self._emitted: int | None = None  # newest stamp of the last set
 
@@ -191,9 +145,11 @@ class Synchronizer(Generic[T]):
         if not self._agrees(camera, stamp_ns, now_ns):
             counts.off_clock += 1
             return None
+        if stamp_ns < self._accepted.get(camera, stamp_ns) and self._all_went_back(now_ns):
+            self._reset()
         accepted, emitted = self._accepted.get(camera), self._emitted
         late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
-        group = None if late else self._join(camera, _Member(stamp_ns, now_ns, item))
+        group = None if late else self._join(camera, Member(stamp_ns, now_ns, item))
         if group is None:
             counts.late += 1
             return None
@@ -217,14 +173,26 @@ class Synchronizer(Generic[T]):
         votes = sorted([stamp for stamp, heard in self._latest.values() if heard >= heard_since])
         median = votes[len(votes) // 2]  # the upper one of two: a clock that was never set reads 0
         if self._median is not None and median < self._median - self._jump:
-            self.stats.resets += 1
-            for group in self._open:
-                self._abandon(group.members)
-            self._forget()
+            self._reset()
         self._median = median
         return abs(stamp_ns - median) <= self._jump
 
-    def _join(self, camera: str, member: _Member) -> _Group | None:
+    def _all_went_back(self, now_ns: int) -> bool:
+        """Whether no camera heard lately is where it has been."""
+        heard_since = now_ns - self._jump
+        for name, accepted in self._accepted.items():
+            stamp_ns, heard = self._latest[name]
+            if stamp_ns >= accepted and heard >= heard_since:
+                return False
+        return True
+
+    def _reset(self) -> None:
+        self.stats.resets += 1
+        for group in self._open:
+            self._abandon(group.members)
+        self._forget()
+
+    def _join(self, camera: str, member: Member) -> Group | None:
         """Put the image into the open group that it suits best or into a new one; None when it is older than all."""
         best, least = None, self._window + 1
         for group in reversed(self._open):
@@ -238,43 +206,44 @@ class Synchronizer(Generic[T]):
         best.put(camera, member)
         return best
 
-    def _open_group(self, camera: str, member: _Member) -> _Group | None:
+    def _open_group(self, camera: str, member: Member) -> Group | None:
         position = sum([group.oldest < member.stamp_ns for group in self._open])
         if position == 0 and len(self._open) == MAX_OPEN:
             return None
-        later: dict[str, _Member] = {}
+        later: dict[str, Member] = {}
         if position > 0:
             before = self._open[position - 1]
             own = before.members.get(camera)
             # Where the camera has an older image in that group, the cut lies between its two images.
             first = before.oldest if own is None else own.stamp_ns
             stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= member.stamp_ns]
-            _, start = _widest_gap([*stamps, member.stamp_ns])
+            _, start = widest_gap([*stamps, member.stamp_ns])
             if start <= before.newest:
                 earlier, later = before.cut(start)
-                self._open[position - 1] = _Group.of(earlier)
-        group = _Group.of({**later, camera: member})
+                self._open[position - 1] = Group.of(earlier)
+        group = Group.of({**later, camera: member})
         self._open.insert(position, group)
         return group
 
-    def _complete(self, group: _Group) -> ImageSet[T] | None:
+    def _complete(self, group: Group) -> ImageSet[T] | None:
         """Emit a group that has every camera, unless it straddles two frames."""
         if len(self.cameras) > 1 and self._emitted is not None:
-            width, start = _widest_gap([member.stamp_ns for member in group.members.values()])
+            width, start = widest_gap([member.stamp_ns for member in group.members.values()])
             if width > 3 * max(group.oldest - self._emitted, 0):
                 older, newer = group.cut(start)
                 self._abandon(older)
-                self._open[self._open.index(group)] = _Group.of(newer)
+                self._open[self._open.index(group)] = Group.of(newer)
                 return None
         while self._open[0] is not group:
             self._abandon(self._open.pop(0).members)
         return self._close_oldest()
 
     def _close_oldest(self) -> ImageSet[T] | None:
-        """Emit the oldest group, or give it up when it has too few cameras."""
+        """Emit the oldest group, or give it up when it has too few cameras or is older than what was emitted."""
         group = self._open.pop(0)
         members = group.members
-        if len(members) < self.settings.min_cameras:
+        is_past = self._emitted is not None and group.newest <= self._emitted
+        if is_past or len(members) < self.settings.min_cameras:
             self._abandon(members)
             return None
         self._emitted = group.newest
@@ -292,7 +261,7 @@ class Synchronizer(Generic[T]):
         self.stats.partial += not complete
         return ImageSet(items, stamps_ns, complete)
 
-    def _abandon(self, members: dict[str, _Member]) -> None:
+    def _abandon(self, members: dict[str, Member]) -> None:
         self.stats.abandoned += 1
         for name in members:
             self.stats.cameras[name].dropped += 1

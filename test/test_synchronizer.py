@@ -137,14 +137,16 @@ def test_after_any_fault_the_stream_is_complete_again_within_two_frames(
     assert staggered or [frames_of(images) for images in sets[-18:]] == [{frame} for frame in range(2, 20)]
 
 
-def test_a_bag_loop_resets_and_costs_one_frame() -> None:
-    once = stream(dict.fromkeys(RING, 0.0), 30)
-    length = 3000 * MS
+@pytest.mark.parametrize("frames", [30, 10, 8, 2])
+def test_a_bag_loop_resets_and_costs_one_frame(frames: int) -> None:
+    """Also one that is shorter than jump_ms, where no stamp tells it from images that come late."""
+    once = stream(dict.fromkeys(RING, 0.0), frames)
+    length = frames * 100 * MS
     loops = [(c, stamp, now + k * length, [*item]) for k in range(4) for c, stamp, now, item in once]
     sync = Synchronizer[Any](RING, SyncSettings(window_ms=30, deadline_ms=60, min_cameras=2))
     sets = play(sync, loops)
     assert sync.stats.resets == 3
-    assert sync.stats.complete == 30 + 3 * 29
+    assert sync.stats.complete == frames + 3 * (frames - 1)
     assert all(len(frames_of(images)) == 1 for images in sets)
 
 
@@ -254,6 +256,15 @@ def test_a_camera_that_arrives_a_period_later_still_joins_its_own_frame() -> Non
     sync = Synchronizer[Any](RING, SyncSettings(window_ms=10, deadline_ms=80))
     sets = play(sync, messages)
     assert len(sets) == 30 and all(images.complete and len(frames_of(images)) == 1 for images in sets)
+
+
+def test_a_set_that_ends_before_the_one_emitted_is_given_up() -> None:
+    """c2@11 went out with c1@-18, so that c1@9, split from c0@78, comes too late for a set of its own."""
+    sync = Synchronizer[str](("c0", "c1", "c2"))
+    for camera, stamp_ms, now_ms in (("c2", 11, 53), ("c1", -18, 62), ("c0", 78, 116), ("c1", 9, 126)):
+        assert sync.add(camera, stamp_ms * MS, now_ms * MS, camera) is None
+    sets = sync.add("c1", 113 * MS, 160 * MS, "c1"), sync.poll(264 * MS)
+    assert [images and images.stamp_ns // MS for images in sets] == [11, 113]
 
 
 def test_duplicates_and_late_images_are_counted() -> None:

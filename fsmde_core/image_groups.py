@@ -1,0 +1,54 @@
+"""The groups of images that a synchronizer has open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Member(NamedTuple):
+    stamp_ns: int
+    arrived_ns: int
+    item: Any
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    members: dict[str, Member]
+    oldest: int
+    newest: int
+    opened_ns: int
+
+    @classmethod
+    def of(cls, members: dict[str, Member]) -> Group:
+        """A group of one or more members."""
+        stamps = [member.stamp_ns for member in members.values()]
+        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
+
+    def put(self, camera: str, member: Member) -> None:
+        self.members[camera] = member
+        self.oldest = min(self.oldest, member.stamp_ns)
+        self.newest = max(self.newest, member.stamp_ns)
+
+    def growth(self, stamp_ns: int) -> int:
+        """How much wider the spread becomes with `stamp_ns`."""
+        return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
+
+    def cut(self, stamp_ns: int) -> tuple[dict[str, Member], dict[str, Member]]:
+        """The members before `stamp_ns`, and those of `stamp_ns` and later."""
+        before: dict[str, Member] = {}
+        after: dict[str, Member] = {}
+        for name, member in self.members.items():
+            (before if member.stamp_ns < stamp_ns else after)[name] = member
+        return before, after
+
+
+def widest_gap(stamps: list[int]) -> tuple[int, int]:
+    """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
+    ordered = sorted(stamps)
+    widest, start, earlier = -1, ordered[0], ordered[0]
+    for later in ordered[1:]:
+        if later - earlier >= widest:
+            widest, start = later - earlier, later
+        earlier = later
+    return widest, start
