@@ -79,7 +79,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
-            "surround_depth = fsmde_ros.node:main",
+            "surround_depth = fsmde_ros.__main__:main",
             "fsmde = fsmde_ros.cli:main",
         ]
     },

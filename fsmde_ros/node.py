@@ -278,7 +278,8 @@ def _run() -> None:
         executor.add_node(node)
         if node.get_parameter("autostart").value:
             starting.set()
-            node.start()
+            if not stop.is_set():
+                node.start()
             starting.clear()
         while not stop.is_set():
             executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
@@ -290,7 +291,3 @@ def _run() -> None:
         rclpy.try_shutdown()
         for number in _SIGNALS:  # Python gives back its handlers, but not these, before the process has ended
             signal.signal(number, signal.SIG_IGN)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

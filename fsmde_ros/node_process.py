@@ -63,7 +63,7 @@ class NodeProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> NodeProcess:
-        command = [sys.executable, "-m", "fsmde_ros.node", "--ros-args", "--params-file", str(self._parameters)]
+        command = [sys.executable, "-m", "fsmde_ros", "--ros-args", "--params-file", str(self._parameters)]
         with self._log.open("wb") as log:
             # A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends the node.
             self._process = subprocess.Popen(

@@ -36,6 +36,18 @@ def test_signals_end_the_process_in_order(tiny_model: Path, number: signal.Signa
         process.wait()
 
 
+_IMPORTING = """
+import sys, time
+class Slow:
+    def find_spec(name, *_):
+        if name == "rclpy":
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow)
+from fsmde_ros.__main__ import main
+sys.exit(main())
+"""
+
 _SLOW = """
 import sys, time
 from fsmde_ros import node
@@ -47,10 +59,11 @@ sys.exit(node.main())
 """
 
 
-def test_a_signal_ends_the_process_while_an_engine_loads(tiny_model: Path, tmp_path: Path) -> None:
-    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", _SLOW))
+@pytest.mark.parametrize(("program", "doing"), [(_IMPORTING, "importing"), (_SLOW, "loading")])
+def test_a_signal_ends_the_process_while_it_starts(tiny_model: Path, tmp_path: Path, program: str, doing: str) -> None:
+    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", program))
     try:
-        _wait_for(lambda: "loading" in (tmp_path / "log").read_text(), process)
+        _wait_for(lambda: doing in (tmp_path / "log").read_text(), process)
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             time.sleep(0.02)
@@ -59,6 +72,21 @@ def test_a_signal_ends_the_process_while_an_engine_loads(tiny_model: Path, tmp_p
     finally:
         process.kill()
         process.wait()
+
+
+_SIGNALLED = """
+import os, signal, sys
+from fsmde_ros import node
+node.forward_to = lambda _: os.kill(os.getpid(), signal.SIGTERM)
+node.load_engine = lambda *_: print("loading")
+sys.exit(node.main())
+"""
+
+
+def test_a_node_that_is_to_end_does_not_start(tiny_model: Path, tmp_path: Path) -> None:
+    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", _SIGNALLED))
+    assert process.wait(30) == 0
+    assert "loading" not in (tmp_path / "log").read_text()
 
 
 def test_parameters_of_the_wrong_type_end_the_process_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
@@ -91,7 +119,7 @@ def test_a_params_file_that_cannot_be_read_ends_the_process_with_a_sentence(
 
 
 def _start_process(
-    model: Path, folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "fsmde_ros.node")
+    model: Path, folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "fsmde_ros")
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, *program, "--ros-args", "-p", f"model:={model}", *arguments]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)}
