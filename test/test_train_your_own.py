@@ -44,7 +44,7 @@ SHRINK = {
     "fsmde_training.fit": f"{TWO_STEPS} --data.network_width 64 --data.crop [64,64]",
     "fsmde_training.stage0": TWO_STEPS,
     "fsmde_training.distill.fit": TWO_STEPS,
-    "export": "--size 64x64",
+    "export": "",
     "evaluate": "--frames 0:1 --threads 1",
 }
 """What is appended to a command so that it takes a second."""

@@ -27,7 +27,7 @@ from fsmde_training.parallel import mapped
 from fsmde_training.prepare import main, recording_set
 from fsmde_training.streets import CAMERAS
 
-SIZE = WIDTH, HEIGHT = 32, 24
+SIZE = WIDTH, HEIGHT = 32, 32
 SECOND_NS = 1_000_000_000
 PERIOD_NS = SECOND_NS // 10
 RIG = Rig(tuple(Camera(name, *SIZE, K=np.diag([20.0, 20.0, 1.0])) for name in ("front", "right", "left")))
@@ -111,7 +111,7 @@ def test_a_set_of_the_wrong_length_is_not_complete(tmp_path: Path, given_: int, 
 
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FsmdeError, match=r"shape \(24, 16, 3\), got \(24, 32, 3\)"):
+    with pytest.raises(FsmdeError, match=r"shape \(32, 16, 3\), got \(32, 32, 3\)"):
         cache.save(tmp_path, samples(1), None, 16, HEIGHT)
 
 
@@ -236,6 +236,8 @@ def test_a_complete_set_stays_and_is_never_taken_for_another(
     ("arguments", "message"),
     [
         (["--size=448"], "size '448' must be width x height"),
+        (["--size=640x360"], "--size 640x360 must be multiples of 32 pixels"),
+        (["--network-size=100x64"], "--network-size 100x64 must be multiples of 32 pixels"),
         (["--root=/nowhere"], "--root /nowhere needs its --source"),
         (["--source=nuscenes", "--root=/nowhere"], "/nowhere does not exist"),
         (["--source=synthetic", "--option=colour=red"], "does not take the options"),
@@ -283,12 +285,12 @@ def test_without_a_source_the_shipped_students_sets_are_made(
     recordings: dict[str, tuple[object, ...]] = {}
     monkeypatch.setattr(prepare, "recording_set", lambda folder, _, *rest: recordings.update({folder.name: rest}))
     monkeypatch.setattr(prepare, "street_samples", lambda seeds, *_: samples(CAMERAS * len(seeds)))
-    sizes = ["--size=64x48", f"--network-size={WIDTH}x{HEIGHT}"]
+    sizes = ["--size=64x96", f"--network-size={WIDTH}x{HEIGHT}"]
     with pytest.raises(SystemExit, match=r"^0$"):
         main([f"--out={tmp_path}", "--streets=2", "--no-sky", "--processes=1", *sizes])
     assert recordings == {
         "pandaset_val": ((40, None), Part(1.0, True), SIZE, 1),
-        "pandaset_train": ((0, 40), Part(0.0, False), (64, 48), 1, False),
+        "pandaset_train": ((0, 40), Part(0.0, False), (64, 96), 1, False),
     }
     assert len(cache.load(tmp_path / "street_train")) == 12
     assert len(cache.load(tmp_path / "street_val")) == 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -19,7 +19,12 @@ LARGEST_COST = 0.01
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A .ckpt file that training wrote.")],
     out: Annotated[Path, typer.Option(help="The new ONNX file.")] = Path("fsmde_student.onnx"),
-    size: Annotated[str, typer.Option(metavar="WxH", help="Input size, multiples of 32 pixels.")] = "448x256",
+    size: Annotated[
+        Optional[str],  # noqa: UP045 - evaluated at run time
+        typer.Option(
+            metavar="WxH", help="Input size, multiples of 32 pixels; default: what the model was trained for."
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Of weights and arithmetic.")] = "fp32",
     calibration: Annotated[
         str, typer.Option(metavar="SET|KIND[:ROOT]", help="For int8: a training set's folder, or a recording.")
@@ -33,7 +38,7 @@ def export(
     from fsmde_core.errors import FsmdeError
     from fsmde_core.model import read_model_info
 
-    width, height = parse_size(size)
+    chosen = None if size is None else parse_size(size)[::-1]
     try:
         from fsmde_training import export as exporting
     except ImportError as error:
@@ -41,7 +46,7 @@ def export(
     console = Console(stderr=True)
     with console.status(f"Exporting {checkpoint}"):
         report = exporting.export(
-            checkpoint, out, (height, width), precision, calibration, exporting.Origin(training_data, licence)
+            checkpoint, out, chosen, precision, calibration, exporting.Origin(training_data, licence)
         )
     model = read_model_info(report.path)
     megabytes = report.path.stat().st_size / 1e6

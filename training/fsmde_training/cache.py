@@ -36,6 +36,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.focal)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images, pixels."""
+        return self.images.shape[1:3]  # type: ignore[return-value]
+
 
 def is_complete(folder: Path) -> bool:
     """Whether `save` finished a set there."""

@@ -14,12 +14,22 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.locate import find_recording
 from fsmde_training.student import Student
 
+DEFAULT_SIZE = (256, 448)
+"""(height, width) of the shipped student, and of checkpoints that do not say theirs."""
+
 N = TypeVar("N", bound=nn.Module)
 
 
 def load_student(checkpoint: str | Path) -> Student:
     """The student of a Lightning checkpoint (averaged weights where training averaged them), in evaluation mode."""
     return load_network(Student, Path(checkpoint), "student", "fsmde_training.fit").eval()
+
+
+def trained_size(checkpoint: str | Path) -> tuple[int, int]:
+    """(height, width) of the network's input that a checkpoint of a student was trained for."""
+    settings = read_checkpoint(Path(checkpoint), "fsmde_training.fit").get("hyper_parameters", {})
+    height, width = settings.get("size", DEFAULT_SIZE)
+    return height, width
 
 
 def load_network(build: Callable[..., N], path: Path, name: str, writer: str) -> N:

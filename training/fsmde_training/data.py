@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomSampler
 
+from fsmde_core.errors import FsmdeError
 from fsmde_training.augment import Augmentation, augment
 from fsmde_training.cache import ImageSet, load
+from fsmde_training.sizes import STRIDE, check_size
 
 
 class TrainingViews(Dataset):
@@ -101,10 +103,25 @@ class Views(L.LightningDataModule):
         workers: int = 2,
     ) -> None:
         super().__init__()
+        check_size(crop, "data.crop")
+        if samples < batch_size:
+            raise FsmdeError(f"data.samples={samples}, expected at least data.batch_size={batch_size}; raise samples")
         self.root, self.validation, self.augmentation = root, validation, augmentation
         self.train: Mapping[str, float] = train
         self.crop, self.network_width = crop, network_width
         self.batch_size, self.samples, self.pixels, self.workers = batch_size, samples, pixels, workers
+
+    def setup(self, stage: str) -> None:
+        for name in self.validation:
+            check_size(load(self.root / name).size, f"images of the validation set {name},")
+
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input: of what validates, else whole training images at `network_width`."""
+        if self.validation:
+            return load(self.root / self.validation[0]).size
+        height, width = load(self.root / next(iter(self.train))).size
+        return max(1, round(height * self.network_width / width / STRIDE)) * STRIDE, self.network_width
 
     def train_dataloader(self) -> DataLoader:
         sets = [

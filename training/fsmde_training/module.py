@@ -145,6 +145,10 @@ class StudentModule(L.LightningModule):
         for name, metric in self.abs_rel.items():
             self.log(f"val/{name}", metric.compute(), prog_bar=name == "abs_rel", sync_dist=True)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the architecture, the size of the network's input: what an export takes unless told otherwise."""
+        checkpoint["hyper_parameters"]["size"] = list(self.trainer.datamodule.network_size)  # type: ignore[attr-defined]
+
     def configure_optimizers(self) -> Any:
         encoder = list(self.student.encoder.parameters())
         named = ((name, value) for name, value in self.named_parameters() if value.requires_grad)

@@ -25,6 +25,7 @@ from fsmde_training.command import one_sentence
 from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
 from fsmde_training.labels import label_ring, with_sweeps
 from fsmde_training.parallel import mapped
+from fsmde_training.sizes import check_size
 from fsmde_training.streets import CAMERAS, street_samples
 
 FIRST_VALIDATION_FRAME = 40
@@ -136,7 +137,9 @@ def command(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, help="Synthetic streets to train on. Default: 80; beside a --source none."),
     ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Of training images of recordings.")] = "672x384",
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of training images of recordings; multiples of 32.")
+    ] = "672x384",
     network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
     sky: Annotated[bool, typer.Option(help="Label what looks like sky in training images as infinitely far.")] = True,
     out: Annotated[Path, typer.Option(help="Folder of the sets.")] = Path("runs/cache"),
@@ -147,6 +150,8 @@ def command(
     Sets that are complete stay; one that was interrupted is made anew. Memory does not grow with the recording.
     """
     training, network = parse_size(size), parse_size(network_size)
+    for option_name, pixels in (("--size", training), ("--network-size", network)):
+        check_size(pixels[::-1], option_name)
     if source is None and root is not None:
         raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
     if source is None:

@@ -16,6 +16,7 @@ from fsmde_training.cache import load
 from fsmde_training.data import ValidationViews
 from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingViews
 from fsmde_training.distill.sampler import RingSampler, Stratum
+from fsmde_training.sizes import check_size
 from fsmde_training.teachers import CachedOutputs, Teacher, TeacherOutput, cached_outputs, fingerprint, load_teacher
 
 
@@ -34,7 +35,7 @@ class RingSet:
 class Rings(L.LightningDataModule):
     """Training rings and validation images out of sets of `fsmde_training.cache`, mapped into memory, never read whole.
 
-    root: folder of the sets. train: sets of rings, all of one size, by name. validation: sets at the network's size.
+    root: folder of the sets. train: sets of rings by name. validation: sets. All have the network's size.
     teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, for images as
     stored; those that are missing are computed first, by one process. Without it the teacher runs in every step, on the
     augmented images: slower, and no disk needed.
@@ -71,12 +72,22 @@ class Rings(L.LightningDataModule):
             self._read_outputs()
 
     def setup(self, stage: str) -> None:
+        check_size(self.network_size, "images of the sets,")
         if self.teacher is None:
             return
         if self.outputs is not None:
             self._cached = self._read_outputs()
         else:
             self._live = load_teacher(self.teacher).to(self._device)
+
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """(height, width) of all images; FsmdeError where they are not of one size: rings are not scaled."""
+        sizes = {name: load(self.root / name).size for name in (*self.train, *self.validation)}
+        if len(set(sizes.values())) != 1:
+            found = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
+            raise FsmdeError(f"the sets have different sizes ({found}), expected one; prepare them at the network's")
+        return next(iter(sizes.values()))
 
     @property
     def _device(self) -> torch.device:

@@ -84,7 +84,7 @@ class RingViews(Dataset):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images, pixels."""
-        return self._images.images.shape[1:3]  # type: ignore[return-value]
+        return self._images.size
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         cv2.setNumThreads(0)

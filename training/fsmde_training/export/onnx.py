@@ -14,8 +14,9 @@ import torch
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import ModelInfo, read_model_info
-from fsmde_training.checkpoint import load_student
+from fsmde_training.checkpoint import DEFAULT_SIZE, load_student
 from fsmde_training.export.replacing import replacing
+from fsmde_training.sizes import check_size
 from fsmde_training.student import Student
 
 TOLERANCE = 1e-3
@@ -33,7 +34,7 @@ class Origin:
 def export_onnx(
     student: Student | str | Path,
     path: str | Path,
-    size: tuple[int, int] = (256, 448),
+    size: tuple[int, int] = DEFAULT_SIZE,
     origin: Origin = Origin(),
 ) -> Path:
     """`write_onnx` of `student` or the checkpoint of one; a file that was at `path` stays where that is refused."""
@@ -49,8 +50,7 @@ def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Orig
 
     Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
     """
-    if any(n < 32 or n % 32 for n in size):
-        raise FsmdeError(f"input size {size[1]}x{size[0]} must be multiples of 32 pixels")
+    check_size(size, "input size")
     images, focal = _example(2, size)
     cameras = torch.export.Dim("cameras", min=1, max=64)
     with warnings.catch_warnings(), torch.no_grad():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fsmde_core.engines.check import Deviation
 from fsmde_core.errors import FsmdeError
-from fsmde_training.checkpoint import load_student
+from fsmde_training.checkpoint import DEFAULT_SIZE, load_student, trained_size
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.fp16 import convert_fp16
@@ -36,19 +36,22 @@ class ExportReport:
 def export(
     student: Student | str | Path,
     out: str | Path,
-    size: tuple[int, int] = (256, 448),
+    size: tuple[int, int] | None = None,
     precision: str = "fp32",
     calibration: str = DEFAULT_CALIBRATION,
     origin: Origin = Origin(),  # noqa: B008 (frozen)
 ) -> ExportReport:
     """Write `student`, or the checkpoint of one, for images of (height, width) = `size` as `out`.
 
-    A file that was there is replaced when all went well. precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
+    A file that was there is replaced when all went well. size: None for the one that a checkpoint was trained for.
+    precision: one of PRECISIONS. calibration: see `load_calibration`; only int8 reads it. origin: for the metadata.
     Raises FsmdeError for another precision, without calibration images, and where a float32 or float16 file is further
     from its original than its precision explains; what int8 costs is measured and left to the caller to judge.
     """
     if precision not in PRECISIONS:
         raise FsmdeError(f"precision '{precision}' is unknown; use one of {', '.join(PRECISIONS)}")
+    if size is None:
+        size = DEFAULT_SIZE if isinstance(student, Student) else trained_size(student)
     student = student.eval() if isinstance(student, Student) else load_student(student)
     data = load_calibration(calibration, size) if precision == "int8" else None
     with replacing(Path(out)) as file:
