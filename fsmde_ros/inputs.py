@@ -120,14 +120,7 @@ class SurroundSubscriber(SimpleFilter):
             guarded(message, 0)
 
         callback = with_info if _GIVES_INFO else without_info
-        subscription = self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos.sensor(),
-            qos_overriding_options=qos.overridable(),
-            event_callbacks=qos.NO_SUBSCRIPTION_EVENTS,
-        )
+        subscription = qos.subscription(self._node, kind, topic, callback)
         self._subscriptions.append(subscription)
         return subscription
 

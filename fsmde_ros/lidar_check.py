@@ -54,14 +54,7 @@ class LidarCheck:
         self._closed = False
         self._errors: dict[str, deque[float]] = {}
         self._report: tuple[float, bytes, str, dict[str, Any]] | None = None
-        self._subscription = node.create_subscription(
-            PointCloud2,
-            topic,
-            self._on_sweep,
-            qos.sensor(),
-            qos_overriding_options=qos.overridable(),
-            event_callbacks=qos.NO_SUBSCRIPTION_EVENTS,
-        )
+        self._subscription = qos.subscription(node, PointCloud2, topic, self._on_sweep)
         self._topic = self._subscription.topic_name
 
     def update(self, sample: Sample) -> None:

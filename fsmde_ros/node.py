@@ -21,6 +21,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
@@ -253,10 +254,13 @@ def _init(args: list[str] | None) -> None:
     # rclpy's own handler would shut the context down under the executor, which then fails now and then; and a second
     # Ctrl-C would break off the clean-up, so that segments stay in /dev/shm. So a signal only ends what `_run` is at.
     try:
+        words = remove_ros_args(args)[1:]
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError and UnknownROSArgsError, neither of which rclpy exports
         reason = " ".join(_SOURCE_LINE.sub("", str(error)).split())
         raise FsmdeError(f"cannot start with these ROS arguments, correct them or the params file: {reason}") from error
+    if words:
+        raise FsmdeError(f"there are no options {words}; parameters are given as `--ros-args -p rig:=nuscenes`")
 
 
 def _run() -> None:

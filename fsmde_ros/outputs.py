@@ -109,13 +109,7 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _create(self, kind: Any, topic: str) -> Any:
-        publisher = self._node.create_lifecycle_publisher(
-            kind,
-            topic,
-            qos.output(),
-            qos_overriding_options=qos.overridable(),
-            event_callbacks=qos.NO_PUBLISHER_EVENTS,
-        )
+        publisher = qos.lifecycle_publisher(self._node, kind, topic)
         self._publishers.append(publisher)
         return publisher
 

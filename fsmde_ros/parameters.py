@@ -161,7 +161,10 @@ def declare(node: Node) -> None:
     Raises FsmdeError or one of rclpy's parameter exceptions for an override that does not fit.
     """
     for spec in PARAMETERS:
-        spec.check(node.declare_parameter(spec.name, spec.default, spec.descriptor()).value)
+        value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
+        if value is None:
+            raise FsmdeError(f"parameter '{spec.name}' has no value; a list without entries is written ['']")
+        spec.check(value)
 
 
 def values(node: Node) -> dict[str, Any]:

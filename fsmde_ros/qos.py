@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from rclpy.exceptions import ParameterException
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -17,6 +19,8 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from fsmde_core.errors import FsmdeError
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -47,9 +51,35 @@ def output() -> QoSProfile:
     return _profile(ReliabilityPolicy.RELIABLE, depth=2)
 
 
-def overridable() -> QoSOverridingOptions:
-    """Makes rclpy declare the `qos_overrides` parameters of one topic."""
-    return QoSOverridingOptions(_POLICIES)
+def subscription(node: Any, kind: Any, topic: str, callback: Callable[..., object]) -> Any:
+    """Of `sensor()`, as overridden; FsmdeError for parameters that are no QoS."""
+    with _overridden(node, topic, "subscription") as options:
+        return node.create_subscription(
+            kind,
+            topic,
+            callback,
+            sensor(),
+            qos_overriding_options=options,
+            event_callbacks=NO_SUBSCRIPTION_EVENTS,
+        )
+
+
+def lifecycle_publisher(node: Any, kind: Any, topic: str) -> Any:
+    """Of `output()`, as overridden; FsmdeError for parameters that are no QoS."""
+    with _overridden(node, topic, "publisher") as options:
+        return node.create_lifecycle_publisher(
+            kind, topic, output(), qos_overriding_options=options, event_callbacks=NO_PUBLISHER_EVENTS
+        )
+
+
+@contextmanager
+def _overridden(node: Any, topic: str, end: str) -> Iterator[QoSOverridingOptions]:
+    """The options make rclpy declare the `qos_overrides` parameters of one topic."""
+    try:
+        yield QoSOverridingOptions(_POLICIES)
+    except (RuntimeError, ValueError, ParameterException) as error:
+        name = node.resolve_topic_name(topic)
+        raise FsmdeError(f"cannot open {name} with qos_overrides.{name}.{end}: {error}") from error
 
 
 def mismatches(node: Any, ours: Any) -> list[str]:

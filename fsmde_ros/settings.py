@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rclpy.exceptions import NameValidationException
+from rclpy.expand_topic_name import expand_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
+
 from fsmde_core.clouds import CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import default_model_path
@@ -37,8 +41,16 @@ class Setup:
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Setup:
         """Raises FsmdeError for files that are not there or do not fit, and for settings that contradict each other."""
+        rig = _select(_load_rig(values), values["cameras"])
+        fewest, cameras = values["sync.min_cameras"], len(rig.cameras)
+        if fewest > cameras:
+            raise FsmdeError(
+                f"parameter 'sync.min_cameras' is {fewest}, but only {cameras} cameras are in use; lower it"
+            )
+        if values["check.lidar_topic"]:
+            _check_topic("check.lidar_topic", values["check.lidar_topic"])
         return cls(
-            rig=_select(_load_rig(values), values["cameras"]),
+            rig=rig,
             model=Path(values["model"]).expanduser() if values["model"] else default_model_path(),
             engine=values["engine"],
             providers=tuple(name for name in values["onnxruntime.providers"] if name),
@@ -87,14 +99,24 @@ class Live:
 
 
 def rig_path(name: str) -> Path:
-    """The rig file that a name or a path stands for; FsmdeError for an empty one."""
+    """The rig file that a name or a path stands for; FsmdeError where there is none."""
     rigs = find_shared("config/rigs")
     shipped = {path.stem: path for path in sorted(rigs.glob("*.yaml"))} if rigs else {}
-    if not name:
+    path = shipped.get(name, Path(name).expanduser())
+    if not path.is_file():
+        found = f"'{name}', and no such file exists" if name else "empty"
         raise FsmdeError(
-            f"parameter 'rig' is empty; give the path of your rig file, or a shipped one of {list(shipped)}"
+            f"parameter 'rig' is {found}; give the path of your rig file, or a shipped one of {list(shipped)}"
         )
-    return shipped.get(name, Path(name).expanduser())
+    return path
+
+
+def _check_topic(parameter: str, topic: str) -> None:
+    try:
+        validate_full_topic_name(expand_topic_name(topic, "node", "/"))
+    except (NameValidationException, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise FsmdeError(f"parameter '{parameter}' is '{topic}', which is no name of a topic: {reason}") from error
 
 
 def _load_rig(values: Mapping[str, Any]) -> Rig:

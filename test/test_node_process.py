@@ -89,11 +89,22 @@ def test_a_node_that_is_to_end_does_not_start(tiny_model: Path, tmp_path: Path) 
     assert "loading" not in (tmp_path / "log").read_text()
 
 
-def test_parameters_of_the_wrong_type_end_the_process_with_a_sentence(tiny_model: Path, tmp_path: Path) -> None:
-    process = _start_process(tiny_model, tmp_path, "-p", "engine:=steam")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-p", "engine:=steam"], "must be one of auto"),
+        (["-p", "cameras:=[]"], "'cameras' has no value; a list without entries is written ['']"),
+        (["--", "--rig", "pandaset"], "there are no options ['--rig', 'pandaset']"),
+    ],
+)
+def test_arguments_that_cannot_be_read_end_the_process_with_a_sentence(
+    tiny_model: Path, tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    process = _start_process(tiny_model, tmp_path, *arguments)
     assert process.wait(30) == 2
     log = (tmp_path / "log").read_text()
-    assert "must be one of auto" in log
+    assert log.startswith("surround_depth: ")
+    assert reason in log
     assert "Traceback" not in log
 
 
