@@ -1,4 +1,4 @@
-"""Log records of fsmde_core, which knows no ROS, to the node's logger."""
+"""Log records of Python's logging, which fsmde_core knows alone, to the node's logger."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class _RosHandler(logging.Handler):
 
 
 def forward_to(logger: Any) -> None:
-    """Send what fsmde_core logs from INFO on to an rclpy logger."""
-    core = logging.getLogger("fsmde_core")
-    core.setLevel(logging.INFO)
-    core.propagate = False
-    core.addHandler(_RosHandler(logger))
+    """Send what this package logs from INFO on to an rclpy logger."""
+    handler = _RosHandler(logger)
+    for package in ("fsmde_core", "fsmde_ros"):
+        source = logging.getLogger(package)
+        source.setLevel(logging.INFO)
+        source.propagate = False
+        source.addHandler(handler)

@@ -21,11 +21,18 @@ def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
     """A node that is shut down on the way out, on Ctrl-C and SIGTERM too: Fast DDS leaves nothing in /dev/shm."""
     try:
         import rclpy
+        from rclpy.exceptions import InvalidNamespaceException
         from rclpy.signals import SignalHandlerOptions
+        from rclpy.validate_namespace import validate_namespace
     except ImportError as error:
         raise FsmdeError(
             f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
         ) from error
+    try:  # here, since rclpy warns of its own traces besides
+        validate_namespace(namespace if namespace.startswith("/") else f"/{namespace}")
+    except InvalidNamespaceException as error:
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise FsmdeError(f"namespace '{namespace}' cannot be used: {reason}") from error
     use_shared_memory_profile()
     keep_freed_memory()
     context = rclpy.Context()

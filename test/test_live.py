@@ -12,6 +12,7 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from fsmde_core.errors import FsmdeError
 from fsmde_ros.collector import NodeListener
 from fsmde_ros.live import Measured
 from fsmde_ros.session import ros_node
@@ -42,3 +43,12 @@ def test_the_node_of_another_namespace_is_not_listened_to(namespace: str, state:
         listener = NodeListener(node, print)
         listener._read_diagnostics(DiagnosticArray(status=statuses))
     assert [status.message for status in listener.statuses.values()] == [state]
+
+
+@pytest.mark.parametrize("namespace", ["my car", "car//rear", "1st"])
+def test_a_namespace_that_is_none_is_an_error_in_one_sentence(namespace: str) -> None:
+    with (
+        pytest.raises(FsmdeError, match=rf"^namespace '{namespace}' cannot be used: [^\n]+$"),
+        ros_node("n", namespace),
+    ):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from fsmde_ros import compat, conversions, readers
 from fsmde_ros.calibration import Calibration
 from fsmde_ros.handover import Handover
 from fsmde_ros.health import Health, lags_ms
+from fsmde_ros.logs import forward_to
 from fsmde_ros.parameters import PARAMETERS
 from fsmde_ros.settings import Setup
 from fsmde_ros.transforms import TransformMounts
@@ -160,6 +162,22 @@ def test_the_node_loads_none_of_the_readers() -> None:
     """Not even where a ROS distribution has them: cv_bridge alone costs every process an OpenCV binding."""
     code = "import sys, fsmde_ros.node; print([m for m in ('fsmde_ros.readers', 'cv_bridge') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_python_logs_goes_to_the_nodes_logger() -> None:
+    told: list[str] = []
+    sources = [logging.getLogger(name) for name in ("fsmde_core", "fsmde_ros")]
+    before = [(source.level, source.propagate) for source in sources]
+    forward_to(SimpleNamespace(warning=told.append))
+    try:
+        for name in ("fsmde_core.engines.select", "fsmde_ros.image_type"):
+            logging.getLogger(name).warning(f"slow: {name}")
+    finally:
+        for source, (level, propagate) in zip(sources, before, strict=True):
+            source.setLevel(level)
+            source.propagate = propagate
+            source.handlers.pop()
+    assert told == ["slow: fsmde_core.engines.select", "slow: fsmde_ros.image_type"]
 
 
 def test_rates() -> None:
