@@ -256,3 +256,11 @@ def test_ranges_in_ascending_order_take_one_pass(tmp_path: Path, monkeypatch: py
 
 def test_ring_of_the_bag_is_that_of_the_rig() -> None:
     assert [camera.name for camera in ring_order(SmallRig().rig.cameras[::-1])] == list(SmallRig().rig.names)
+
+
+@pytest.mark.parametrize("root", [".", "..", "../drive", "../drive/drive.mcap"])
+def test_name_is_that_of_the_folder_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    path = write_bag(tmp_path / "drive", SmallRig(1))
+    (path / "inner").mkdir()
+    monkeypatch.chdir(path / "inner" if root == ".." else path)
+    assert RosbagSource(root).name == "drive"

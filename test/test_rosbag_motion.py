@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bags import MS, S, cloud, recorded, transforms, write_bag, write_messages
+from bags import MS, S, changed, cloud, recorded, transforms, write_bag, write_messages
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import rigid
-from fsmde_core.recording import TF_STATIC_TOPIC, Message
+from fsmde_core.recording import TF_STATIC_TOPIC, TF_TOPIC, Message
 from fsmde_core.sources.rosbag import RosbagSource
 from small_rig import SmallRig, yaw
 
@@ -140,13 +142,40 @@ def test_leading_slashes_of_old_are_no_part_of_a_frame(tmp_path: Path) -> None:
     np.testing.assert_array_equal(lidar.points, POINTS)
 
 
-def test_transforms_without_a_rotation_are_named(tmp_path: Path) -> None:
-    import struct
+def broken_transform(stamp_ns: int, parent: str, child: str, part: str, topic: str = TF_TOPIC) -> Message:
+    """A transform with a NaN translation, or with a quaternion of zeros."""
 
-    good = transforms(1500 * MS, ("odom", "base_link", np.eye(4)))
-    broken = Message(good.topic, good.type, good.stamp_ns, bytes(good.data[:-8]) + struct.pack("<d", 0.0))
-    with pytest.raises(FsmdeError, match=r"'base_link' in 'odom' on /tf: a rotation quaternion"):
-        list(bag(tmp_path / "bag", odometry(child="base_link"), [broken]).frames())
+    def change(content: Any) -> None:
+        transform = content.transforms[0].transform
+        if part == "translation":
+            transform.translation.x = math.nan
+        else:
+            transform.rotation.w = 0.0
+
+    return changed(transforms(stamp_ns, (parent, child, np.eye(4)), topic=topic), change)
+
+
+@pytest.mark.parametrize("part", ["translation", "rotation"])
+def test_broken_transforms_are_left_out_with_a_note_per_frame(tmp_path: Path, part: str) -> None:
+    broken = [
+        broken_transform(stamp * MS, parent, child, part)
+        for stamp in (1502, 1702)
+        for parent, child in (("odom", "base_footprint"), ("base_link", "arm"))
+    ]
+    source = bag(tmp_path / "bag", odometry(), lift(), broken)
+    assert_poses(source)
+    base, arm = (note for note in source.notes if "left out" in note)
+    assert f"{tmp_path / 'bag'} has transforms of 'base_footprint' in 'odom' that were left out: a {part}" in base
+    assert "'arm' in 'base_link'" in arm
+
+
+def test_broken_mount_of_a_camera_is_told_with_the_error(tmp_path: Path) -> None:
+    broken = broken_transform(990 * MS, "base_link", "front_optical", "translation", TF_STATIC_TOPIC)
+    eyes = [("base_link", f"{name}_optical", LIFT) for name in SmallRig().rig.names if name != "front"]
+    with pytest.raises(
+        FsmdeError, match=r"does not join 'front_optical'.*'front_optical' in 'base_link' that were left"
+    ):
+        bag(tmp_path / "bag", [broken, transforms(990 * MS, *eyes, topic=TF_STATIC_TOPIC)], drop="tf|lidar")
 
 
 def test_poses_are_not_kept(tmp_path: Path) -> None:

@@ -53,8 +53,12 @@ class Bag:
         """Add a note on the bag: `what` goes on after its name."""
         self._notes.append(f"the bag {self.path} {what}")
 
+    def note_damage(self, where: str, what: str) -> None:
+        """Note what is wrong with the messages of one topic or frame, in place of what was said of it before."""
+        self._damage[where] = f"the bag {self.path} {what}"
+
     def error(self, what: str) -> FsmdeError:
-        """The error that says `what` the bag lacks, and what is wrong with its files, which may be the cause."""
+        """The error that says `what` the bag lacks, and what is wrong in it, which may be the cause."""
         return FsmdeError(f"the bag {self.path} {what}" + "".join(f" ({damage})" for damage in self._damage.values()))
 
     def _open(self, path: Path) -> McapFile | SqliteFile | None:

@@ -39,7 +39,7 @@ def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str)
     settled_ns: int | None = None
     for record in bag.messages([*TF_TOPICS, *names]):
         if record.topic in TF_TOPICS:
-            take_in(tree, record)
+            take_in(bag, tree, record)
         elif names[record.topic] not in infos:
             infos[names[record.topic]] = deserialized(record, CAMERA_INFO)
         if settled_ns is None and _is_complete(bag, tree, cameras, infos, base_frame):

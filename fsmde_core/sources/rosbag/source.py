@@ -47,7 +47,7 @@ class RosbagSource:
     def __init__(self, path: str | Path, base_frame: str = "base_link", sync: SyncSettings | None = None) -> None:
         """FsmdeError when the bag cannot be read, or does not hold a calibrated rig."""
         self.path = Path(path)
-        self.name = self.path.stem
+        self.name = self.path.resolve().stem if self.path.stem in ("", "..") else self.path.stem
         self._sync = sync or SyncSettings()
         self._bag = Bag(self.path)
         self._cameras = camera_topics(self._bag)
@@ -98,7 +98,7 @@ class RosbagSource:
 
     def _groups(self, tree: TransformTree) -> Iterator[Group]:
         names = {self._cameras[name].image: name for name in self.rig.names}
-        grouper = Grouper(names, self._lidar, tree, (self._opening.world, self.rig.base_frame), self._sync)
+        grouper = Grouper(self._bag, names, self._lidar, tree, (self._opening.world, self.rig.base_frame), self._sync)
         topics = [*TF_TOPICS, *names, *([self._lidar] if self._lidar else [])]
         try:
             yield from grouper.groups(self._bag.messages(topics))

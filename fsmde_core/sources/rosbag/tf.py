@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.geometry import rigid, rotation_from_quaternion
 from fsmde_core.messages import stamp_ns
 from fsmde_core.recording import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
+from fsmde_core.sources.poses import recorded_pose
+from fsmde_core.sources.rosbag.bag import Bag
 from fsmde_core.sources.rosbag.records import Record
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.transforms import TransformTree
@@ -15,15 +16,16 @@ TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
 CONTINUOUS_FRAME = "odom"
 
 
-def take_in(tree: TransformTree, record: Record) -> None:
-    """Add the transforms of one message of TF_TOPICS to the tree; FsmdeError for a broken one."""
+def take_in(bag: Bag, tree: TransformTree, record: Record) -> None:
+    """Add the transforms of one message of TF_TOPICS to the tree, with a note on each frame that has broken ones."""
     for entry in deserialized(record, TRANSFORMS).transforms:
         parent, child = entry.header.frame_id.lstrip("/"), entry.child_frame_id.lstrip("/")  # tf of old wrote slashes
         t, q = entry.transform.translation, entry.transform.rotation
         try:
-            T_parent_child = rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+            T_parent_child = recorded_pose((q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
         except FsmdeError as error:
-            raise FsmdeError(f"'{child}' in '{parent}' on {record.topic}: {error}") from error
+            bag.note_damage(child, f"has transforms of '{child}' in '{parent}' that were left out: {error}")
+            continue
         if record.topic == TF_STATIC_TOPIC:
             tree.add_fixed(parent, child, T_parent_child)
         else:
