@@ -28,7 +28,7 @@ def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
         raise FsmdeError(
             f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
         ) from error
-    try:  # here, since rclpy warns of its own traces besides
+    try:  # before the node is made, which would print a warning of rclpy first
         validate_namespace(namespace if namespace.startswith("/") else f"/{namespace}")
     except InvalidNamespaceException as error:
         reason = str(error).splitlines()[0].rstrip(":")
