@@ -10,10 +10,11 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.geometry import Matrix, invert, rigid, rotation_from_quaternion, transform
+from fsmde_core.geometry import Matrix, invert, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.files import read_bytes, read_json, reading
+from fsmde_core.sources.poses import recorded_pose
 
 CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "camera_05")
 LIDAR = "lidar"
@@ -67,14 +68,16 @@ class DdadSource(IndexedSource):
 
     def _scenes(self, split: str | None) -> list[Path]:
         """Scene files of the split, or of all, each once."""
-        documents = [read_json(path) for path in sorted(self.root.glob("*.json"))]
-        splits = next((d["scene_splits"] for d in documents if "scene_splits" in d), None)
-        if splits is None:
+        documents = {path: read_json(path) for path in sorted(self.root.glob("*.json"))}
+        path = next((path for path, d in documents.items() if isinstance(d, dict) and "scene_splits" in d), None)
+        if path is None:
             raise FsmdeError(f"{self.root} is no DGP data set: no JSON file there has 'scene_splits'")
-        if split is not None and split not in splits:
-            raise FsmdeError(f"{self.root} has no split '{split}', only {sorted(splits)}")
-        chosen = [splits[split]] if split is not None else [splits[key] for key in sorted(splits)]
-        return [self.root / name for name in dict.fromkeys(f for group in chosen for f in group["filenames"])]
+        with reading(path):
+            splits = {key: group["filenames"] for key, group in sorted(documents[path]["scene_splits"].items())}
+            if split is None or split in splits:
+                chosen = splits.values() if split is None else [splits[split]]
+                return [self.root / name for name in dict.fromkeys(name for names in chosen for name in names)]
+        raise FsmdeError(f"{self.root} has no split '{split}', only {list(splits)}")
 
     def _rig(self, sample: Sample) -> Rig:
         return Rig(tuple(self._camera(name, sample) for name in CAMERAS))
@@ -138,10 +141,8 @@ def _stamp_ns(text: str) -> int:
 
 def _pose(entry: dict[str, dict[str, float]]) -> Matrix:
     rotation, translation = entry["rotation"], entry["translation"]
-    return rigid(
-        rotation_from_quaternion(*(rotation[k] for k in ("qw", "qx", "qy", "qz"))), [translation[k] for k in "xyz"]
-    )
+    return recorded_pose([rotation[k] for k in ("qw", "qx", "qy", "qz")], [translation[k] for k in "xyz"])
 
 
 def _intrinsics(k: dict[str, float]) -> Matrix:
-    return np.array([[k["fx"], k.get("skew", 0.0), k["cx"]], [0.0, k["fy"], k["cy"]], [0.0, 0.0, 1.0]])
+    return np.array([[k["fx"], k.get("skew", 0.0), k["cx"]], [0.0, k["fy"], k["cy"]], [0, 0, 1]], dtype=np.float64)

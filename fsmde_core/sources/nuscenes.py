@@ -10,10 +10,11 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.geometry import Matrix, rigid, rotation_from_quaternion, transform
+from fsmde_core.geometry import Matrix, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.files import read_bytes, read_json, reading
+from fsmde_core.sources.poses import recorded_pose
 
 CAMERAS = ("front", "front_right", "back_right", "back", "back_left", "front_left")
 CHANNELS = {**{f"CAM_{name.upper()}": name for name in CAMERAS}, "LIDAR_TOP": "lidar"}
@@ -43,7 +44,8 @@ class NuScenesSource(IndexedSource):
             self._poses = {row["token"]: _pose(row) for row in self._table("ego_pose") if row["token"] in wanted}
         if not self._keyframes:
             raise FsmdeError(f"{self._tables}: no keyframe has its six images under {self.root / 'samples'}")
-        self.rig = self._rig(self._keyframes[0])
+        with reading(self._tables):
+            self.rig = self._rig(self._keyframes[0])
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -51,9 +53,10 @@ class NuScenesSource(IndexedSource):
     def frame(self, index: int) -> Frame:
         """The frame at `index`, 0 <= index < len(self); reads files of this frame only."""
         keyframe = self._keyframes[index]
-        images = {n: CameraImage(_stamp_ns(keyframe[n]), encoded=read_bytes(self._path(keyframe[n]))) for n in CAMERAS}
-        poses = {name: self._poses[keyframe[name]["ego_pose_token"]] for name in CAMERAS}
-        return Frame(index, self._rig(keyframe), images, poses, self._sweep(keyframe))
+        with reading(self._tables):
+            images = {name: self._image(keyframe[name]) for name in CAMERAS}
+            poses = {name: self._poses[keyframe[name]["ego_pose_token"]] for name in CAMERAS}
+            return Frame(index, self._rig(keyframe), images, poses, self._sweep(keyframe))
 
     def _only_version(self) -> str:
         versions = sorted(path.name for path in self.root.glob("v1.0-*") if path.is_dir())
@@ -99,17 +102,17 @@ class NuScenesSource(IndexedSource):
             T_base_camera=_pose(calibration),
         )
 
+    def _image(self, row: Row) -> CameraImage:
+        return CameraImage(_stamp_ns(row), encoded=read_bytes(self._path(row)))
+
     def _sweep(self, keyframe: Mapping[str, Row]) -> LidarSweep | None:
         row = keyframe.get("lidar")
         if row is None or not self._path(row).is_file():
             return None
-        values = np.frombuffer(read_bytes(self._path(row)), dtype="<f4")
-        if values.size % 5:
-            raise FsmdeError(
-                f"sweep {self._path(row)} holds {values.size} floats, which is no multiple of 5; copy it again"
-            )
+        with reading(self._path(row)):
+            values = np.frombuffer(read_bytes(self._path(row)), dtype="<f4").reshape(-1, 5)
         T_base_lidar = _pose(self._calibrations[row["calibrated_sensor_token"]])
-        points = transform(T_base_lidar, values.reshape(-1, 5)[:, :3])
+        points = transform(T_base_lidar, values[:, :3])
         return LidarSweep(_stamp_ns(row), points, self._poses[row["ego_pose_token"]])
 
 
@@ -118,4 +121,4 @@ def _stamp_ns(row: Row) -> int:
 
 
 def _pose(row: Row) -> Matrix:
-    return rigid(rotation_from_quaternion(*row["rotation"]), row["translation"])
+    return recorded_pose(row["rotation"], row["translation"])

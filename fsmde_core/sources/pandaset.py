@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.geometry import Matrix, interpolate, invert, mean_pose, rigid, rotation_from_quaternion, transform
+from fsmde_core.geometry import Matrix, interpolate, invert, mean_pose, rigid, transform
 from fsmde_core.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.files import read_bytes, read_json, reading
+from fsmde_core.sources.poses import recorded_pose
 
 CAMERAS = ("front", "front_right", "right", "back", "left", "front_left")
 IMAGE_SIZE = (1920, 1080)
@@ -107,6 +108,8 @@ def _read_track(folder: Path, T_pose_frame: Matrix) -> tuple[NDArray[np.float64]
     with reading(folder):
         times = np.asarray(stamps, dtype=np.float64)
         poses = [_pose(entry) @ T_pose_frame for entry in entries]
+        if not np.all(np.isfinite(times)):
+            raise ValueError("a stamp that is not finite")
     if len(times) != len(poses):
         raise FsmdeError(f"{folder}: {len(times)} timestamps but {len(poses)} poses")
     return times, poses
@@ -114,7 +117,7 @@ def _read_track(folder: Path, T_pose_frame: Matrix) -> tuple[NDArray[np.float64]
 
 def _pose(entry: dict[str, dict[str, float]]) -> Matrix:
     position, heading = entry["position"], entry["heading"]
-    return rigid(rotation_from_quaternion(*(heading[k] for k in "wxyz")), [position[k] for k in "xyz"])
+    return recorded_pose([heading[k] for k in "wxyz"], [position[k] for k in "xyz"])
 
 
 def _nanoseconds(seconds: float) -> int:
