@@ -17,17 +17,24 @@ def _terminate(number: int, frame: object) -> None:
 
 
 @contextmanager
-def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
-    """A node that is shut down on the way out, on Ctrl-C and SIGTERM too: Fast DDS leaves nothing in /dev/shm."""
+def needing_ros() -> Iterator[None]:
+    """FsmdeError where what is imported within lacks ROS 2."""
     try:
-        import rclpy
-        from rclpy.exceptions import InvalidNamespaceException
-        from rclpy.signals import SignalHandlerOptions
-        from rclpy.validate_namespace import validate_namespace
+        yield
     except ImportError as error:
         raise FsmdeError(
             f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
         ) from error
+
+
+@contextmanager
+def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
+    """A node that is shut down on the way out, on Ctrl-C and SIGTERM too: Fast DDS leaves nothing in /dev/shm."""
+    with needing_ros():
+        import rclpy
+        from rclpy.exceptions import InvalidNamespaceException
+        from rclpy.signals import SignalHandlerOptions
+        from rclpy.validate_namespace import validate_namespace
     try:  # before the node is made, which would print a warning of rclpy first
         validate_namespace(namespace if namespace.startswith("/") else f"/{namespace}")
     except InvalidNamespaceException as error:

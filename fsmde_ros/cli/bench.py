@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption, ThreadsOption, check_output
 
 if TYPE_CHECKING:
@@ -36,15 +35,13 @@ def bench(
 
     from rich.console import Console
 
-    try:
-        from fsmde_ros.bench import bench_live, bench_stages, bench_teacher
-        from fsmde_ros.stages import CAMERAS
-    except ImportError as error:
-        raise FsmdeError(
-            f"this command needs ROS 2 ({error}); source a ROS 2 installation or `pip install 'fsmde_ros[ros]'`"
-        ) from error
     from fsmde_ros.cli.recordings import open_recording
     from fsmde_ros.live import LiveSettings
+    from fsmde_ros.session import needing_ros
+
+    with needing_ros():
+        from fsmde_ros.bench import bench_live, bench_stages, bench_teacher
+        from fsmde_ros.stages import CAMERAS
 
     check_output("--json", json_file)
     console = Console(highlight=False)
