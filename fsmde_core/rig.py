@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.geometry import Matrix, is_rigid, quaternion_from_rotation, rigid, rotation_from_quaternion
+from fsmde_core.share import find_shared
 
 DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
 
@@ -129,6 +130,19 @@ def ring_order(cameras: Iterable[Camera]) -> tuple[Camera, ...]:
     return tuple(sorted(cameras, key=lambda camera: (front.yaw - camera.yaw) % (2 * np.pi)))
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no key is there twice: of two cameras with one name, plain YAML keeps the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise FsmdeError(f"'{key.value}' is there twice, the second time in line {line}; leave one out")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_rig(path: str | Path) -> Rig:
     """Read a rig file (see config/rigs/*.yaml); `ring: auto` orders the cameras by yaw, else the file's order holds.
 
@@ -136,13 +150,11 @@ def load_rig(path: str | Path) -> Rig:
     """
     path = Path(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _rig_from_mapping(yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys))
     except OSError as error:
-        raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}") from error
+        raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}{_shipped()}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FsmdeError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        return _rig_from_mapping(document)
     except FsmdeError as error:
         raise FsmdeError(f"rig file {path}: {error}") from error
 
@@ -152,6 +164,12 @@ def save_rig(rig: Rig, path: str | Path) -> None:
     cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
     document = {"base_frame": rig.base_frame, "cameras": cameras}
     Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
+
+
+def _shipped() -> str:
+    """Where the shipped rigs are, as the end of a sentence."""
+    rigs = find_shared("config/rigs")
+    return f"; shipped rigs are {sorted(path.stem for path in rigs.glob('*.yaml'))} in {rigs}" if rigs else ""
 
 
 def _rig_from_mapping(document: Any) -> Rig:

@@ -156,8 +156,35 @@ def test_files_that_are_not_yaml(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_rig_file(tmp_path: Path) -> None:
-    with pytest.raises(FsmdeError, match="cannot be read: No such file"):
-        load_rig(tmp_path / "none.yaml")
+    with pytest.raises(
+        FsmdeError, match=r"waymo cannot be read: No such file.*\['ddad', 'nuscenes', 'pandaset'\] in /"
+    ):
+        load_rig(tmp_path / "waymo")
+
+
+ENTRY = "{size: [8, 8], intrinsics: [9, 9, 4, 4], T_base_camera: {translation: [0, 0, 0], rotation_wxyz: [1, 0, 0, 0]}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"cameras:\n  front: {ENTRY}\n  front: {ENTRY}\n", "'front' is there twice, the second time in line 3"),
+        (f"ring: auto\nring: auto\ncameras: {{front: {ENTRY}}}", "'ring' is there twice, the second time in line 2"),
+        (
+            f"cameras: {{front: {ENTRY.replace('8], ', '8], size: [9, 9], ')}}}",
+            "'size' is there twice, the second time in line 1",
+        ),
+    ],
+)
+def test_entries_that_are_there_twice_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "rig.yaml").write_text(text)
+    with pytest.raises(FsmdeError, match=rf"^rig file {tmp_path}/rig.yaml: {said}"):
+        load_rig(tmp_path / "rig.yaml")
+
+
+def test_merged_entries_may_be_overridden(tmp_path: Path) -> None:
+    (tmp_path / "rig.yaml").write_text(f"cameras:\n  a: &a {ENTRY}\n  b: {{<<: *a, size: [16, 8]}}\n")
+    assert [camera.width for camera in load_rig(tmp_path / "rig.yaml").cameras] == [8, 16]
 
 
 def test_ring_auto_orders_the_file_by_yaw(tmp_path: Path) -> None:
