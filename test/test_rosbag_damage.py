@@ -87,6 +87,21 @@ def test_chunk_with_a_wrong_checksum_ends_the_file(tmp_path: Path, compression: 
     assert len(source) == len(read) and len(source.notes) == 1
 
 
+@pytest.mark.parametrize("opcode", [7, 0x55])
+def test_chunk_that_is_none_any_more_ends_the_file(tmp_path: Path, opcode: int) -> None:
+    """Of a record of any other kind, known or not, nothing would be read."""
+    messages = sorted(recorded(SmallRig(12)), key=lambda message: message.stamp_ns)
+    path = mcap(tmp_path / "bag.mcap", messages, chunk_size=9000)
+    broken = (index := read_index(path)).offsets[len(index.offsets) // 2]
+    whole = bytearray(path.read_bytes())
+    whole[broken] = opcode
+    path.write_bytes(whole)
+    source = RosbagSource(path)
+    assert 3 < len(stamps(source)) < 9
+    (note,) = source.notes
+    assert f"is damaged at byte {broken} (a record of kind {opcode} where" in note
+
+
 def test_interrupted_write_ahead_log_is_read(tmp_path: Path) -> None:
     """rosbag2's preset `resilient`: what was recorded last may lie beside the database when the recorder died."""
     path = write_bag(tmp_path / "bag", SmallRig(6), storage="sqlite3")

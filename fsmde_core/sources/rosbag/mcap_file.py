@@ -43,10 +43,13 @@ class McapFile:
             raise Damaged(self.damage)
 
     def _block(self, file: BinaryIO, block: int, channels: dict[int, str]) -> Iterator[Record]:
+        from mcap.opcode import Opcode
         from mcap.records import Message
 
         offset, found = self._index.offsets[block], []
         for at, opcode, content in file_records(file, offset, offset + self._index.lengths[block]):
+            if at == offset and opcode not in (Opcode.CHUNK, Opcode.MESSAGE):
+                raise Damaged(f"damaged at byte {at} (a record of kind {opcode} where a chunk or message was expected)")
             with parsing(at):
                 records = contents(opcode, content)
             for record in records:
