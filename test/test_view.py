@@ -217,7 +217,7 @@ def test_command_writes_a_recording_of_a_bag(tmp_path: Path, small_bag: Path, ti
         (["--live"], "--live and --rig belong together"),
         (["--rig", "pandaset"], "--live and --rig belong together"),
         (["--live", "--rig", "pandaset", "--source", "synthetic"], "leave out --source"),
-        (["--live", "--rig", "/nowhere.yaml", "--save", "a.rrd"], "/nowhere.yaml cannot be read"),
+        (["--live", "--rig", "/nowhere.yaml", "--save", "a.rrd"], "is '/nowhere.yaml', and no such file exists"),
         (["--root", "/nowhere", "--save", "a.rrd"], "/nowhere does not exist"),
     ],
 )
