@@ -264,12 +264,12 @@ def _init(args: list[str] | None) -> None:
 
 
 def _run() -> None:
-    starting, stop = threading.Event(), threading.Event()
+    configuring, stop = threading.Event(), threading.Event()
 
     def on_signal(*_: object) -> None:
         first = not stop.is_set()
         stop.set()
-        if first and starting.is_set():  # engines may take minutes to build
+        if first and configuring.is_set():  # engines may take minutes to build; later on threads would be left behind
             raise KeyboardInterrupt
 
     for number in _SIGNALS:
@@ -281,10 +281,11 @@ def _run() -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if node.get_parameter("autostart").value:
-            starting.set()
-            if not stop.is_set():
-                node.start()
-            starting.clear()
+            configuring.set()
+            configured = not stop.is_set() and node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            configuring.clear()
+            if configured and not stop.is_set():
+                node.trigger_activate()
         while not stop.is_set():
             executor.spin_once()  # the timers end it every few milliseconds, at most after PERIOD_S
     except KeyboardInterrupt:

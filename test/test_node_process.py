@@ -89,6 +89,33 @@ def test_a_node_that_is_to_end_does_not_start(tiny_model: Path, tmp_path: Path) 
     assert "loading" not in (tmp_path / "log").read_text()
 
 
+_ACTIVATING = """
+import sys, time
+from fsmde_ros import node
+activate = node.SurroundDepth._activate
+def slowly(self):
+    activate(self)
+    print("activating", flush=True)
+    time.sleep(1)
+    print("activated", flush=True)
+node.SurroundDepth._activate = slowly
+sys.exit(node.main())
+"""
+
+
+def test_a_signal_does_not_break_off_what_starts_threads(tiny_model: Path, tmp_path: Path) -> None:
+    """A thread that nobody knows of yet would keep the process for good."""
+    process = _start_process(tiny_model, tmp_path, "-p", "rig:=pandaset", program=("-c", _ACTIVATING))
+    try:
+        _wait_for(lambda: "activating" in (tmp_path / "log").read_text(), process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "activated" in (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
