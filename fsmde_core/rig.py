@@ -152,7 +152,8 @@ def load_rig(path: str | Path) -> Rig:
     try:
         return _rig_from_mapping(yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys))
     except OSError as error:
-        raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}{_shipped()}") from error
+        shipped = f"shipped rigs are {[str(file) for file in shipped_rigs().values()]}"
+        raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}; {shipped}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FsmdeError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
     except FsmdeError as error:
@@ -166,10 +167,10 @@ def save_rig(rig: Rig, path: str | Path) -> None:
     Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
 
 
-def _shipped() -> str:
-    """Where the shipped rigs are, as the end of a sentence."""
-    rigs = find_shared("config/rigs")
-    return f"; shipped rigs are {sorted(path.stem for path in rigs.glob('*.yaml'))} in {rigs}" if rigs else ""
+def shipped_rigs() -> dict[str, Path]:
+    """The rig files that come with the package, by name."""
+    folder = find_shared("config/rigs")
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder else {}
 
 
 def _rig_from_mapping(document: Any) -> Rig:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fsmde_core.engines import load_engine
-from fsmde_core.errors import FsmdeError
+from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.evaluation.document import write_document
 from fsmde_core.model import default_model_path
 from fsmde_core.speed import against_copy
 from fsmde_ros.bench import bench_teacher
@@ -83,6 +84,8 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--write", action="store_true", help="measure and write the file instead of comparing with it")
     options = parser.parse_args()
+    if not options.write and not options.file.is_file():
+        raise FsmdeError(f"the committed ratios {options.file} do not exist; measure them with --write")
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     engine = load_engine("auto", default_model_path(), cameras=CAMERAS)
     stages = Stages(engine)
@@ -90,7 +93,7 @@ def main() -> int:
     if options.write:
         found = {name: round(min(measure() for _ in range(TRIES)), 4) for name, measure in measures.items()}
         document: dict[str, Any] = {"device": engine.device, "engine": f"{engine.name} {engine.precision}"}
-        options.file.write_text(json.dumps({**document, "ratios": found}, indent=2) + "\n")
+        write_document(options.file, {**document, "ratios": found})
         return 0
     failed = 0
     for verdict in compare(measures, json.loads(options.file.read_text())["ratios"]):
@@ -100,8 +103,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with one_sentence("bench-check"):
         sys.exit(main())
-    except (FsmdeError, OSError) as error:
-        print(f"bench-check: {error}", file=sys.stderr)
-        sys.exit(2)

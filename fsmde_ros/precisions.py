@@ -7,19 +7,17 @@ from it, in every engine of the CPU, on the three sample recordings.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
 from fsmde_core.engines.select import engine_module
-from fsmde_core.errors import FsmdeError
+from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.evaluation.document import write_document
 from fsmde_core.evaluation.predictors import MODEL, ModelPredictor
 from fsmde_core.evaluation.protocol import make_protocol
 from fsmde_core.evaluation.run import Span, evaluate
@@ -133,13 +131,11 @@ def main() -> None:
         rows = list(compare(make_files(path, Path(folder)), recordings))
     print(markdown(rows))
     if options.json:
-        document: dict[str, Any] = {"model_sha256": read_model_info(path).sha256, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(document, indent=2) + "\n")
+        write_document(
+            options.json, {"model_sha256": read_model_info(path).sha256, "rows": [asdict(row) for row in rows]}
+        )
 
 
 if __name__ == "__main__":
-    try:
+    with one_sentence("precisions"):
         main()
-    except (FsmdeError, OSError) as error:
-        print(f"precisions: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -15,8 +15,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from fsmde_core.clouds import CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.model import default_model_path
-from fsmde_core.rig import Rig, load_rig
-from fsmde_core.share import find_shared
+from fsmde_core.rig import Rig, load_rig, shipped_rigs
 from fsmde_core.synchronizer import SyncSettings
 
 _TOPIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -100,8 +99,7 @@ class Live:
 
 def rig_path(name: str) -> Path:
     """The rig file that a name or a path stands for; FsmdeError where there is none."""
-    rigs = find_shared("config/rigs")
-    shipped = {path.stem: path for path in sorted(rigs.glob("*.yaml"))} if rigs else {}
+    shipped = shipped_rigs()
     path = shipped.get(name, Path(name).expanduser())
     if not path.is_file():
         found = f"'{name}', and no such file exists" if name else "empty"

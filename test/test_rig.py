@@ -157,7 +157,8 @@ def test_files_that_are_not_yaml(tmp_path: Path, content: bytes) -> None:
 
 def test_missing_rig_file(tmp_path: Path) -> None:
     with pytest.raises(
-        FsmdeError, match=r"waymo cannot be read: No such file.*\['ddad', 'nuscenes', 'pandaset'\] in /"
+        FsmdeError,
+        match=r"waymo cannot be read: No such file.*; shipped rigs are \['/.*ddad.yaml', .*/pandaset.yaml'\]",
     ):
         load_rig(tmp_path / "waymo")
 

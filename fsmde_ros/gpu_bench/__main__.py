@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Optional
@@ -12,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from fsmde_core.errors import FsmdeError
+from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.model import default_model_path
 
 
@@ -49,8 +48,5 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
+    with one_sentence("bench-gpu"):
         typer.run(main)
-    except FsmdeError as error:
-        print(f"bench-gpu: {error}", file=sys.stderr)
-        sys.exit(2)

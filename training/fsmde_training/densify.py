@@ -14,9 +14,9 @@ from jsonargparse import auto_cli
 from numpy.typing import NDArray
 from rich.progress import track
 
+from fsmde_core.errors import one_sentence
 from fsmde_training import cache
 from fsmde_training.cache import ImageSet
-from fsmde_training.command import one_sentence
 
 INTENSITY_SCALE = 12.0
 """Grey levels; a neighbour that differs by twice as much counts for an eighth."""

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from fsmde_training.command import one_sentence
+from fsmde_core.errors import one_sentence
 from fsmde_training.data import Views
 from fsmde_training.module import StudentModule
 

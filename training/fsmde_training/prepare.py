@@ -14,14 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from fsmde_core.errors import FsmdeError
+from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.base import Source
 from fsmde_core.sources.pandaset import PandaSetSource
 from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
 from fsmde_ros.cli.recordings import frame_count
 from fsmde_training import cache
-from fsmde_training.command import one_sentence
 from fsmde_training.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
 from fsmde_training.labels import label_ring, with_sweeps
 from fsmde_training.parallel import mapped

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch import Tensor
 
-from fsmde_training.command import one_sentence
+from fsmde_core.errors import one_sentence
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import PER_VIEW
 from fsmde_training.module import RISE, supervised_terms

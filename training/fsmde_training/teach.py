@@ -16,8 +16,8 @@ from lightning.pytorch.cli import LightningCLI
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from fsmde_core.errors import one_sentence
 from fsmde_training.checkpoint import find_weights
-from fsmde_training.command import one_sentence
 from fsmde_training.data import Views
 from fsmde_training.fit import TrainingCLI
 from fsmde_training.losses import log_gradient, relative_error, silog

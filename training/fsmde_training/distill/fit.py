@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from fsmde_training.command import one_sentence
+from fsmde_core.errors import one_sentence
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import DistillationModule
 from fsmde_training.fit import TrainingCLI

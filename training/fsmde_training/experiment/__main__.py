@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser
 
-from fsmde_training.command import one_sentence
+from fsmde_core.errors import one_sentence
 from fsmde_training.experiment.run import run
 from fsmde_training.experiment.settings import Settings
 
