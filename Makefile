@@ -25,7 +25,7 @@ test-gpu: $(VENV)/.dev
 	$(TIMEOUT) 1200 $(BIN)/python -m pytest -m gpu -rs
 
 bench-gpu: $(VENV)/.dev
-	$(BIN)/python -m fsmde_ros.gpu_bench $(ARGS)
+	$(BIN)/python -m fsmde_ros.cli.benchmarks.gpu $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -34,7 +34,7 @@ lint: $(VENV)/.dev
 
 # Fails when a stage or the student has become slower than the committed ratios allow; a minute on an idle machine.
 bench-check: $(VENV)/.dev
-	$(BIN)/python -m fsmde_ros.bench_check docs/benchmarks/ratios.json
+	$(BIN)/python -m fsmde_ros.cli.benchmarks.bench_check docs/benchmarks/ratios.json
 
 # Trains and compares all students; goes on where it was stopped. See docs/experiments.md.
 experiment: $(VENV)/.dev
@@ -57,9 +57,9 @@ $(VENV)/.run: setup.py constraints.txt | $(BIN)/python
 	@touch $@
 
 # Tests, training and the Rerun viewer as well. torch is named in the same command as everything that needs it: PyPI's default is a CUDA build.
-$(VENV)/.dev: $(VENV)/.run test/tensorrt_bindings.txt
+$(VENV)/.dev: $(VENV)/.run test/support/tensorrt_bindings.txt
 	@echo "Adding training and test tools to $(VENV) (once)"
 	$(PIP_INSTALL) -e ".[ros,train,view,dev]"
-	@for wheel in $$(cat test/tensorrt_bindings.txt); do $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	@for wheel in $$(cat test/support/tensorrt_bindings.txt); do $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
 		--dest $(VENV)/tensorrt-bindings $$wheel || echo "$$wheel was not found; the tests of TensorRT will be skipped"; done
 	@touch $@

@@ -64,7 +64,7 @@ setup(
     package_dir={"fsmde_training": "training/fsmde_training"},
     package_data={
         "fsmde_core.engines": ["street.jpg"],
-        "fsmde_core.cuda": ["kernels/*.cu"],
+        "fsmde_core.pipeline.gpu.cuda": ["kernels/*.cu"],
         "fsmde_core.report": ["templates/*"],
     },
     data_files=[

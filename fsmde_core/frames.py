@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.encodings import AnyImage, EncodedImage, RawImage, to_rgb
 from fsmde_core.errors import FsmdeError
-from fsmde_core.geometry import Matrix
-from fsmde_core.rig import Rig
+from fsmde_core.images.encodings import AnyImage, EncodedImage, RawImage, to_rgb
+from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.rig import Rig
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from fsmde_ros.dds import profile_variable
+from fsmde_ros.middleware.dds import profile_variable
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fsmde_core.sources.locate import find_recording
-from small_network import write_small_network
-from tensorrt_bindings import RELEASES, unpack
-from tiny_model import write_tiny_model
+from support.small_network import write_small_network
+from support.tensorrt_bindings import RELEASES, unpack
+from support.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
-    from fake_tensorrt import FakeTensorRt
+    from support.fake_tensorrt import FakeTensorRt
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,7 +76,7 @@ def fake_tensorrt(
     request: pytest.FixtureRequest, tensorrt_apis: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FakeTensorRt]:
     """A TensorRT of the oldest and the newest release, with engines kept in `tmp_path`/engines."""
-    from tensorrt_fake_setup import on_fake_tensorrt
+    from support.tensorrt_fake_setup import on_fake_tensorrt
 
     monkeypatch.setenv("FSMDE_ENGINES", str(tmp_path / "engines"))
     with on_fake_tensorrt(tensorrt_apis[request.param]) as fake:

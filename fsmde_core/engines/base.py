@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.engines.model import ModelInfo
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import ModelInfo
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ import onnx
 from numpy.typing import NDArray
 
 from fsmde_core.engines.base import DepthBatch, Engine
+from fsmde_core.engines.model import ModelInfo
+from fsmde_core.engines.precision import SHORT_NAMES, precision_of
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
-from fsmde_core.model import ModelInfo
-from fsmde_core.precision import SHORT_NAMES, precision_of
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from fsmde_core.engines.base import DepthBatch, EngineReport, check_batch, first_line
+from fsmde_core.engines.model import ModelInfo
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import ModelInfo
 
 CPU = "CPUExecutionProvider"
 # TensorFloat-32, its default, has the digits of float16: not what the engine's precision promises.

@@ -12,8 +12,8 @@ import openvino
 from numpy.typing import NDArray
 
 from fsmde_core.engines.base import DepthBatch, EngineReport, check_batch, first_line
+from fsmde_core.engines.model import ModelInfo
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import ModelInfo
 
 ov: Any = openvino  # its type stubs leave out most of its names
 

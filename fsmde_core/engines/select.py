@@ -12,11 +12,14 @@ from types import ModuleType
 
 from fsmde_core.engines.base import DepthBatch, Engine, EngineReport, first_line
 from fsmde_core.engines.check import deviation, reference, tolerance
+from fsmde_core.engines.model import ModelInfo, read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import ModelInfo, read_model_info
 
 ENGINES = ("tensorrt", "openvino", "onnxruntime", "torch")
 """In the order in which `auto` tries them: the fastest first; torch right after TensorRT where it serves a GPU."""
+
+MODULES = {"tensorrt": "tensorrt.tensorrt", "torch": "torch.torch"}
+"""Where an engine is more than one module."""
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ def _load_checked(
 def engine_module(name: str) -> ModuleType:
     """The module of an engine by its name; AbsentEngine says what to install where its library is not there."""
     try:
-        return importlib.import_module(f"fsmde_core.engines.{name}")
+        return importlib.import_module(f"fsmde_core.engines.{MODULES.get(name, name)}")
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
         raise AbsentEngine(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fsmde_core.evaluation.partial import PartialResult
-from fsmde_core.evaluation.record import FrameRecord
-from fsmde_core.evaluation.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.results.partial import PartialResult
+from fsmde_core.evaluation.results.record import FrameRecord
+from fsmde_core.evaluation.results.summary import Summary
 from fsmde_core.evaluation.run import Span, check_measured
-from fsmde_core.evaluation.summary import Summary
 from fsmde_core.sources.base import Source
 
 Records = Callable[[Span, "int | None"], Iterator[FrameRecord]]

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.breakdown import sums_by_part, sums_of_all
-from fsmde_core.evaluation.consistency import lidar_differences
-from fsmde_core.evaluation.means import parts_of
-from fsmde_core.evaluation.overlap import overlap_differences
-from fsmde_core.evaluation.pixels import Pixels, SparseDepth, in_the_image, lidar_points, rectified_view
-from fsmde_core.evaluation.predictors import MODEL, Prediction
-from fsmde_core.evaluation.record import FrameRecord, ImageRecord
-from fsmde_core.evaluation.rules import EvaluationProtocol
-from fsmde_core.evaluation.steadiness import Moment, moment, steadiness
-from fsmde_core.evaluation.uncertainty import sigma_sums
+from fsmde_core.evaluation.measures.breakdown import sums_by_part, sums_of_all
+from fsmde_core.evaluation.measures.consistency import lidar_differences
+from fsmde_core.evaluation.measures.means import parts_of
+from fsmde_core.evaluation.measures.overlap import overlap_differences
+from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth, in_the_image, lidar_points, rectified_view
+from fsmde_core.evaluation.measures.steadiness import Moment, moment, steadiness
+from fsmde_core.evaluation.measures.uncertainty import sigma_sums
+from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction
+from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
 from fsmde_core.frames import Frame
-from fsmde_core.lidar import ImagePoints
+from fsmde_core.lidar.lidar import ImagePoints
 
 OVERLAP_STRIDE = 4
 """Every n-th pixel of every n-th row is looked for in the neighbouring view."""

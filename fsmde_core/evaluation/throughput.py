@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.predictors import ModelPredictor, Predictor
-from fsmde_core.evaluation.rules import EvaluationProtocol
+from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
+from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
 from fsmde_core.evaluation.run import Span, frame_records
 from fsmde_core.sources.base import Source
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.rig import Camera
+from fsmde_core.rig.rig import Camera
 
 Array = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.evaluation.overlap import overlap_differences
+from fsmde_core.evaluation.measures.overlap import overlap_differences
 from fsmde_core.mounts.estimate import EDGE_MATCHES, EdgeMatches, Suspect, suspects
 from fsmde_core.mounts.matching import Matches, Overlap, baseline
-from fsmde_core.rig import Camera, Rig
+from fsmde_core.rig.rig import Camera, Rig
 
 WINDOW = 12
 """Checks that a verdict rests on."""

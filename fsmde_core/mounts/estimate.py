@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.mounts.matching import Matches, baseline
 from fsmde_core.mounts.turned import Turned
-from fsmde_core.rig import Camera
+from fsmde_core.rig.rig import Camera
 
 Array = NDArray[np.float64]
 

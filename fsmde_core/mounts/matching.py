@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.rig import Camera
+from fsmde_core.rig.rig import Camera
 
 FEATURES = 300
 CONTRAST = 0.01

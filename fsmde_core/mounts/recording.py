@@ -11,8 +11,8 @@ from fsmde_core.frames import Frame
 from fsmde_core.mounts.check import MIN_CHECKS, MountCheck
 from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
 from fsmde_core.mounts.turned import Turned
-from fsmde_core.pipeline import AnyPipeline, SurroundDepth
-from fsmde_core.rig import Rig
+from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
+from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.base import Source
 
 EVERY = 4

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.metrics import MEASURES
-from fsmde_core.model import read_model_info
+from fsmde_core.evaluation.measures.metrics import MEASURES
 
 REQUIRED = ("protocol", "source", "samples", "cap_m", "scaling", "cameras", "mean", "model", "model_sha256")
 CONDITIONS = ("protocol", "source", "cap_m", "scaling", "samples")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsmde_core.evaluation.drops import drops_sentence
+from fsmde_core.evaluation.results.drops import drops_sentence
 from fsmde_core.report.documents import Result, conditions
 from fsmde_core.report.gallery import Gallery
 from fsmde_core.report.measures import ABS_REL, DELTA, LATENCY, SCORES, Measure, Verdict

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.colors import SURE_M, UNSURE_M, depth_rgb, sigma_rgb
-from fsmde_core.evaluation.pixels import SparseDepth
-from fsmde_core.pictures import DEPTH_TICKS_M, FAR_M, NEAR_M
+from fsmde_core.evaluation.measures.pixels import SparseDepth
+from fsmde_core.images.colors import SURE_M, UNSURE_M, depth_rgb, sigma_rgb
 from fsmde_core.report.measures import MINUS
+from fsmde_core.views.pictures import DEPTH_TICKS_M, FAR_M, NEAR_M
 
 Image = NDArray[np.uint8]
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 # kind: module, class, and the sample recording that is looked for where no root is given
 READERS = {
-    "pandaset": ("pandaset", "PandaSetSource", "pandaset_002"),
-    "nuscenes": ("nuscenes", "NuScenesSource", "nuscenes_keyframe"),
-    "ddad": ("ddad", "DdadSource", "ddad_dgp"),
+    "pandaset": ("datasets.pandaset", "PandaSetSource", "pandaset_002"),
+    "nuscenes": ("datasets.nuscenes", "NuScenesSource", "nuscenes_keyframe"),
+    "ddad": ("datasets.ddad", "DdadSource", "ddad_dgp"),
     "rosbag": ("rosbag", "RosbagSource", None),
     "synthetic": ("synthetic", "SyntheticStreet", None),
 }

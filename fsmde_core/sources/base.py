@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fsmde_core.frames import Frame
-from fsmde_core.rig import Rig
+from fsmde_core.rig.rig import Rig
 
 
 class Source(Protocol):

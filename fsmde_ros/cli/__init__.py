@@ -7,18 +7,18 @@ import sys
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.bag import bag
-from fsmde_ros.cli.bench import bench
-from fsmde_ros.cli.demo import demo
-from fsmde_ros.cli.engine import engine
-from fsmde_ros.cli.evaluate import evaluate
-from fsmde_ros.cli.export import export
-from fsmde_ros.cli.info import info
-from fsmde_ros.cli.mounts import mounts
-from fsmde_ros.cli.play import play
-from fsmde_ros.cli.replay import replay
-from fsmde_ros.cli.report import report
-from fsmde_ros.cli.view import view
+from fsmde_ros.cli.commands.bag import bag
+from fsmde_ros.cli.commands.bench import bench
+from fsmde_ros.cli.commands.demo import demo
+from fsmde_ros.cli.commands.engine import engine
+from fsmde_ros.cli.commands.evaluate import evaluate
+from fsmde_ros.cli.commands.export import export
+from fsmde_ros.cli.commands.info import info
+from fsmde_ros.cli.commands.mounts import mounts
+from fsmde_ros.cli.commands.play import play
+from fsmde_ros.cli.commands.replay import replay
+from fsmde_ros.cli.commands.report import report
+from fsmde_ros.cli.commands.view import view
 
 app = typer.Typer(
     name="fsmde",

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from fsmde_core.sources.rosbag.bag import Bag
-from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.sources.rosbag.storage.bag import Bag
+from fsmde_core.sources.rosbag.storage.records import Record
 from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in
-from fsmde_core.sources.transforms import LIMIT_NS, TransformTree
-from fsmde_core.synchronizer import ImageSet, Synchronizer, SyncSettings
+from fsmde_core.sources.rosbag.transforms import LIMIT_NS, TransformTree
+from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings
 
 # A sweep belongs to a set when it is at most half a period of a 10 Hz lidar away.
 LIDAR_GAP_NS = 50_000_000

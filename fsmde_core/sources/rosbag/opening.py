@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages import camera_from_info
-from fsmde_core.recording import CAMERA_INFO, TF_TOPIC
-from fsmde_core.rig import Camera, Rig, ring_order
-from fsmde_core.sources.rosbag.bag import Bag
+from fsmde_core.messages.messages import camera_from_info
+from fsmde_core.messages.recording import CAMERA_INFO, TF_TOPIC
+from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in, world_frame
 from fsmde_core.sources.rosbag.topics import CameraTopics
-from fsmde_core.sources.transforms import TransformTree
+from fsmde_core.sources.rosbag.transforms import TransformTree
 
 # Transforms that come this long after everything else is known still belong to the beginning.
 SETTLE_NS = 1_000_000_000

@@ -13,18 +13,18 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.geometry import Matrix, transform
-from fsmde_core.messages import cloud_xyz
-from fsmde_core.recording import CLOUD
-from fsmde_core.sources.rosbag.bag import Bag
+from fsmde_core.messages.messages import cloud_xyz
+from fsmde_core.messages.recording import CLOUD
+from fsmde_core.rig.geometry import Matrix, transform
 from fsmde_core.sources.rosbag.grouping import Group, Grouper
 from fsmde_core.sources.rosbag.opening import read_opening
-from fsmde_core.sources.rosbag.records import Record
 from fsmde_core.sources.rosbag.sensors import ImageReader, deserialized
+from fsmde_core.sources.rosbag.storage.bag import Bag
+from fsmde_core.sources.rosbag.storage.records import Record
 from fsmde_core.sources.rosbag.tf import TF_TOPICS
 from fsmde_core.sources.rosbag.topics import camera_topics, lidar_topic
-from fsmde_core.sources.transforms import TransformTree
-from fsmde_core.synchronizer import SyncSettings
+from fsmde_core.sources.rosbag.transforms import TransformTree
+from fsmde_core.sync.synchronizer import SyncSettings
 
 
 @dataclass

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages import stamp_ns
-from fsmde_core.recording import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
-from fsmde_core.sources.poses import recorded_pose
-from fsmde_core.sources.rosbag.bag import Bag
-from fsmde_core.sources.rosbag.records import Record
+from fsmde_core.messages.messages import stamp_ns
+from fsmde_core.messages.recording import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
+from fsmde_core.sources.datasets.poses import recorded_pose
 from fsmde_core.sources.rosbag.sensors import deserialized
-from fsmde_core.sources.transforms import TransformTree
+from fsmde_core.sources.rosbag.storage.bag import Bag
+from fsmde_core.sources.rosbag.storage.records import Record
+from fsmde_core.sources.rosbag.transforms import TransformTree
 
 TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
 # REP-105: the vehicle moves continuously in odom, and in map it jumps where its localization is corrected.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fsmde_core.recording import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
-from fsmde_core.sources.rosbag.bag import Bag
+from fsmde_core.messages.recording import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
+from fsmde_core.sources.rosbag.storage.bag import Bag
 
 IMAGE_TOPICS = {IMAGE: "/image_raw", COMPRESSED: "/image_raw/compressed"}
 

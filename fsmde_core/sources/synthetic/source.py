@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.geometry import Matrix, rigid
-from fsmde_core.rig import Camera, Rig
+from fsmde_core.rig.geometry import Matrix, rigid
+from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.base import IndexedSource
-from fsmde_core.sources.synthetic.lidar import sweep
-from fsmde_core.sources.synthetic.light import Light
-from fsmde_core.sources.synthetic.plan import Plan
-from fsmde_core.sources.synthetic.raycast import PinholeRays
-from fsmde_core.sources.synthetic.render import Stage
-from fsmde_core.sources.synthetic.shadows import ShadowMap
-from fsmde_core.sources.synthetic.style import draw_style
+from fsmde_core.sources.synthetic.layout.plan import Plan
+from fsmde_core.sources.synthetic.layout.style import draw_style
+from fsmde_core.sources.synthetic.rendering.lidar import sweep
+from fsmde_core.sources.synthetic.rendering.light import Light
+from fsmde_core.sources.synthetic.rendering.raycast import PinholeRays
+from fsmde_core.sources.synthetic.rendering.render import Stage
+from fsmde_core.sources.synthetic.rendering.shadows import ShadowMap
 
 PERIOD_NS = 100_000_000
 SERIES = 13

@@ -12,11 +12,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.cache import load
-from fsmde_training.data import ValidationViews
 from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingViews
 from fsmde_training.distill.sampler import RingSampler, Stratum
-from fsmde_training.sizes import check_size
+from fsmde_training.networks.sizes import check_size
+from fsmde_training.sets.cache import load
+from fsmde_training.supervised.data import ValidationViews
 from fsmde_training.teachers import CachedOutputs, Teacher, TeacherOutput, cached_outputs, fingerprint, load_teacher
 
 
@@ -33,7 +33,7 @@ class RingSet:
 
 
 class Rings(L.LightningDataModule):
-    """Training rings and validation images out of sets of `fsmde_training.cache`, mapped into memory, never read whole.
+    """Training rings and validation images out of sets of `fsmde_training.sets.cache`, mapped into memory.
 
     root: folder of the sets. train: sets of rings by name. validation: sets. All have the network's size.
     teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, for images as

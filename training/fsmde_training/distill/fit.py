@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from fsmde_core.errors import one_sentence
 from fsmde_training.distill.data import Rings
 from fsmde_training.distill.module import DistillationModule
-from fsmde_training.fit import TrainingCLI
+from fsmde_training.supervised.fit import TrainingCLI
 
 
 class DistillationCLI(TrainingCLI):

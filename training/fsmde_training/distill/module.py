@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.binning import BinDistribution, Sharing, share
-from fsmde_training.decoder import WIDTHS, Pyramid
 from fsmde_training.distill.terms import BINNED, LEVELS, TERMS, Comparison
-from fsmde_training.module import StudentModule, labelled_pixels, supervised_terms, weighted_terms
-from fsmde_training.student import Student
+from fsmde_training.networks.binning import BinDistribution, Sharing, share
+from fsmde_training.networks.decoder import WIDTHS, Pyramid
+from fsmde_training.networks.student import Student
+from fsmde_training.supervised.module import StudentModule, labelled_pixels, supervised_terms, weighted_terms
 from fsmde_training.teachers import TeacherOutput
 from fsmde_training.teachers.binned import load_binned_teacher
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.augment import damage, flip_ring, jitter_colour
-from fsmde_training.cache import ImageSet
-from fsmde_training.data import draw_labelled
+from fsmde_training.sets.cache import ImageSet
+from fsmde_training.supervised.augment import damage, flip_ring, jitter_colour
+from fsmde_training.supervised.data import draw_labelled
 from fsmde_training.teachers import TeacherOutput
 from fsmde_training.teachers.cache import CachedOutputs
 

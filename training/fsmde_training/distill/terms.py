@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fsmde_training import losses
-from fsmde_training.binning import BinDistribution
-from fsmde_training.decoder import Pyramid
-from fsmde_training.module import LabelledPixels
+from fsmde_training.networks.binning import BinDistribution
+from fsmde_training.networks.decoder import Pyramid
+from fsmde_training.supervised.module import LabelledPixels
 from fsmde_training.teachers import TeacherOutput
 
 LEVELS = {"vrkd_affinity": 3, "vrkd_relational": 3, "vrkd_borders": 2, "fitnets": 2, "rkd": 3}

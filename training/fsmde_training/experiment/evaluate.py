@@ -12,11 +12,11 @@ from torch import nn
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, runner
 from fsmde_core.engines.select import load_engine
-from fsmde_core.evaluation.consistency import cross_view_consistency
-from fsmde_core.evaluation.predictors import ModelPredictor, Predictor
+from fsmde_core.engines.speed import alternate
+from fsmde_core.evaluation.measures.consistency import cross_view_consistency
+from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
 from fsmde_core.evaluation.run import evaluate
-from fsmde_core.pipeline import Pipeline
-from fsmde_core.speed import alternate
+from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_training.experiment.results import Latency, RunResult
 from fsmde_training.experiment.sets import HeldOut
 

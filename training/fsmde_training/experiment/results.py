@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fsmde_core.evaluation.consistency import Consistency
-from fsmde_core.evaluation.metrics import Metrics
+from fsmde_core.evaluation.measures.consistency import Consistency
+from fsmde_core.evaluation.measures.metrics import Metrics
+from fsmde_core.evaluation.results.summary import Scores
 from fsmde_core.evaluation.run import Evaluation
-from fsmde_core.evaluation.summary import Scores
 from fsmde_training.experiment.arms import SUPERVISED
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from fsmde_core.evaluation.predictors import ConstantDepth
-from fsmde_training.checkpoint import load_student
+from fsmde_core.evaluation.predictors.predictors import ConstantDepth
 from fsmde_training.experiment.arms import PROPOSED, SUPERVISED, title
 from fsmde_training.experiment.evaluate import compare_speed, measure, model_predictor, parameter_count
-from fsmde_training.experiment.report import RING, image_folder, write_report
+from fsmde_training.experiment.report.report import RING, image_folder, write_report
+from fsmde_training.experiment.report.ring_picture import draw_ring
 from fsmde_training.experiment.results import Results, RunResult, read_run, write_json
-from fsmde_training.experiment.ring_picture import draw_ring
 from fsmde_training.experiment.sets import TITLES, HeldOut, open_set
 from fsmde_training.experiment.settings import Settings, claim_folder
 from fsmde_training.experiment.teacher_depth import export_teacher, load_teacher_depth
 from fsmde_training.experiment.training import Trained, Training
 from fsmde_training.export import export_onnx
+from fsmde_training.networks.checkpoint import load_student
 
 
 def run(settings: Settings) -> None:

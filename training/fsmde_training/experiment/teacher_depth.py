@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from fsmde_training.decoder import upsample
+from fsmde_training.networks.decoder import upsample
 from fsmde_training.teachers import Teacher, load_teacher
 from fsmde_training.teachers.binned import BinnedTeacher, load_binned_teacher
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from fsmde_training import stage0, teach
-from fsmde_training.cache import is_complete
-from fsmde_training.densify import densify_set
-from fsmde_training.distill import fit
+from fsmde_training.distill import fit, stage0
 from fsmde_training.experiment.arms import ARMS
 from fsmde_training.experiment.settings import Overrides, Settings
-from fsmde_training.prepare import pandaset_sets, street_sets
+from fsmde_training.sets.cache import is_complete
+from fsmde_training.sets.densify import densify_set
+from fsmde_training.sets.prepare import pandaset_sets, street_sets
+from fsmde_training.supervised import teach
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

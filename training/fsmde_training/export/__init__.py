@@ -1,4 +1,4 @@
-"""A trained student as an ONNX file of the model contract (fsmde_core.model): float32, float16, or int8."""
+"""A trained student as an ONNX file of the model contract (fsmde_core.engines.model): float32, float16, or int8."""
 
 from fsmde_training.export.onnx import TOLERANCE, Origin, check_export, export_onnx
 from fsmde_training.export.precision import PRECISIONS, ExportReport, export

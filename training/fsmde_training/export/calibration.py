@@ -13,9 +13,9 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.base import Source
-from fsmde_training import cache
-from fsmde_training.cache import ImageSet
-from fsmde_training.labels import SweptFrame, label_ring
+from fsmde_training.sets import cache
+from fsmde_training.sets.cache import ImageSet
+from fsmde_training.sets.labels import SweptFrame, label_ring
 
 IMAGES = 60
 """Calibrated with at most about so many, evenly spread. Our choice."""
@@ -34,7 +34,7 @@ class CalibrationData(NamedTuple):
 def load_calibration(place: str, size: tuple[int, int]) -> CalibrationData:
     """Images of (height, width) = `size` from a cached training set's folder or a recording.
 
-    place: a folder that `fsmde_training.cache` wrote, `KIND` for that kind's sample recording, `KIND:ROOT`, or the
+    place: a folder that `fsmde_training.sets.cache` wrote, `KIND` for that kind's sample recording, `KIND:ROOT`, or the
     path of a bag. Raises FsmdeError when there is nothing.
     """
     if cache.is_complete(Path(place)):

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fsmde_core.engines.check import Deviation, deviation, reference
+from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, open_session
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.protocol import SurroundDepthProtocol
-from fsmde_core.model import read_model_info
-from fsmde_training.cache import ImageSet
+from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_training.sets.cache import ImageSet
 
 CAMERAS = 6
 

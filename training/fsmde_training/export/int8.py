@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.onnxruntime import open_session
+from fsmde_core.engines.precision import network_nodes
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import read_model_info
-from fsmde_core.precision import network_nodes
 from fsmde_training.export.equalise import equalise
 from fsmde_training.export.onnx import set_metadata
 

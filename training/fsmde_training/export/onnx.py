@@ -1,4 +1,4 @@
-"""A trained student as one float32 ONNX file of the model contract (fsmde_core.model), checked before it is trusted."""
+"""A trained student as one float32 ONNX file of the model contract (fsmde_core.engines.model), checked first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import onnx
 import onnxruntime
 import torch
 
+from fsmde_core.engines.model import ModelInfo, read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_core.model import ModelInfo, read_model_info
-from fsmde_training.checkpoint import DEFAULT_SIZE, load_student
 from fsmde_training.export.replacing import replacing
-from fsmde_training.sizes import check_size
-from fsmde_training.student import Student
+from fsmde_training.networks.checkpoint import DEFAULT_SIZE, load_student
+from fsmde_training.networks.sizes import check_size
+from fsmde_training.networks.student import Student
 
 TOLERANCE = 1e-3
 """Largest relative difference allowed between PyTorch and ONNX Runtime, both in float32."""

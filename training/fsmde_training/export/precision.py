@@ -7,14 +7,14 @@ from pathlib import Path
 
 from fsmde_core.engines.check import Deviation
 from fsmde_core.errors import FsmdeError
-from fsmde_training.checkpoint import DEFAULT_SIZE, load_student, trained_size
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare
 from fsmde_training.export.fp16 import convert_fp16
 from fsmde_training.export.int8 import quantize
 from fsmde_training.export.onnx import Origin, write_onnx
 from fsmde_training.export.replacing import replacing
-from fsmde_training.student import Student
+from fsmde_training.networks.checkpoint import DEFAULT_SIZE, load_student, trained_size
+from fsmde_training.networks.student import Student
 
 PRECISIONS = ("fp32", "fp16", "int8")
 DEFAULT_CALIBRATION = "pandaset"

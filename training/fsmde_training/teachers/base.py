@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.decoder import Pyramid
+from fsmde_training.networks.decoder import Pyramid
 
 STRIDES = (4, 8, 16, 32)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
-from fsmde_training.checkpoint import load_network
-from fsmde_training.decoder import WIDTHS, Pyramid
+from fsmde_training.networks.binning import BinDistribution, Binning, Centres, MetricNetwork, Probabilities
+from fsmde_training.networks.checkpoint import load_network
+from fsmde_training.networks.decoder import WIDTHS, Pyramid
 
 
 def _adapter(inputs: int, outputs: int) -> nn.Sequential:
@@ -51,7 +51,7 @@ class BinnedTeacher(MetricNetwork):
         if found != self.channels:
             raise FsmdeError(
                 f"the teacher's maps have {found} channels, the binned teacher expects {self.channels}; "
-                "fit it to this teacher with fsmde_training.stage0"
+                "fit it to this teacher with fsmde_training.distill.stage0"
             )
         return tuple(adapter(level) for adapter, level in zip(self.adapters, pyramid, strict=True))
 
@@ -69,4 +69,4 @@ def save_binned_teacher(binned: BinnedTeacher, path: Path) -> None:
 
 def load_binned_teacher(path: Path) -> BinnedTeacher:
     """What `save_binned_teacher` wrote, frozen. FsmdeError where it is not there or something else."""
-    return load_network(BinnedTeacher, path, "binned", "fsmde_training.stage0").requires_grad_(False).eval()
+    return load_network(BinnedTeacher, path, "binned", "fsmde_training.distill.stage0").requires_grad_(False).eval()

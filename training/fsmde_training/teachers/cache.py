@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from fsmde_training.decoder import Pyramid
+from fsmde_training.networks.decoder import Pyramid
 from fsmde_training.teachers.base import STRIDES, Teacher
 
 LEVELS = tuple(f"stride_{stride}" for stride in STRIDES)

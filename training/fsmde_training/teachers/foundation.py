@@ -11,7 +11,7 @@ from transformers import AutoModelForDepthEstimation, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.decoder import Pyramid
+from fsmde_training.networks.decoder import Pyramid
 from fsmde_training.teachers.base import STRIDES, Teacher, TeacherOutput, normalised, resize, student_size
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

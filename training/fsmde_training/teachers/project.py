@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fsmde_training.decoder import Pyramid, upsample
-from fsmde_training.mobilenet_v2 import MobileNetV2
+from fsmde_training.networks.decoder import Pyramid, upsample
+from fsmde_training.networks.mobilenet_v2 import MobileNetV2
 from fsmde_training.teachers.base import Teacher, TeacherOutput, normalised, resize, student_size
 
 ENLARGEMENT = 2

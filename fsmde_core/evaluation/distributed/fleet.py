@@ -1,0 +1,152 @@
+"""One evaluation spread over the workers of a Ray cluster: the records of one process, in the same order.
+
+The frames are cut into shards, each a Ray task. A shard needs nothing of its neighbours: the steadiness of its first
+frame, which compares it with the last of the shard before, is added where the records come together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fsmde_core.engines.base import first_line
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.distributed.shard import Job, Shard, evaluate_shard
+from fsmde_core.evaluation.measures.steadiness import Moment, steadiness
+from fsmde_core.evaluation.results.record import FrameRecord
+from fsmde_core.evaluation.run import Span
+
+LOCAL = "local"
+LONGEST_SHARD = 16
+"""Frames; what is lost when a worker dies, and what waits in memory until its turn comes."""
+SHARDS_PER_WORKER = 2
+"""In flight: one at work, one to go on with."""
+RETRIES = 3
+"""Of a shard whose worker died."""
+_STORE_BYTES = 256 * 2**20
+
+
+@contextmanager
+def fleet(address: str, job: Job, frames: int) -> Iterator[Callable[..., Iterator[FrameRecord]]]:
+    """`fleet_records` of a job on the `cluster` at `address`, as `complete.complete` takes it."""
+    with cluster(address, job.threads):
+        yield partial(fleet_records, job, frames)
+
+
+@contextmanager
+def cluster(address: str, threads: int = 1) -> Iterator[None]:
+    """Ray in this process: the cluster at `address`, or, for `local`, one of this machine's cores that ends with it.
+
+    Raises FsmdeError when Ray is not installed or the cluster cannot be reached.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = _ray()
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with TemporaryDirectory(prefix="fsmde_ray_", ignore_cleanup_errors=True) as folder:
+        if address == LOCAL:
+            options |= {"num_cpus": max(threads, len(os.sched_getaffinity(0))), "object_store_memory": _STORE_BYTES}
+            options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
+        try:
+            _begin(ray, address, options)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
+    try:
+        _knock(address)
+        ray.init(address, **options)
+    except Exception as error:  # among Ray's own are some of no special kind
+        raise FsmdeError(
+            f"the Ray cluster '{address}' cannot be used: {first_line(error)}; give its HOST:PORT, or {LOCAL} for the "
+            "cores of this machine"
+        ) from error
+
+
+def fleet_records(job: Job, frames: int, span: Span = (0, None), after: int | None = None) -> Iterator[FrameRecord]:
+    """Records of `span`, in order, as `run.frame_records` gives them, made by Ray's workers; call it within `cluster`.
+
+    frames: length of the recording. A shard whose worker dies is computed again, up to RETRIES times. FsmdeError for
+    what `run.frame_records` raises, for a worker that cannot take part, and when workers keep dying.
+    """
+    ray = _ray()
+    packed = ray.put(ray.cloudpickle.dumps(job))
+    evaluate = ray.remote(num_cpus=job.threads, max_retries=RETRIES)(evaluate_shard)
+    shards = _shards(range(*slice(*span).indices(frames)), _workers(ray, job))
+    pending: deque[tuple[Span, Any]] = deque()
+    previous: Moment | None = None
+    while True:
+        while len(pending) < SHARDS_PER_WORKER * _workers(ray, job) and (shard := next(shards, None)):
+            pending.append((shard, evaluate.remote(packed, shard, after)))
+        if not pending:
+            return
+        result = _result(ray, *pending.popleft())
+        yield from _joined(result, previous, job.protocol.cap_m)
+        if result.failure:
+            # What is still in flight ends by itself or with the cluster: Ray (2.60) aborts the whole process now and
+            # then when a task that is being cancelled completes.
+            raise FsmdeError(result.failure)
+        previous = previous if result.last is None else result.last
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise FsmdeError(f"Ray cannot be used here ({first_line(error)}); pip install 'fsmde_ros[fleet]'") from error
+    return ray
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _workers(ray: Any, job: Job) -> int:
+    """How many shards the cluster can work on at once just now; clusters grow and shrink."""
+    return max(1, int(ray.cluster_resources().get("CPU", 0) // job.threads))
+
+
+def _shards(frames: range, workers: int) -> Iterator[Span]:
+    """Ranges in order, short enough for all workers to have some."""
+    length = max(1, min(LONGEST_SHARD, -(-len(frames) // (SHARDS_PER_WORKER * workers))))
+    for start in range(frames.start, frames.stop, length):
+        yield start, min(start + length, frames.stop)
+
+
+def _result(ray: Any, span: Span, reference: Any) -> Shard:
+    try:
+        return ray.get(reference)  # type: ignore[no-any-return]
+    except ray.exceptions.RayTaskError as error:
+        missing = re.search(r"No module named '[^']+'", str(error.cause))
+        if missing is None:
+            raise  # a defect; it carries the worker's traceback
+        raise FsmdeError(
+            f"a Ray worker cannot take part ({missing[0]}); install fsmde_ros on every machine of the cluster"
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise FsmdeError(
+            f"frames {span[0]}:{span[1]} were given up after their Ray worker died {RETRIES + 1} times "
+            f"({first_line(error)}); look at the workers' memory and logs"
+        ) from error
+
+
+def _joined(shard: Shard, previous: Moment | None, cap_m: float) -> Iterator[FrameRecord]:
+    """The records, the first one with lidar compared with the last such frame before the shard."""
+    for record in shard.records:
+        if previous is not None and shard.first is not None and record.index == shard.first[0]:
+            changes, interval_s = steadiness(previous, shard.first[1], cap_m)
+            record = replace(record, steadiness=changes, interval_s=interval_s)
+        yield record

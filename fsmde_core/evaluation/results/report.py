@@ -1,0 +1,110 @@
+"""An evaluation as tables for people, 100 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fsmde_core.evaluation.measures.metrics import MEASURES
+from fsmde_core.evaluation.results.drops import drops_sentence
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+Document = Mapping[str, Any]
+
+
+def conditions(document: Document) -> str:
+    """What stands beside every number."""
+    parts = [
+        f"{document['source']}: protocol {document['protocol']}",
+        f"{document['samples']} sample{'s' if document['samples'] != 1 else ''}",
+        f"cap {document['cap_m']:g} m",
+        f"scaling {document['scaling']}",
+        *(["flip averaging"] if document["flip"] else []),
+        *(["masks"] if document["masks"] else []),
+    ]
+    return ", ".join(parts)
+
+
+def to_tables(document: Document) -> Iterator[Group]:
+    """Cameras with their mean and the baselines; bands and thirds; everything else. Each below its conditions."""
+    from rich.console import Group
+    from rich.text import Text
+
+    for table in (_cameras(document), _parts(document), _rest(document)):
+        yield Group(Text(conditions(document), style="italic"), table)
+
+
+def _cameras(document: Document) -> Table:
+    table = _table("camera", *MEASURES, "n")
+    for name, metrics in document["cameras"].items():
+        table.add_row(name, *_cells(metrics))
+    table.add_section()
+    table.add_row("mean", *_cells(document["mean"]), style="bold")
+    for name, scores in document["baselines"].items():
+        table.add_row(name, *_cells(scores["mean"]))
+    return table
+
+
+def _parts(document: Document) -> Table:
+    table = _table("mean of cameras", *MEASURES, "n")
+    for key, unit in (("bands", " m"), ("thirds", " third")):
+        for name, scores in document[key].items():
+            table.add_row(name + unit, *_cells(scores["mean"]))
+        table.add_section()
+    return table
+
+
+def _rest(document: Document) -> Table:
+    table = _table("measure", "value", "n")
+    if sigma := document["sigma"]:
+        for k, share in sigma["coverage"].items():
+            table.add_row(f"truth within {k} sigma", f"{share:.1%}", str(sigma["n"]))
+        table.add_row("AUSE: AbsRel lost to sorting by sigma, not by error", f"{sigma['ause']:.3f}", str(sigma["n"]))
+    for key, where in (("lidar", "at lidar points"), ("overlap", "without lidar")):
+        if found := document["consistency"][key]:
+            table.add_row(f"neighbouring views differ, {where}", f"{found['mean']:.1%}", str(found["n"]))
+            edge = max(found["edges"], key=found["edges"].get)
+            table.add_row(f"  most: {edge}", f"{found['edges'][edge]:.1%}", "")
+    if found := document["steadiness"]:
+        gap = f"{found['interval_s']:.2f} s"
+        table.add_row(
+            f"depth changes between samples, {gap}, motion taken out", f"{found['mean']:.1%}", str(found["n"])
+        )
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+    return [f"{metrics[name]:.3f}" for name in MEASURES] + [str(metrics["n"])]
+
+
+def to_lines(document: Document) -> Iterator[str]:
+    """What ran, how fast, and the notes."""
+    latency, drops = document["latency_ms"], document.get("drops")
+    what = "arrival of the last image to last output" if drops else "preprocessing and inference"
+    yield (
+        f"{document['model']}, {document['engine']} {document['precision']} on {document['device']}: "
+        f"{what} of a frame {latency['p50']:.0f} ms (p50), {latency['p95']:.0f} (p95), "
+        f"{latency['p99']:.0f} (p99), beside the rest of the evaluation"
+    )
+    if drops:
+        yield drops_sentence(drops)
+    if found := document.get("throughput"):
+        yield (
+            f"{found['frames_per_s']:.1f} frames per second, {found['samples_per_s']:.1f} with lidar; the engine alone "
+            f"{found['engine_frames_per_s']:.1f}: {found['ratio']:.0%} of its rate"
+        )
+    yield from document["notes"]

@@ -1,0 +1,109 @@
+"""The pipeline on a GPU: raw images up, depth and packed cloud down, nothing else over the bus."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fsmde_core.clouds.clouds import CloudSettings, PackedCloud
+from fsmde_core.engines.base import Engine
+from fsmde_core.errors import FsmdeError
+from fsmde_core.images.encodings import AnyImage, RawImage
+from fsmde_core.images.preprocess import decoded, rectification
+from fsmde_core.pipeline.gpu.backend import GpuBackend
+from fsmde_core.pipeline.gpu.sampling import sampling
+from fsmde_core.pipeline.pipeline import AnyPipeline, Pipeline, SurroundDepth
+from fsmde_core.rig.rig import Camera
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class GpuImage:
+    """One camera's image on the GPU. camera: rectified, at the network's size. upload: the backend's handle."""
+
+    camera: Camera
+    upload: Any
+
+
+class GpuPipeline(AnyPipeline[GpuImage]):
+    """Sampling, network and packing on the GPU; JPEG and PNG are decoded on the CPU."""
+
+    def __init__(self, engine: Engine, backend: GpuBackend, threads: int = 0) -> None:
+        super().__init__(engine, threads)
+        self._backend = backend
+        self._gpu_ms: dict[str, float] = {}
+
+    def warm_up(self, cameras: int) -> None:
+        """See `AnyPipeline.warm_up`."""
+        info = self.engine.info
+        K = np.array([[info.focal_canonical, 0, info.width / 2], [0, info.focal_canonical, info.height / 2], [0, 0, 1]])
+        black = RawImage.from_rgb(np.zeros((info.height, info.width, 3), np.uint8))
+        image = self.rectify(black, Camera("black", info.width, info.height, K))
+        result = self.infer([image] * cameras)
+        self.pack(result, CloudSettings())
+        for count in range(cameras - 1, 0, -1):
+            self.infer([image] * count)
+
+    def rectify(self, image: AnyImage, camera: Camera) -> GpuImage:
+        """See `AnyPipeline.rectify`: starts the way to the GPU."""
+        target = self._preprocessor.target(camera)
+        way = rectification(camera, target)
+        raw, halved = decoded(image, camera, way)
+        return GpuImage(target, self._backend.upload(raw, sampling(way, raw.width, raw.height, halved)))
+
+    def infer(self, images: Sequence[GpuImage]) -> SurroundDepth:
+        """See `AnyPipeline.infer`."""
+        start = time.perf_counter()
+        cameras = tuple(image.camera for image in images)
+        focal = np.array([camera.fx for camera in cameras], np.float32)
+        found = self._backend.infer([image.upload for image in images], focal)
+        self._gpu_ms = found.stage_ms
+        stage_ms = {"infer": 1e3 * (time.perf_counter() - start), **_named(found.stage_ms)}
+        return SurroundDepth(tuple(c.name for c in cameras), cameras, found.rgb, found.depth, found.sigma, stage_ms)
+
+    def pack(self, result: SurroundDepth, settings: CloudSettings) -> PackedCloud:
+        """See `AnyPipeline.pack`; the GPU's times are added to the result's."""
+        cloud = self._backend.pack(result.cameras, settings)
+        result.stage_ms.update(_named(self._gpu_ms))
+        return cloud
+
+    def close(self) -> None:
+        """See `AnyPipeline.close`."""
+        self._backend.close()
+        super().close()
+
+
+def _named(stage_ms: dict[str, float]) -> dict[str, float]:
+    return {f"gpu_{stage}": milliseconds for stage, milliseconds in stage_ms.items()}
+
+
+def open_pipeline(engine: Engine, cameras: int, threads: int = 0) -> AnyPipeline[Any]:
+    """The engine's own kind: all on the GPU where the engine works on the GPU's memory, else on the CPU around it.
+
+    On the CPU as well, with a warning, where the GPU's other work cannot be had: its kernels want a compiler once.
+    cameras: the most in one batch.
+    """
+    try:
+        backend = _backend(engine, cameras)
+    except FsmdeError as error:
+        log.warning("images are rectified and clouds packed on the CPU: %s", error)
+        backend = None
+    return Pipeline(engine, threads) if backend is None else GpuPipeline(engine, backend, threads)
+
+
+def _backend(engine: Any, cameras: int) -> GpuBackend | None:
+    if engine.name == "tensorrt":
+        from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
+
+        return CudaBackend(engine, cameras)
+    if engine.name == "torch" and engine.device != "cpu":
+        from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend
+
+        return TorchBackend(engine)
+    return None

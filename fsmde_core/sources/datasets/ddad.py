@@ -1,0 +1,148 @@
+"""DDAD (Toyota Research Institute; CC BY-NC-SA 4.0) in its DGP layout: scene_dataset, scene and calibration JSONs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.rig.geometry import Matrix, invert, transform
+from fsmde_core.rig.rig import Camera, Rig
+from fsmde_core.sources.base import IndexedSource
+from fsmde_core.sources.datasets.files import read_bytes, read_json, reading
+from fsmde_core.sources.datasets.poses import recorded_pose
+
+CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "camera_05")
+LIDAR = "lidar"
+
+
+class Datum(NamedTuple):
+    """One file of one sensor: where it lies, when it was taken, and the sensor's pose then."""
+
+    path: Path
+    stamp_ns: int
+    T_world_sensor: Matrix
+    size: tuple[int, int]
+
+
+class Sample(NamedTuple):
+    calibration: Path
+    datums: dict[str, Datum]
+
+
+class DdadSource(IndexedSource):
+    """Samples of every scene of the data set, or of one split ("0" train, "1" val, "2" test); six cameras and lidar.
+
+    base_link is DDAD's own vehicle frame, which its lidar files are in: REP-103, close to the road.
+    T_world_base[name] @ T_base_camera is the recorded pose of the camera exactly.
+    """
+
+    name = "ddad"
+
+    def __init__(self, root: str | Path, split: str | None = None) -> None:
+        """Read the scene JSONs below `root`; FsmdeError when it is no DGP data set with the six DDAD cameras."""
+        self.root = Path(root)
+        self._calibrations: dict[Path, dict[str, tuple[Matrix, Matrix]]] = {}
+        self._samples = tuple(sample for scene in self._scenes(split) for sample in _read_samples(scene))
+        if not self._samples:
+            raise FsmdeError(f"{self.root}: no sample has images of all six cameras {[c.upper() for c in CAMERAS]}")
+        self.rig = self._rig(self._samples[0])
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def frame(self, index: int) -> Frame:
+        """The frame at `index`, 0 <= index < len(self); reads files of this frame only."""
+        sample = self._samples[index]
+        rig = self._rig(sample)
+        images, poses = {}, {}
+        for camera in rig.cameras:
+            datum = sample.datums[camera.name]
+            images[camera.name] = CameraImage(datum.stamp_ns, encoded=read_bytes(datum.path))
+            poses[camera.name] = datum.T_world_sensor @ invert(camera.T_base_camera)
+        return Frame(index, rig, images, poses, self._sweep(sample))
+
+    def _scenes(self, split: str | None) -> list[Path]:
+        """Scene files of the split, or of all, each once."""
+        documents = {path: read_json(path) for path in sorted(self.root.glob("*.json"))}
+        path = next((path for path, d in documents.items() if isinstance(d, dict) and "scene_splits" in d), None)
+        if path is None:
+            raise FsmdeError(f"{self.root} is no DGP data set: no JSON file there has 'scene_splits'")
+        with reading(path):
+            splits = {key: group["filenames"] for key, group in sorted(documents[path]["scene_splits"].items())}
+            if split is None or split in splits:
+                chosen = splits.values() if split is None else [splits[split]]
+                return [self.root / name for name in dict.fromkeys(name for names in chosen for name in names)]
+        raise FsmdeError(f"{self.root} has no split '{split}', only {list(splits)}")
+
+    def _rig(self, sample: Sample) -> Rig:
+        return Rig(tuple(self._camera(name, sample) for name in CAMERAS))
+
+    def _camera(self, name: str, sample: Sample) -> Camera:
+        K, T_base_camera = self._calibration(sample, name)
+        return Camera(name, *sample.datums[name].size, K=K, T_base_camera=T_base_camera)
+
+    def _calibration(self, sample: Sample, name: str) -> tuple[Matrix, Matrix]:
+        """K and T_base_sensor of one sensor."""
+        path = sample.calibration
+        if path not in self._calibrations:
+            document = read_json(path)
+            with reading(path):
+                entries = zip(document["names"], document["intrinsics"], document["extrinsics"], strict=True)
+                self._calibrations[path] = {n.lower(): (_intrinsics(k), _pose(pose)) for n, k, pose in entries}
+        if name not in self._calibrations[path]:
+            raise FsmdeError(f"calibration {path} lacks {name.upper()}, it has {sorted(self._calibrations[path])}")
+        return self._calibrations[path][name]
+
+    def _sweep(self, sample: Sample) -> LidarSweep | None:
+        datum = sample.datums.get(LIDAR)
+        if datum is None or not datum.path.is_file():
+            return None
+        with reading(datum.path), np.load(datum.path) as arrays:
+            xyz = arrays["data"][:, :3]
+        _, T_base_lidar = self._calibration(sample, LIDAR)
+        points = transform(T_base_lidar, xyz).astype(np.float32)
+        return LidarSweep(datum.stamp_ns, points, datum.T_world_sensor @ invert(T_base_lidar))
+
+
+def _read_samples(scene: Path) -> list[Sample]:
+    """Samples of a scene file whose six images are on disk, in the order of the file, which is that of time."""
+    document, samples = read_json(scene), []
+    with reading(scene):
+        entries = {entry["key"]: entry for entry in document["data"]}
+        for sample in document["samples"]:
+            wanted = [entries[key] for key in sample["datum_keys"] if key in entries]
+            datums = {e["id"]["name"].lower(): _datum(scene.parent, e) for e in wanted}
+            if all(name in datums and datums[name].path.is_file() for name in CAMERAS):
+                samples.append(Sample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
+    return samples
+
+
+def _datum(folder: Path, entry: dict[str, Any]) -> Datum:
+    content = entry["datum"].get("image") or entry["datum"]["point_cloud"]
+    size = (int(content.get("width", 0)), int(content.get("height", 0)))
+    return Datum(folder / content["filename"], _stamp_ns(entry["id"]["timestamp"]), _pose(content["pose"]), size)
+
+
+def _stamp_ns(text: str) -> int:
+    """Nanoseconds since 1970 of a DGP stamp.
+
+    DDAD's stamps count 100 ns but were written as if microseconds, which puts its 10 Hz drives of 2019 into the year
+    2464 at 1 Hz; ROS time ends in 2038.
+    """
+    since = datetime.fromisoformat(text.replace("Z", "+00:00")) - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    microseconds = (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+    return microseconds * (100 if since.days > 68 * 365 else 1000)
+
+
+def _pose(entry: dict[str, dict[str, float]]) -> Matrix:
+    rotation, translation = entry["rotation"], entry["translation"]
+    return recorded_pose([rotation[k] for k in ("qw", "qx", "qy", "qz")], [translation[k] for k in "xyz"])
+
+
+def _intrinsics(k: dict[str, float]) -> Matrix:
+    return np.array([[k["fx"], k.get("skew", 0.0), k["cx"]], [0.0, k["fy"], k["cy"]], [0, 0, 1]], dtype=np.float64)

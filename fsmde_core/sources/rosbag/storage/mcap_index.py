@@ -1,0 +1,175 @@
+"""Where the messages of an mcap file lie: a compact table of its blocks, from its summary or by reading it through.
+
+A block is one chunk, or a run of messages outside chunks. The table takes 24 bytes per block; nothing is kept per
+message. Format: https://mcap.dev/spec
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fsmde_core.sources.rosbag.storage.records import Damaged
+
+MAGIC = b"\x89MCAP0\r\n"
+FOOTER_BYTES = 29  # with its opcode and length
+RUN_BYTES = 1 << 20
+_HEAD = struct.Struct("<BQ")  # opcode and length of every record
+
+
+@dataclass
+class McapIndex:
+    """topics, types: channel id -> topic and type, of CDR messages. counts: channel id -> messages.
+
+    starts, offsets, lengths: of every block, its earliest log time in ns and its bytes in the file. damage: where and
+    why the file ends early, None for a whole one. foreign: encodings other than CDR.
+    """
+
+    topics: dict[int, str] = field(default_factory=dict)
+    types: dict[int, str] = field(default_factory=dict)
+    counts: Counter[int] = field(default_factory=Counter)
+    starts: array[int] = field(default_factory=lambda: array("Q"))
+    offsets: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: array[int] = field(default_factory=lambda: array("Q"))
+    damage: str | None = None
+    foreign: set[str] = field(default_factory=set)
+    _schemas: dict[int, str] = field(default_factory=dict)
+
+    def add_records(self, records: Iterable[Any]) -> int | None:
+        """Take in definitions and count messages; the earliest log time of these, None without any."""
+        from mcap.records import Channel, Message, Schema
+
+        start_ns: int | None = None
+        for record in records:
+            if isinstance(record, Message):
+                self.counts[record.channel_id] += 1
+                start_ns = record.log_time if start_ns is None else min(start_ns, record.log_time)
+            elif isinstance(record, Schema):
+                self._schemas[record.id] = record.name
+            elif isinstance(record, Channel) and record.message_encoding != "cdr":
+                self.foreign.add(record.message_encoding)
+            elif isinstance(record, Channel):
+                self.topics[record.id] = record.topic
+                self.types[record.id] = self._schemas.get(record.schema_id, "")
+        return start_ns
+
+    def add_block(self, start_ns: int, offset: int, length: int) -> None:
+        self.starts.append(start_ns)
+        self.offsets.append(offset)
+        self.lengths.append(length)
+
+
+def read_index(path: Path) -> McapIndex:
+    """The index of a file; without a whole summary (a recording cut off) it is read through once.
+
+    Raises Damaged when it is no mcap file, OSError when it cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise Damaged(f"it is no mcap file: it does not begin with {MAGIC!r}")
+        return _from_summary(file, path.stat().st_size) or _by_reading(file, path.stat().st_size)
+
+
+def file_records(file: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+    """(offset, opcode, content) of every record from `offset` to `end`; Damaged where the file is cut off."""
+    file.seek(offset)
+    while offset < end:
+        head = file.read(_HEAD.size)
+        opcode, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, end)
+        if offset + _HEAD.size + length > end:
+            raise Damaged(f"cut off or damaged at byte {offset}")
+        yield offset, opcode, file.read(length)
+        offset += _HEAD.size + length
+
+
+def contents(opcode: int, content: bytes) -> list[Any]:
+    """The records of `mcap.records` that a chunk holds, its checksum verified, or the message or definition itself."""
+    from mcap.data_stream import ReadDataStream
+    from mcap.opcode import Opcode
+    from mcap.records import Channel, Chunk, Message, Schema
+    from mcap.stream_reader import breakup_chunk
+
+    stream = ReadDataStream(BytesIO(content))
+    if opcode == Opcode.CHUNK:
+        return breakup_chunk(Chunk.read(stream), validate_crc=True)
+    if opcode == Opcode.MESSAGE:
+        return [Message.read(stream, len(content))]
+    readers = {Opcode.CHANNEL: Channel.read, Opcode.SCHEMA: Schema.read}
+    return [readers[Opcode(opcode)](stream)] if opcode in readers else []
+
+
+@contextmanager
+def parsing(offset: int) -> Iterator[None]:
+    """Damaged, with the byte of the record, for everything that the libraries raise on broken content."""
+    from mcap.exceptions import McapError
+    from zstandard import ZstdError
+
+    broken = (McapError, ZstdError, ValueError, struct.error, RuntimeError, MemoryError, OverflowError)  # lz4: Runtime
+    try:
+        yield
+    except broken as error:
+        raise Damaged(f"damaged at byte {offset} ({' '.join(str(error).split()) or type(error).__name__})") from error
+
+
+def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
+    """The index that the file holds itself; None without a whole one."""
+    from mcap.data_stream import ReadDataStream
+    from mcap.opcode import Opcode
+    from mcap.records import ChunkIndex, Footer, Statistics
+
+    end = size - len(MAGIC) - FOOTER_BYTES
+    file.seek(max(end, 0))
+    footer = file.read()
+    if not footer.endswith(MAGIC) or _HEAD.unpack_from(footer) != (Opcode.FOOTER, FOOTER_BYTES - _HEAD.size):
+        return None
+    index, chunks = McapIndex(), -1
+    try:
+        with parsing(end):
+            start = Footer.read(ReadDataStream(BytesIO(footer[_HEAD.size :]))).summary_start
+            for _, opcode, content in file_records(file, start or end, end):
+                stream = ReadDataStream(BytesIO(content))
+                if opcode == Opcode.CHUNK_INDEX:
+                    chunk = ChunkIndex.read(stream)
+                    index.add_block(chunk.message_start_time, chunk.chunk_start_offset, chunk.chunk_length)
+                elif opcode == Opcode.STATISTICS:
+                    statistics = Statistics.read(stream)
+                    chunks = statistics.chunk_count
+                    index.counts.update(statistics.channel_message_counts)
+                index.add_records(contents(opcode, content))
+    except Damaged:
+        return None
+    # Messages outside chunks have no index; definitions, statistics and chunk indexes are optional in a summary.
+    whole = chunks == len(index.starts) > 0 and (index.topics or index.foreign)
+    return index if whole else None
+
+
+def _by_reading(file: BinaryIO, size: int) -> McapIndex:
+    """The index of what can be read, one record in memory at a time."""
+    from mcap.opcode import Opcode
+
+    index, in_run = McapIndex(), False
+    try:
+        for offset, opcode, content in file_records(file, len(MAGIC), size):
+            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+                return index
+            with parsing(offset):
+                start_ns = index.add_records(contents(opcode, content))
+            if start_ns is not None:
+                length = _HEAD.size + len(content)
+                if in_run and opcode == Opcode.MESSAGE and index.lengths[-1] < RUN_BYTES:
+                    index.starts[-1] = min(index.starts[-1], start_ns)
+                    index.lengths[-1] = offset + length - index.offsets[-1]
+                else:
+                    index.add_block(start_ns, offset, length)
+                in_run = opcode == Opcode.MESSAGE
+        index.damage = f"cut off at byte {size}"
+    except Damaged as damage:
+        index.damage = str(damage)
+    return index

@@ -1,0 +1,69 @@
+"""Recorded messages, and streams of them in order of time."""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.recording import header_stamp_ns
+
+
+class Record(NamedTuple):
+    """One message, still serialized (CDR). time_ns: when it was recorded, which is not its header's stamp."""
+
+    time_ns: int
+    topic: str
+    data: bytes
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of a message that begins with a header; FsmdeError when it is too short to have one."""
+        try:
+            return header_stamp_ns(self.data)
+        except struct.error as error:
+            raise FsmdeError(f"a message of {len(self.data)} bytes on {self.topic} has no header: {error}") from error
+
+    @property
+    def frame_id(self) -> str:
+        """The frame in the header of a message; FsmdeError when it is too short to have one."""
+        try:
+            (length,) = struct.unpack_from("<I" if self.data[1] & 1 else ">I", self.data, 12)
+            return self.data[16 : 15 + length].decode().lstrip("/")  # without the final zero; tf of old wrote a slash
+        except (struct.error, ValueError, IndexError) as error:
+            raise FsmdeError(f"a message of {len(self.data)} bytes on {self.topic} has no header: {error}") from error
+
+
+class Damaged(Exception):
+    """A file cannot be read beyond some point; the text says where and why."""
+
+
+def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterator[Record]]]]) -> Iterator[Record]:
+    """The records of several streams, merged by the time they were recorded; of equal times the earlier piece's first.
+
+    pieces: (time of the earliest record, opener of a stream that is in order of time), sorted by that time. A piece is
+    opened when the merged stream reaches it, so that only pieces which overlap are in memory together.
+    """
+    heap: list[tuple[int, int, Record, Iterator[Record]]] = []
+    for number, (start_ns, open_piece) in enumerate(pieces):
+        while heap and heap[0][0] < start_ns:
+            yield from _earliest(heap)
+        records = open_piece()
+        first = next(records, None)
+        if first is not None:
+            heapq.heappush(heap, (first.time_ns, number, first, records))
+    while heap:
+        yield from _earliest(heap)
+
+
+def _earliest(heap: list[tuple[int, int, Record, Iterator[Record]]]) -> Iterator[Record]:
+    """The earliest record; its stream's next one takes its place in the heap."""
+    _, number, record, records = heap[0]
+    yield record
+    following = next(records, None)
+    if following is None:
+        heapq.heappop(heap)
+    else:
+        heapq.heapreplace(heap, (following.time_ns, number, following, records))

@@ -1,0 +1,40 @@
+"""`fsmde bag`: a recording of any kind as a rosbag2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+
+
+def bag(
+    out: Annotated[Path, typer.Argument(help="Folder of the new bag.")],
+    source: SourceOption = None,
+    root: RootOption = None,
+    frames: FramesOption = ":",
+    raw: Annotated[
+        bool, typer.Option("--raw/--compressed", help="Images as rgb8 pixels, or as the recording's JPEG bytes.")
+    ] = False,
+    storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
+    namespace: Annotated[str, typer.Option(help="Prefix of the camera and lidar topics.")] = "",
+) -> None:
+    """Write a recording as rosbag2: images, camera_info, lidar, /tf_static and /tf; RViz and Foxglove open it."""
+    from fsmde_core.messages.recording import BagWriter, MessageEncoder
+    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
+
+    span = parse_frames(frames)
+    recording = open_recording(source, root)
+    total = frame_count(recording, span)
+    encoder = MessageEncoder(recording.rig, compressed=not raw)
+    with BagWriter(out, storage, namespace) as writer, progress_bar() as progress:
+        for frame in progress.track(recording.frames(*span), total=total, description=f"Writing {out}"):
+            messages = encoder.frame(frame)
+            if not writer.written:
+                writer.write(encoder.static_transforms(messages[0].stamp_ns))
+            for message in messages:
+                writer.write(message)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    typer.echo(f"{out}: {total} frames of {recording.name}, {writer.written} messages, {size / 1e6:.1f} MB")

@@ -1,0 +1,67 @@
+"""`fsmde report`: results as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from fsmde_ros.cli.options import RootOption, ThreadsOption, check_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fsmde_core.report.documents import Result
+    from fsmde_core.report.gallery import Gallery
+
+
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULT...", help="What fsmde evaluate --json wrote; several are compared.")
+    ],
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Write the page there.")],
+    root: RootOption = None,
+    model: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="ONNX file that was evaluated, once for each. Default: the shipped student."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="auto, tensorrt, openvino, onnxruntime or torch; for the pictures.")
+    ] = "auto",
+    threads: ThreadsOption = 0,
+    pictures: Annotated[bool, typer.Option(help="Show the best and the worst images.")] = True,
+) -> None:
+    """Show results of `fsmde evaluate` as one self-contained HTML page; compare two or more."""
+    from fsmde_core.report.documents import load_results
+    from fsmde_core.report.page import render
+
+    check_output("--html", html)
+    documents = load_results(results)
+    gallery = _gallery(documents, root, model, engine, threads) if pictures else None
+    page = render(documents, gallery).encode()
+    html.write_bytes(page)
+    typer.echo(f"{html}: {len(page) / 1e6:.1f} MB, open it in a browser")
+
+
+def _gallery(
+    results: Sequence[Result], root: Path | None, models: list[Path] | None, engine: str, threads: int
+) -> Gallery:
+    """The pictures, from the recording that the results name and the models that were evaluated."""
+    from contextlib import ExitStack, closing
+
+    from fsmde_core.engines import load_engine
+    from fsmde_core.engines.model import default_model_path
+    from fsmde_core.pipeline.pipeline import Pipeline
+    from fsmde_core.report.documents import match_models
+    from fsmde_core.report.gallery import make_gallery
+    from fsmde_core.sources import open_source
+
+    source = open_source(results[0].at("kind"), root)
+    files = match_models(results, models or [default_model_path()])
+    with ExitStack() as stack:
+        pipelines = {
+            sha256: stack.enter_context(closing(Pipeline(load_engine(engine, path, threads, 1), threads)))
+            for sha256, path in files.items()
+        }
+        return make_gallery(results, source, pipelines)

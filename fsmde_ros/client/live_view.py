@@ -1,0 +1,111 @@
+"""The topics around a running node, shown as they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.messages import camera_from_info, cloud_xyz, compressed_image, raw_image, stamp_ns
+from fsmde_core.messages.recording import LIDAR_TOPIC
+from fsmde_core.rig.rig import Camera, Rig
+from fsmde_core.views.view import Scene
+from fsmde_ros.middleware import qos
+from fsmde_ros.middleware.readers import depth_metres, read_points
+from fsmde_ros.node.calibration import Calibration
+
+
+class LiveView:
+    """Subscribes on `node` to the cameras of `rig`, to the outputs of the node behind them and to the lidar.
+
+    Mounts are the rig's; the vehicle stands still, since /tf is not read. A message that cannot be shown costs itself
+    alone and is named once in the log. `received` counts what was shown: images, depth images, clouds, sweeps.
+    """
+
+    def __init__(self, node: Node, rig: Rig, scene: Scene, compressed: bool) -> None:
+        self.received: Counter[str] = Counter()
+        self._node, self._scene = node, scene
+        self._calibration = Calibration(rig)
+        self._depth_cameras: dict[str, Camera] = {}
+        self._waiting: dict[str, Image] = {}  # depth whose camera_info is on the way
+        self._told: set[str] = set()
+        self._read_image = compressed_image if compressed else raw_image
+        kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
+        for name in rig.names:
+            self._subscribe(CameraInfo, f"{name}/camera_info", partial(self._calibration.update, name))
+            self._subscribe(kind, f"{name}/image_raw{suffix}", partial(self._on_image, name))
+            self._subscribe(CameraInfo, f"{name}/depth/camera_info", partial(self._on_depth_info, name))
+            self._subscribe(Image, f"{name}/depth/image", partial(self._on_depth, name))
+        self._subscribe(PointCloud2, "points", self._on_cloud)
+        self._subscribe(PointCloud2, LIDAR_TOPIC, self._on_lidar)
+
+    def spin(self, going_on: Callable[[], bool]) -> None:
+        """Show what comes as long as `going_on()`, which is asked ten times a second or more often."""
+        executor = SingleThreadedExecutor(context=self._node.context)
+        executor.add_node(self._node)
+        try:
+            while going_on():
+                executor.spin_once(timeout_sec=0.1)
+        finally:
+            executor.remove_node(self._node)
+            executor.shutdown()
+
+    def _subscribe(self, kind: Any, topic: str, handle: Callable[[Any], object]) -> None:
+        def guarded(message: Any) -> None:
+            try:
+                handle(message)
+            except FsmdeError as error:
+                self._warn(topic, str(error))
+            except Exception as error:  # the view must survive whatever a message holds
+                self._warn(topic, f"{type(error).__name__}: {error}")
+
+        self._node.create_subscription(kind, topic, guarded, qos.sensor())
+
+    def _warn(self, topic: str, reason: str) -> None:
+        if topic not in self._told:
+            self._node.get_logger().warning(f"{topic}: {reason}")
+        self._told.add(topic)
+
+    def _on_image(self, name: str, message: Any) -> None:
+        image = self._read_image(message)
+        self._scene.at(stamp_ns(message.header.stamp))
+        self._scene.image(self._calibration.rig[name], image)
+        self.received["images"] += 1
+
+    def _on_depth_info(self, name: str, message: CameraInfo) -> None:
+        self._depth_cameras[name] = camera_from_info(message, name, self._calibration.rig[name].T_base_camera)
+        if name in self._waiting:
+            self._on_depth(name, self._waiting.pop(name))
+
+    def _on_depth(self, name: str, message: Image) -> None:
+        camera = self._depth_cameras.get(name)
+        if camera is None or (camera.width, camera.height) != (message.width, message.height):
+            self._waiting[name] = message
+            return
+        self._scene.at(stamp_ns(message.header.stamp))
+        self._scene.depth(camera, depth_metres(message))
+        self.received["depth images"] += 1
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        points = read_points(message)
+        names = points.dtype.names or ()
+        xyz = np.stack([points[axis] for axis in "xyz"], axis=1)
+        sigma = points["sigma"] if "sigma" in names else np.full(len(points), np.nan, np.float32)
+        self._scene.at(stamp_ns(message.header.stamp))
+        self._scene.cloud(xyz, points["rgb"] if "rgb" in names else None, sigma)
+        self.received["clouds"] += 1
+
+    def _on_lidar(self, message: PointCloud2) -> None:
+        base = self._calibration.rig.base_frame
+        if message.header.frame_id != base:
+            raise FsmdeError(f"the sweep is in frame '{message.header.frame_id}', only one in '{base}' is shown")
+        self._scene.at(stamp_ns(message.header.stamp))
+        self._scene.lidar(cloud_xyz(message), np.eye(4))
+        self.received["sweeps"] += 1

@@ -1,0 +1,86 @@
+"""Arrays to messages. `data` is always an array.array, which a message with checks keeps as it is.
+
+Other types are checked byte by byte. Newer distributions check only when asked to; unasked they copy any data.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from fsmde_core.clouds.clouds import PackedCloud
+from fsmde_core.rig.rig import Camera
+
+_CHECKED = {"check_fields": True} if hasattr(PointCloud2, "_check_fields") else {}  # else always
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    return Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=frame_id)
+
+
+def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Image:
+    """depth: (H, W) float32 metres, NaN for invalid. encoding: 32FC1, or 16UC1 (REP-118).
+
+    In 16UC1 whatever is not a finite depth from 0.001 to 65.535 m is 0, which stands for invalid.
+    """
+    values = millimetres(depth) if encoding == "16UC1" else np.ascontiguousarray(depth, np.float32)
+    message = Image(header=head, height=depth.shape[0], width=depth.shape[1], encoding=encoding, **_CHECKED)
+    message.is_bigendian = int(sys.byteorder == "big")
+    message.step = values.strides[0]
+    message.data = _data(values)
+    return message
+
+
+def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
+    """pixels: (H, W, 3) uint8 RGB."""
+    height, width = pixels.shape[:2]
+    message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, **_CHECKED)
+    message.data = _data(pixels)
+    return message
+
+
+def _data(values: NDArray[Any]) -> array.array[int]:
+    """The bytes of an array, copied once."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(values).data.cast("B"))
+    return data
+
+
+def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Depth in metres as whole millimetres; 0 where it does not fit or is not finite."""
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(depth * np.float32(1000))
+        fits = (rounded >= 0) & (rounded <= np.iinfo(np.uint16).max)  # False for NaN
+    return np.where(fits, rounded, 0).astype(np.uint16)
+
+
+def camera_info(head: Header, camera: Camera) -> CameraInfo:
+    """Intrinsics of a rectified camera at its size: no distortion, P from K."""
+    message = CameraInfo(header=head, height=camera.height, width=camera.width, distortion_model="plumb_bob")
+    message.d = [0.0] * 5
+    message.k = camera.K.ravel()
+    message.r = np.eye(3).ravel()
+    message.p = np.hstack([camera.K, np.zeros((3, 1))]).ravel()
+    return message
+
+
+def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:
+    """The message shares the cloud's data."""
+    message = PointCloud2(header=head, height=cloud.height, width=cloud.width, is_dense=cloud.is_dense, **_CHECKED)
+    message.fields = [
+        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+        for index, name in enumerate(cloud.fields)
+    ]
+    message.is_bigendian = False
+    message.point_step = cloud.point_step
+    message.row_step = cloud.point_step * cloud.width
+    message.data = cloud.data
+    return message

@@ -1,0 +1,55 @@
+"""The rig in force: the rig file's cameras, brought up to date by camera_info and /tf as these arrive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fsmde_core.messages.messages import camera_from_info
+from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.rig import Camera, Rig
+
+
+class Calibration:
+    """`rig` is an immutable snapshot: one thread updates, any thread reads. Unchanged cameras stay the same object.
+
+    Frame ids stay those of the rig file, whatever camera_info says, so that all outputs agree with one /tf tree.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self._infos: dict[str, tuple[Any, ...]] = {}
+
+    def update(self, name: str, info: Any) -> bool:
+        """Take the intrinsics of a sensor_msgs/CameraInfo; True when they differ from the last good ones.
+
+        Raises FsmdeError for intrinsics that cannot be used; the last good ones stay in force.
+        """
+        key = _intrinsics(info)
+        if self._infos.get(name) == key:
+            return False
+        known = self.rig[name]
+        self._replace(replace(camera_from_info(info, name, known.T_base_camera), frame_id=known.frame_id))
+        self._infos[name] = key
+        return True
+
+    def place(self, name: str, T_base_camera: Matrix) -> None:
+        """Take a camera's mount; raises FsmdeError when it is not rigid."""
+        if not (self.rig[name].T_base_camera == T_base_camera).all():
+            self._replace(replace(self.rig[name], T_base_camera=T_base_camera))
+
+    def source(self, name: str) -> str:
+        """Where the intrinsics in force come from: `camera_info` or `rig`."""
+        return "camera_info" if name in self._infos else "rig"
+
+    def _replace(self, camera: Camera) -> None:
+        cameras = tuple(camera if known.name == camera.name else known for known in self.rig.cameras)
+        self.rig = replace(self.rig, cameras=cameras)
+
+
+def _intrinsics(info: Any) -> tuple[Any, ...]:
+    """Everything of a CameraInfo that a Camera is made of."""
+    roi = info.roi
+    region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+    binning = (info.binning_x, info.binning_y)
+    return (info.width, info.height, info.distortion_model, tuple(info.k), tuple(info.d), binning, region)

@@ -1,0 +1,124 @@
+"""The thread between hand-over and publication: inference, clouds, messages. Nothing in it ends the thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.pipeline.pipeline import AnyPipeline
+from fsmde_core.sync.synchronizer import ImageSet
+from fsmde_ros.node.calibration import Calibration
+from fsmde_ros.node.checks.checks import Checks
+from fsmde_ros.node.diagnostics import timing_message
+from fsmde_ros.node.handover import Handover
+from fsmde_ros.node.health import Health, SetTiming, lags_ms
+from fsmde_ros.node.inputs import Received
+from fsmde_ros.node.outputs import Outputs
+from fsmde_ros.node.rectifier import Rectifier
+from fsmde_ros.node.settings import Live
+
+
+class Worker:
+    """Processes the newest set of images, one at a time. live: gives the settings in force."""
+
+    def __init__(
+        self,
+        pipeline: AnyPipeline[Any],
+        calibration: Calibration,
+        rectifier: Rectifier,
+        outputs: Outputs,
+        health: Health,
+        live: Callable[[], Live],
+        min_cameras: int,
+        checks: Checks,
+    ) -> None:
+        self._pipeline = pipeline
+        self._calibration = calibration
+        self._rectifier = rectifier
+        self._outputs = outputs
+        self._health = health
+        self._live = live
+        self._min_cameras = min_cameras
+        self._checks = checks
+        self._handover: Handover[ImageSet[Received]] = Handover()
+        self._thread = threading.Thread(target=self._run, name="surround_depth")
+        self._thread.start()
+
+    def offer(self, images: ImageSet[Received]) -> None:
+        """Hand over a set; it replaces one that still waits."""
+        replaced = self._handover.put(images)
+        if replaced is not None:
+            for received in replaced.items.values():
+                received.rectification.cancel()
+            self._health.lost("overload")
+
+    def close(self) -> None:
+        """Finish the set at hand and stop."""
+        self._handover.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (images := self._handover.get()) is not None:
+            try:
+                self._process(images)
+            except FsmdeError as error:
+                self._health.lost("error", str(error))
+            except Exception as error:  # the thread must live on: the next set may be in order
+                self._health.lost("internal", f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def _process(self, images: ImageSet[Received]) -> None:
+        live = self._live()
+        wanted = self._outputs.wanted(live)
+        self._rectifier.ahead = bool(wanted)
+        if not wanted:
+            self._health.rested()
+            return
+        started_ns = time.monotonic_ns()
+        rectified = self._rectified(images)
+        if len(rectified) < self._min_cameras:
+            self._health.lost("too_few", f"{len(rectified)} usable images, sync.min_cameras is {self._min_cameras}")
+            return
+        rectified_ns = time.monotonic_ns()
+        result = self._pipeline.infer(rectified)
+        sent_ms = self._outputs.publish(result, images.stamps_ns, wanted, self._pipeline, live)
+        done_ns = time.monotonic_ns()
+        arrived_ns = max(received.arrived_ns for received in images.items.values())
+        timing = SetTiming(
+            stamp_ns=images.stamp_ns,
+            cameras=result.names,
+            skew_ms=images.skew_ns / 1e6,
+            lag_ms=lags_ms(images.stamps_ns),
+            stage_ms={
+                "receive": (started_ns - arrived_ns) / 1e6,
+                "preprocess": (rectified_ns - started_ns) / 1e6,
+                **result.stage_ms,
+                **sent_ms,
+            },
+            end_to_end_ms=(done_ns - arrived_ns) / 1e6,
+        )
+        self._health.finished(timing)
+        if wanted.timing:
+            self._outputs.publish_timing(timing_message(timing))
+        self._checks.offer(result, images.stamps_ns)
+
+    def _rectified(self, images: ImageSet[Received]) -> list[Any]:
+        """The images of the set that can be used, as the pipeline took them, in ring order; the others are counted.
+
+        All carry the mounts of one moment: those of a moving base change while a set comes in.
+        """
+        for received in images.items.values():
+            received.rectification.begin()
+        rig = self._calibration.rig
+        rectified = []
+        for name, received in images.items.items():
+            try:
+                rectified.append(self._pipeline.placed(received.rectification.result(), rig[name]))
+            except FsmdeError as error:
+                self._health.fault(name, "image", str(error))
+            except Exception as error:  # whatever a message holds, it costs itself alone
+                self._health.fault(name, "internal", f"{type(error).__name__}: {error}")
+        return rectified

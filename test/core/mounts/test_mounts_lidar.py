@@ -1,0 +1,311 @@
+"""The check of the mounts against lidar: a scene drawn by hand, and every camera of the real recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.images.encodings import RawImage
+from fsmde_core.mounts import Aligned, LidarMountCheck, Suspect, check_recording, verdict
+from fsmde_core.mounts.alignment import SweepView, align
+from fsmde_core.mounts.lidar import MIN_SWEEPS, sweep_view
+from fsmde_core.rig.geometry import rigid
+from fsmde_core.rig.rig import Camera, Rig, save_rig
+from fsmde_core.sources.base import IndexedSource
+from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_ros.cli import app
+from support.real_sources import real_source
+from support.turned_rigs import AXES, pipeline, predicted, with_turned
+
+WIDTH, HEIGHT, FOCAL = 448, 256, 217.0
+EYE_M = 1.5
+PANELS = (  # left, right, top, bottom, distance, metres in the optical frame
+    (-6.0, -4.0, -3.0, EYE_M, 7.0),
+    (-2.0, -1.2, -0.5, EYE_M, 5.0),
+    (0.5, 1.0, -2.0, EYE_M, 9.0),
+    (2.5, 5.0, -1.0, EYE_M, 12.0),
+    (5.5, 7.0, -4.0, EYE_M, 8.0),
+    (-40.0, 40.0, -9.0, EYE_M, 30.0),
+)
+
+
+def camera() -> Camera:
+    K = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
+    return Camera("front", WIDTH, HEIGHT, K)
+
+
+def depth_at(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Metres at pixels of the scene: a road, six upright panels, sky at 80 m."""
+    x, y = (u - WIDTH / 2) / FOCAL, (v - HEIGHT / 2) / FOCAL
+    depth = np.where(y > 1e-3, EYE_M / np.maximum(y, 1e-3), np.inf)
+    for left, right, top, bottom, z in PANELS:
+        hit = (x * z >= left) & (x * z <= right) & (y * z >= top) & (y * z <= bottom)
+        depth = np.minimum(depth, np.where(hit, z, np.inf))
+    return np.minimum(depth, 80.0)
+
+
+def scene_depth() -> np.ndarray:
+    """As a network gives it: its outlines are those of an image of a quarter of the size."""
+    v, u = np.mgrid[:HEIGHT, :WIDTH].astype(float)
+    small = cv2.resize(np.log(depth_at(u, v)), (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
+    return np.exp(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)).astype(np.float32)
+
+
+def scene_points(seed: int, count: int = 1000) -> np.ndarray:
+    """(N, 3) points of the scene where a lidar may have them, in the true optical frame."""
+    rng = np.random.default_rng(seed)
+    u, v = rng.uniform(0, WIDTH - 1, count), rng.uniform(0, HEIGHT - 1, count)
+    z = depth_at(u, v)
+    points = np.stack([z * (u - WIDTH / 2) / FOCAL, z * (v - HEIGHT / 2) / FOCAL, z], axis=1)
+    return points[z < 60]
+
+
+def turn(*degrees: float) -> np.ndarray:
+    return cv2.Rodrigues(np.radians(degrees))[0]
+
+
+def views(rotation: np.ndarray, depth: np.ndarray, count: int = 6) -> list[SweepView]:
+    """Points of a camera whose mount is turned by `rotation` from where the rig has it."""
+    return [SweepView((scene_points(n) @ rotation.T).astype(np.float32), np.log(depth)) for n in range(count)]
+
+
+@pytest.mark.parametrize("degrees", [2.0, -2.0])
+@pytest.mark.parametrize("axis", AXES)
+def test_a_turn_about_each_axis_is_measured(axis: str, degrees: float) -> None:
+    mount = degrees * np.eye(3)[AXES[axis]]
+    found = align(camera(), views(turn(*mount), scene_depth()))
+    assert found is not None
+    np.testing.assert_allclose(found.turn, -mount, atol=0.25)
+    assert found.error < 0.01
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.tuples(*[st.floats(-2, 2)] * 3))
+def test_any_turn_is_measured(mount: tuple[float, float, float]) -> None:
+    """The blur of the outlines moves the result of every mount alike."""
+    straight = align(camera(), views(np.eye(3), scene_depth()))
+    found = align(camera(), views(turn(*mount), scene_depth()))
+    assert straight is not None
+    assert found is not None
+    np.testing.assert_allclose(turn(*found.turn) @ turn(*mount), turn(*straight.turn), atol=np.radians(0.15))
+
+
+def test_depth_that_is_wrong_by_a_smooth_factor_turns_nothing() -> None:
+    """By 40 % at the left and right, by 15 % at the bottom."""
+    v, u = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    found = align(camera(), views(np.eye(3), scene_depth() * (1 + 0.4 * u**2 - 0.15 * v).astype(np.float32)))
+    assert found is not None
+    assert np.linalg.norm(found.turn) < 0.5
+
+
+def test_few_points_are_no_evidence() -> None:
+    assert align(camera(), views(np.eye(3), scene_depth(), count=1)[:1]) is not None
+    few = SweepView(scene_points(0)[:300].astype(np.float32), np.log(scene_depth()))
+    assert align(camera(), [few]) is None
+    behind = SweepView(-scene_points(0).astype(np.float32), np.log(scene_depth()))
+    assert align(camera(), [behind]) is None
+
+
+def frame_of(points: np.ndarray, believed: Camera) -> Frame:
+    """A frame whose lidar sits in the camera's true optical frame, the base."""
+    image = CameraImage(0, pixels=np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    sweep = LidarSweep(0, points.astype(np.float32), np.eye(4))
+    return Frame(0, Rig((believed,)), {"front": image}, {"front": np.eye(4)}, sweep)
+
+
+def test_what_the_camera_cannot_see_is_left_out() -> None:
+    """A point at 20 m straight behind one at 5 m, one too near, one too far, and one in the open."""
+    points = np.array([[0, 0, 5.0], [0.01, 0, 20.0], [0.1, 0.1, 0.5], [30, 0, 70.0], [-3, 0.5, 10.0]])
+    view = sweep_view(frame_of(points, camera()), camera(), scene_depth())
+    np.testing.assert_allclose(sorted(view.points[:, 2]), [5.0, 10.0], atol=1e-5)
+    np.testing.assert_allclose(view.points[view.points[:, 2] == 10.0], points[4:], atol=1e-5)
+
+
+def judged(mount: np.ndarray, depth: np.ndarray, sweeps: int = MIN_SWEEPS) -> list[Aligned]:
+    """By a rig that has the camera straight while its mount is turned by `mount`."""
+    check = LidarMountCheck()
+    for number in range(sweeps):
+        check.add(frame_of(scene_points(number, 3000) @ mount.T, camera()), [camera()], depth[None])
+    return check.judge()
+
+
+def test_a_verdict_needs_sweeps_and_names_the_turn_of_the_mount() -> None:
+    assert judged(turn(0, 2, 0), scene_depth(), MIN_SWEEPS - 1) == []
+    (aligned,) = judged(turn(0, 2, 0), scene_depth())
+    assert aligned.is_turned
+    np.testing.assert_allclose([aligned.pitch, aligned.yaw, aligned.roll], [0, 2, 0], atol=0.25)
+    (straight,) = judged(np.eye(3), scene_depth())
+    assert straight.is_trusted
+    assert not straight.is_turned
+    assert straight.degrees < 0.3
+
+
+def test_a_camera_that_no_point_falls_into_is_not_judged() -> None:
+    check = LidarMountCheck()
+    for _ in range(MIN_SWEEPS):
+        check.add(frame_of(-scene_points(0), camera()), [camera()], scene_depth()[None])
+    assert check.judge() == []
+
+
+def test_depth_that_does_not_fit_the_lidar_is_no_witness() -> None:
+    """A depth of noise fits at no turn, so whatever the fit says counts for nothing."""
+    noise = np.exp(cv2.GaussianBlur(np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH)), (0, 0), 3))
+    (aligned,) = judged(turn(0, 3, 0), (scene_depth() * noise).astype(np.float32))
+    assert not aligned.is_trusted
+    assert not aligned.is_turned
+
+
+def test_a_turn_counts_less_its_doubt() -> None:
+    aligned = Aligned("front", pitch=0.0, yaw=1.6, roll=0.0, doubt=0.1, error=0.03)
+    assert aligned.is_turned
+    assert not replace(aligned, doubt=0.2).is_turned
+    assert not replace(aligned, error=0.07).is_turned
+
+
+def test_a_verdict_is_one_sentence_that_names_its_witness() -> None:
+    aligned = Aligned("back", pitch=0.0, yaw=-3.0, roll=4.0, doubt=0.1, error=0.03)
+    assert verdict([aligned]) == (
+        "camera 'back' is turned by 5.0 degrees against the rig, as the lidar shows (pitch +0.0, yaw -3.0, roll +4.0); "
+        "check its mount, then calibrate it anew"
+    )
+    suspects = [Suspect(name, pitch=2.0, yaw=0.0, roll=0.0, gain=9.0) for name in ("left", "front_left")]
+    assert verdict(suspects).startswith(
+        "camera 'left' or 'front_left' is turned by 2.0 degrees against the rig, as the overlap with its neighbours "
+    )
+
+
+# Real recordings, with the shipped model's depth.
+
+
+@pytest.fixture(scope="module")
+def pandaset(pandaset_root: Path) -> PandaSetSource:
+    return PandaSetSource(pandaset_root)
+
+
+def sweeps(source: IndexedSource) -> tuple[int, ...]:
+    return tuple(index for index in range(len(source)) if source.frame(index).lidar is not None)
+
+
+def judgements(
+    source: IndexedSource, rig: Rig, frames: tuple[int, ...], names: tuple[str, ...], every: int = 1
+) -> Iterator[list[Aligned]]:
+    """What is said of the cameras `names` after every `every`-th of the frames, when there are sweeps enough."""
+    check = LidarMountCheck()
+    places = [rig.names.index(name) for name in names]
+    for count, (index, (_, depth, _)) in enumerate(zip(frames, predicted(source, frames), strict=True), start=1):
+        height, width = depth.shape[1:]
+        cameras = [rig[name].rectified(width, height) for name in names]
+        check.add(replace(source.frame(index), rig=rig), cameras, depth[places])
+        if count >= MIN_SWEEPS and count % every == 0:
+            yield check.judge()
+
+
+@pytest.mark.parametrize(("axis", "degrees"), [("yaw", 2.0), ("pitch", -2.0)])
+def test_the_camera_without_overlap_is_named_on_pandaset(pandaset: PandaSetSource, axis: str, degrees: float) -> None:
+    rig = with_turned(pandaset.rig, "back", axis, degrees)
+    ((aligned,),) = judgements(pandaset, rig, sweeps(pandaset)[::4], ("back",), every=7)
+    assert aligned.is_turned
+    assert getattr(aligned, axis) == pytest.approx(-degrees, abs=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [2.0, -2.0])
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", ["front", "front_right", "right", "back", "left", "front_left"])
+def test_every_turn_of_every_camera_is_named(pandaset: PandaSetSource, name: str, axis: str, degrees: float) -> None:
+    """In every verdict over the recording. The others are judged by themselves: nothing that is done to one shows."""
+    rig = with_turned(pandaset.rig, name, axis, degrees)
+    found = [aligned for (aligned,) in judgements(pandaset, rig, sweeps(pandaset), (name,), every=3)]
+    assert len(found) >= 6
+    assert all(aligned.is_turned for aligned in found)
+    assert getattr(found[-1], axis) == pytest.approx(-degrees, abs=0.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [4.0, -4.0])
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", ["front", "back"])
+def test_a_large_turn_is_named(pandaset: PandaSetSource, name: str, axis: str, degrees: float) -> None:
+    """Of the camera with the longest lens too, whose outlines are then 30 pixels off."""
+    rig = with_turned(pandaset.rig, name, axis, degrees)
+    ((aligned,),) = judgements(pandaset, rig, sweeps(pandaset)[::3], (name,), every=9)
+    assert aligned.is_turned
+    assert getattr(aligned, axis) == pytest.approx(-degrees, abs=0.8)
+
+
+@pytest.mark.slow
+def test_an_untouched_rig_is_silent_over_all_of_pandaset(pandaset: PandaSetSource) -> None:
+    rounds = list(judgements(pandaset, pandaset.rig, sweeps(pandaset), pandaset.rig.names))
+    assert len(rounds) == len(sweeps(pandaset)) - MIN_SWEEPS + 1
+    for found in rounds:
+        assert [aligned.camera for aligned in found] == list(pandaset.rig.names)
+        assert all(aligned.is_trusted for aligned in found)
+        assert max(aligned.degrees for aligned in found) < 0.8
+
+
+@pytest.mark.parametrize("kind", ["nuscenes", "ddad"])
+def test_other_rigs_are_not_accused(kind: str, request: pytest.FixtureRequest) -> None:
+    """The few samples there are, again and again, as a standing vehicle would see them."""
+    source = real_source(kind, request)
+    frames = (sweeps(source) * MIN_SWEEPS)[:MIN_SWEEPS]
+    (found,) = judgements(source, source.rig, frames, source.rig.names)
+    assert len(found) == len(source.rig.names)
+    assert not any(aligned.is_turned for aligned in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [2.0, -2.0])
+@pytest.mark.parametrize("axis", AXES)
+def test_a_camera_that_is_really_turned_is_named(pandaset: PandaSetSource, axis: str, degrees: float) -> None:
+    """The back camera's images are turned before the network sees them; the rig stays as it is."""
+    check, camera = LidarMountCheck(), pandaset.rig["back"]
+    rotation = turn(*degrees * np.eye(3)[AXES[axis]])
+    homography = camera.K @ rotation.T @ np.linalg.inv(camera.K)
+    for index in sweeps(pandaset)[::3]:
+        frame = pandaset.frame(index)
+        image = cv2.warpPerspective(frame.images["back"].rgb(), homography, (camera.width, camera.height))
+        result = pipeline().run({"back": RawImage.from_rgb(image)}, pandaset.rig)
+        check.add(frame, result.cameras, result.depth)
+    (aligned,) = check.judge()
+    assert aligned.is_turned
+    assert getattr(aligned, axis) == pytest.approx(degrees, abs=0.6)
+
+
+def test_a_recording_is_checked_by_both_witnesses(pandaset: PandaSetSource) -> None:
+    """Fourteen frames by a rig in which the camera that no neighbour can judge is turned: it alone is named."""
+    rig = with_turned(pandaset.rig, "back", "roll", 2.0)
+    found = check_recording(pandaset, pipeline(), (0, 14), rig)
+    assert (found.frames, found.sweeps) == (14, 7)
+    assert found.overlap == ("front", "front_right", "right", "left", "front_left")
+    assert list(found.lidar) == list(rig.names)
+    ((turned,),) = found.turned
+    assert (turned.camera, turned.witness) == ("back", "the lidar")
+
+
+@pytest.mark.parametrize(("degrees", "code"), [(0.0, 0), (-2.0, 1)])
+def test_the_command_names_the_camera_and_says_so_by_its_exit_code(
+    pandaset: PandaSetSource, tmp_path: Path, degrees: float, code: int
+) -> None:
+    save_rig(with_turned(pandaset.rig, "back", "yaw", degrees), tmp_path / "rig.yaml")
+    options = ("--source", "pandaset", "--root", str(pandaset.root), "--frames", "0:11")
+    result = CliRunner().invoke(app, ["mounts", *options, "--rig", str(tmp_path / "rig.yaml")])
+    assert result.exit_code == code, result.output
+    assert "11 frames, 6 sweeps" in result.output
+    assert ("camera 'back' is turned by " in result.output) == (code == 1)
+    assert "camera 'left'" not in result.output
+
+
+def test_a_rig_of_other_cameras_is_refused(pandaset: PandaSetSource) -> None:
+    rig = Rig((Camera("top", 10, 10, np.diag([9.0, 9.0, 1.0]), rigid(np.eye(3), [0, 0, 0])),))
+    with pytest.raises(FsmdeError, match=r"has cameras \['top'\], the recording has \['front', "):
+        check_recording(pandaset, pipeline(), rig=rig)

@@ -1,0 +1,141 @@
+"""When messages are due, and the thread that makes them ahead: no ROS needed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import CameraImage, Frame
+from fsmde_core.messages.recording import Message, MessageEncoder
+from fsmde_core.rig.rig import Camera, Rig
+from fsmde_core.sources.playback import Pace, Reel, cues
+
+MS = 1_000_000
+# A rig whose exposures are spread over the period, with a lidar message that reaches into the next frame.
+STAGGER_MS = (0, 20, 80, 118)
+
+
+def recorded(frames: int, rounds: int = 1, period_ms: int = 100) -> list[tuple[int, list[Message]]]:
+    return [
+        (played, [Message(f"t{s}", "x", (1000 + k * period_ms + s) * MS, b"") for s in STAGGER_MS])
+        for played in range(rounds)
+        for k in range(frames)
+    ]
+
+
+@given(st.floats(1, 10), st.integers(1, 5), st.integers(1, 3))
+def test_recorded_pace_keeps_every_interval(rate: float, frames: int, rounds: int) -> None:
+    played = list(cues(recorded(frames, rounds), Pace(rate)))
+    assert len(played) == frames * rounds * len(STAGGER_MS)
+    due = [cue.due_s for cue in played]
+    assert due == sorted(due)
+    origin = played[0].stamp_ns
+    assert due == pytest.approx([(cue.stamp_ns - origin) * 1e-9 / rate for cue in played], abs=1e-9)
+
+
+@given(st.floats(1, 100), st.integers(2, 5), st.integers(1, 3), st.booleans())
+def test_the_frame_rate_is_as_asked_and_no_stagger_grows(hz: float, frames: int, rounds: int, as_rate: bool) -> None:
+    """The recording has 10 Hz: above, exposures move together; below, each frame's stay as close as they were."""
+    played = list(cues(recorded(frames, rounds), Pace(hz / 10) if as_rate else Pace(hz=hz)))
+    assert [cue.due_s for cue in played] == sorted(cue.due_s for cue in played)
+    for cue in played:
+        stagger_s = int(cue.message.topic[1:]) / 1000
+        assert cue.due_s == pytest.approx(cue.frame / hz + stagger_s * min(10 / hz, 1))
+
+
+def test_stamps_go_on_over_rounds() -> None:
+    played = [cue for cue in cues(recorded(3, rounds=3), Pace()) if cue.message.topic == "t0"]
+    assert [cue.stamp_ns // MS for cue in played] == [1000 + 100 * k for k in range(9)]
+    assert [cue.message.stamp_ns // MS for cue in played] == [1000, 1100, 1200] * 3
+
+
+@pytest.mark.parametrize("pace", [{"rate": 0.0}, {"rate": -1.0}, {"hz": 0.0}, {"rate": float("nan")}])
+def test_pace_must_be_positive(pace: dict[str, float]) -> None:
+    with pytest.raises(FsmdeError, match="greater than 0"):
+        Pace(**pace)
+
+
+class Film:
+    """A source of tiny raw frames that counts how many it was asked for."""
+
+    name = "film"
+
+    def __init__(self, length: int, fails_at: int | None = None) -> None:
+        camera = Camera("front", 8, 4, np.array([[8.0, 0, 4], [0, 8, 2], [0, 0, 1]]))
+        self.rig, self.length, self.fails_at, self.made = Rig((camera,)), length, fails_at, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for index in range(*slice(start, stop).indices(self.length)):
+            if index == self.fails_at:
+                raise FsmdeError("film torn")
+            self.made += 1
+            image = CameraImage(index * MS, pixels=np.full((4, 8, 3), index, np.uint8))
+            yield Frame(index, self.rig, {"front": image}, {"front": np.eye(4)})
+
+
+def frame_bytes(film: Film) -> int:
+    frame = next(Film(1).frames())
+    return sum(len(message.data) for message in MessageEncoder(film.rig, compressed=False).frame(frame))
+
+
+def reel(film: Film, loop: bool = False, frames: int = 100) -> Reel:
+    encoder = MessageEncoder(film.rig, compressed=False)
+    return Reel(film, encoder, loop=loop, limit_bytes=frames * frame_bytes(film))
+
+
+def first_stamps(entries: Iterator[tuple[int, list[Message]]]) -> list[tuple[int, int]]:
+    return [(played, messages[0].stamp_ns // MS) for played, messages in entries]
+
+
+def test_reel_plays_once_in_order() -> None:
+    film = Film(5)
+    with reel(film) as tape:
+        assert first_stamps(iter(tape)) == [(0, k) for k in range(5)]
+
+
+def test_looped_reel_that_fits_is_made_once() -> None:
+    film = Film(3)
+    with reel(film, loop=True) as tape:
+        assert first_stamps(islice(tape, 7)) == [(k // 3, k % 3) for k in range(7)]
+    assert film.made == 3
+
+
+def test_reel_stays_within_its_memory() -> None:
+    film = Film(50)
+    with reel(film, loop=True, frames=4) as tape:
+        tape.fill()
+        assert film.made == 5  # four in memory, the fifth at the door
+        assert first_stamps(islice(tape, 60)) == [(k // 50, k % 50) for k in range(60)]
+        assert film.made <= 60 + 5
+
+
+def test_fill_returns_when_all_is_made() -> None:
+    seen: list[int] = []
+    with reel(Film(3)) as tape:
+        tape.fill(seen.append)
+        time.sleep(0.01)
+    assert not seen or seen[-1] <= 3
+
+
+def test_error_of_the_source_reaches_the_player() -> None:
+    with reel(Film(5, fails_at=2)) as tape, pytest.raises(FsmdeError, match="film torn"):
+        assert len(list(tape)) == 2
+    with reel(Film(0), loop=True) as tape, pytest.raises(FsmdeError, match="no frames"):
+        list(tape)
+
+
+def test_leaving_the_reel_ends_its_thread() -> None:
+    with reel(Film(1000), frames=2):
+        pass
+    assert not [thread for thread in threading.enumerate() if thread.name == "reel"]

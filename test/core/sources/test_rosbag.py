@@ -1,0 +1,266 @@
+"""Rosbag2 as a source: what went in comes out, and bags that cannot serve say why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame
+from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.messages.recording import Message, encode_jpeg
+from fsmde_core.rig.rig import ring_order
+from fsmde_core.sources import open_source
+from fsmde_core.sources.rosbag import RosbagSource
+from support.bags import S, changed, cloud, recorded, write_bag, write_messages
+from support.small_rig import SmallRig
+
+
+def assert_same(ours: Frame, theirs: Frame, exact_pixels: bool = True, pose_tolerance: float = 1e-9) -> None:
+    assert ours.rig.names == theirs.rig.names
+    assert list(ours.images) == [name for name in theirs.rig.names if name in theirs.images]
+    for name, image in ours.images.items():
+        a, b = ours.rig[name], theirs.rig[name]
+        assert image.stamp_ns == theirs.images[name].stamp_ns
+        np.testing.assert_array_equal(a.K, b.K)
+        np.testing.assert_allclose(a.T_base_camera, b.T_base_camera, atol=1e-9)
+        np.testing.assert_allclose(ours.T_world_base[name], theirs.T_world_base[name], atol=pose_tolerance)
+        if theirs.images[name].encoded:
+            assert image.encoded == theirs.images[name].encoded
+        elif exact_pixels:
+            np.testing.assert_array_equal(image.rgb(), theirs.images[name].rgb())
+    assert (ours.lidar is None) == (theirs.lidar is None)
+    if ours.lidar and theirs.lidar:
+        assert ours.lidar.stamp_ns == theirs.lidar.stamp_ns
+        np.testing.assert_array_equal(ours.lidar.points, theirs.lidar.points)
+        np.testing.assert_allclose(ours.lidar.T_world_base, theirs.lidar.T_world_base, atol=1e-9)
+
+
+@pytest.mark.parametrize(("storage", "compressed"), [("mcap", False), ("sqlite3", False), ("mcap", True)])
+def test_round_trip(tmp_path: Path, storage: str, compressed: bool) -> None:
+    small = SmallRig()
+    bag = RosbagSource(write_bag(tmp_path / "bag", small, compressed, storage=storage, namespace="car"))
+    assert len(bag) == len(small)
+    assert bag.rig.base_frame == "base_link"
+    for ours, theirs in zip(bag.frames(), small.frames(), strict=True):
+        assert_same(ours, theirs, exact_pixels=not compressed)
+
+
+def test_slices_are_those_of_python(tmp_path: Path) -> None:
+    bag = RosbagSource(write_bag(tmp_path / "bag", SmallRig()))
+    for start, stop in [(2, 4), (0, 1), (-2, None), (1, -3), (4, 99), (5, 2)]:
+        assert [frame.index for frame in bag.frames(start, stop)] == list(range(6))[start:stop]
+
+
+def test_zstd_chunks_and_a_single_file(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag", SmallRig(2), compress=True)
+    assert len(RosbagSource(path)) == len(RosbagSource(path / "bag.mcap")) == 2
+
+
+def test_missing_camera_leaves_a_smaller_frame(tmp_path: Path) -> None:
+    small = SmallRig(missing=(2, "back"))
+    bag = RosbagSource(write_bag(tmp_path / "bag", small))
+    for ours, theirs in zip(bag.frames(), small.frames(), strict=True):
+        assert_same(ours, theirs)
+
+
+def test_without_motion_the_vehicle_stands(tmp_path: Path) -> None:
+    frame = next(RosbagSource(write_bag(tmp_path / "bag", SmallRig(2), drop="tf$")).frames())
+    np.testing.assert_array_equal(frame.T_world_base["left"], np.eye(4))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("kind", ["pandaset", "nuscenes", "ddad"])
+def test_round_trip_of_real_recordings(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    real = open_source(kind, request.getfixturevalue(f"{kind}_root"))
+    path = write_bag(tmp_path / "bag", real, compressed=True, stop=3)
+    ours, theirs = list(RosbagSource(path).frames()), list(real.frames(0, 3))
+    assert len(ours) == len(theirs)
+    # DDAD gives its six images one stamp and poses that differ by millimetres; /tf holds one pose per stamp.
+    pose_tolerance = 1e-2 if kind == "ddad" else 1e-9
+    for a, b in zip(ours, theirs, strict=True):
+        assert_same(a, b, pose_tolerance=pose_tolerance)
+        if kind != "ddad" and b.lidar is not None:
+            for name in b.images:
+                np.testing.assert_allclose(depth_map(a, name), depth_map(b, name), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("drop", "said"),
+    [("image_raw", "no topic <camera>/image_raw"), ("camera_info", "nothing on /.*/camera_info"), ("tf", "tf_static")],
+)
+def test_bag_that_lacks_something_says_what(tmp_path: Path, drop: str, said: str) -> None:
+    with pytest.raises(FsmdeError, match=said):
+        RosbagSource(write_bag(tmp_path / "bag", SmallRig(1), drop=drop))
+
+
+def test_unknown_base_frame_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FsmdeError, match=r"_optical' to 'chassis'.*base_link"):
+        RosbagSource(write_bag(tmp_path / "bag", SmallRig(1)), base_frame="chassis")
+
+
+def altered(change: Callable[[Message], Message | None]) -> list[Message]:
+    """The messages of two frames of the small rig; None drops one."""
+    return [new for old in recorded(SmallRig(2)) if (new := change(old)) is not None]
+
+
+def renamed(old: str, new: Any) -> Callable[[Message], Message]:
+    return lambda message: replace(message, topic=re.sub(old, new, message.topic))
+
+
+def with_fields(topic: str, **fields: Any) -> Callable[[Message], Message]:
+    def change(content: Any) -> None:
+        for name, value in fields.items():
+            setattr(content, name, value)
+
+    return lambda message: changed(message, change) if message.topic == topic else message
+
+
+def cut(topic: str, size: int) -> Callable[[Message], Message]:
+    return lambda message: replace(message, data=message.data[:size]) if message.topic == topic else message
+
+
+def framed(topic: str, frame_id: str) -> Callable[[Message], Message]:
+    def change(content: Any) -> None:
+        content.header.frame_id = frame_id
+
+    return lambda message: changed(message, change) if message.topic == topic else message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            with_fields("front/image_raw", encoding="mono12"),
+            r"frame 0 .*/front/image_raw, image of stamp 1\.000.*'mono12'",
+        ),
+        (with_fields("back/image_raw", width=30), "/back/image_raw.*it is 30x20, /back/camera_info says 32x20"),
+        (with_fields("left/camera_info", k=np.zeros(9)), "/left/camera_info that cannot be used.*no intrinsics"),
+        (framed("right/camera_info", "elsewhere"), "/right/camera_info.*does not join 'elsewhere' to 'base_link'"),
+        (framed("lidar/points", "roof"), "/lidar/points, sweep.*does not join 'roof' to 'base_link'"),
+        (with_fields("lidar/points", fields=[]), r"/lidar/points, sweep of stamp 1\.065.*no float field"),
+        (
+            framed("left/camera_info", "back_optical"),
+            "two topics for one camera.*/back/image_raw and /left/image_raw.*frame",
+        ),
+        (
+            lambda m: replace(m, data=m.data[:40]) if m.topic == "back/image_raw" else m,
+            "/back/image_raw is no sensor_msgs",
+        ),
+        (lambda m: replace(m, data=m.data[:6]) if m.topic == "back/image_raw" else m, "/back/image_raw has no header"),
+    ],
+)
+def test_content_that_cannot_be_used_says_what_and_where(
+    tmp_path: Path, change: Callable[[Message], Message | None], said: str
+) -> None:
+    with pytest.raises(FsmdeError, match=said):
+        list(RosbagSource(write_messages(tmp_path / "bag", altered(change))).frames())
+
+
+def test_compressed_images_of_another_size_or_broken_are_named(tmp_path: Path) -> None:
+    def small(content: Any) -> None:
+        content.data = np.frombuffer(encode_jpeg(np.zeros((10, 16, 3), np.uint8)), np.uint8)
+
+    def broken(content: Any) -> None:
+        content.data = content.data[:100]
+
+    for change, said in ((small, "it is 16x10, /front/camera_info says 32x20"), (broken, "'jpeg'")):
+        messages = [changed(m, change) if "front/image" in m.topic else m for m in recorded(SmallRig(2), True)]
+        with pytest.raises(FsmdeError, match=f"frame 0 .*/front/image_raw/compressed, image of stamp 1.*{said}"):
+            list(RosbagSource(write_messages(tmp_path / said[:2], messages)).frames())
+
+
+def test_two_topics_for_one_camera(tmp_path: Path) -> None:
+    """/front and /car/front: which of them is the camera 'front' is not for the reader to guess."""
+    both = [
+        m for old in recorded(SmallRig(1)) for m in (old, replace(old, topic=old.topic.replace("front", "car/front")))
+    ]
+    with pytest.raises(
+        FsmdeError, match="two topics for one camera 'front': /front/image_raw and /car/front/image_raw"
+    ):
+        RosbagSource(write_messages(tmp_path / "bag", both))
+
+
+def test_names_of_cameras_whose_last_parts_are_equal(tmp_path: Path) -> None:
+    """Two vehicles, or left and right at both ends of one: full names tell them apart, unless they do not."""
+    bag = RosbagSource(write_messages(tmp_path / "bag", altered(renamed("^(f|r|b|l)[a-z]+/(?!p)", r"\1/eye/"))))
+    assert set(bag.rig.names) == {"f_eye", "r_eye", "b_eye", "l_eye"}
+    clash = {"front": "a/b_c", "right": "a_b/c", "back": "x/c", "left": "y/c"}
+    messages = altered(renamed("^(front|right|back|left)", lambda match: clash[match[0]]))
+    with pytest.raises(FsmdeError, match="two topics for one camera 'a_b/c'"):
+        RosbagSource(write_messages(tmp_path / "clash", messages))
+
+
+def test_raw_images_go_before_compressed_ones_of_the_same_camera(tmp_path: Path) -> None:
+    later = [replace(m, stamp_ns=m.stamp_ns + 1) for m in recorded(SmallRig(3), True) if "compressed" in m.topic]
+    path = write_messages(tmp_path / "bag", [*recorded(SmallRig(3)), *later])
+    for ours, theirs in zip(RosbagSource(path).frames(), SmallRig(3).frames(), strict=True):
+        assert_same(ours, theirs)
+
+
+def test_notes_tell_of_the_lidar(tmp_path: Path) -> None:
+    radar = RosbagSource(write_messages(tmp_path / "bag", altered(renamed("lidar/points", "radar/points"))))
+    assert all(frame.lidar is None for frame in radar.frames())
+    (note,) = radar.notes
+    assert "no lidar" in note and "['/radar/points']" in note
+    twice = [*recorded(SmallRig(2)), cloud(2 * S, "base_link", np.ones((3, 3)), topic="rear_lidar/points")]
+    (note,) = RosbagSource(write_messages(tmp_path / "two", twice)).notes
+    assert "only /lidar/points was read" in note
+
+
+def test_other_things_than_bags(tmp_path: Path) -> None:
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
+    for path in (tmp_path / "old.bag", tmp_path):
+        with pytest.raises(FsmdeError, match="ROS 1"):
+            open_source("rosbag", path)
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "text.txt").write_text("no bag")
+    for path in (tmp_path / "some", tmp_path / "some" / "text.txt"):
+        with pytest.raises(FsmdeError, match="is no rosbag2"):
+            open_source("rosbag", path)
+    for name in ("text.mcap", "text.db3"):
+        (tmp_path / name).write_text("no bag")
+        with pytest.raises(FsmdeError, match="cannot be read"):
+            open_source("rosbag", tmp_path / name)
+    with pytest.raises(FsmdeError, match="holds no messages"):
+        open_source("rosbag", write_messages(tmp_path / "empty", []))
+
+
+def test_length_is_free_after_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bag = RosbagSource(write_bag(tmp_path / "bag", SmallRig()))
+    list(bag.frames())
+    monkeypatch.setattr(bag, "_groups", None)
+    assert len(bag) == 6
+
+
+def test_ranges_in_ascending_order_take_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SmallRig(12)
+    bag = RosbagSource(write_bag(tmp_path / "bag", small))
+    begin, passes = bag._groups, []
+    monkeypatch.setattr(bag, "_groups", lambda tree: passes.append(tree) or begin(tree))
+    for start, stop in [(0, 2), (2, 5), (7, 8), (10, None)]:
+        for ours, theirs in zip(bag.frames(start, stop), small.frames(start, stop), strict=True):
+            assert_same(ours, theirs)
+    assert len(passes) == 1
+    first, second = bag.frames(3, 6), bag.frames(3, 6)  # two at once do not disturb each other
+    assert [(a.index, b.index) for a, b in zip(first, second, strict=True)] == [(3, 3), (4, 4), (5, 5)]
+    assert [frame.index for frame in bag.frames(4, 5)] == [4]  # backwards: read anew
+    assert len(passes) == 4
+
+
+def test_ring_of_the_bag_is_that_of_the_rig() -> None:
+    assert [camera.name for camera in ring_order(SmallRig().rig.cameras[::-1])] == list(SmallRig().rig.names)
+
+
+@pytest.mark.parametrize("root", [".", "..", "../drive", "../drive/drive.mcap"])
+def test_name_is_that_of_the_folder_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    path = write_bag(tmp_path / "drive", SmallRig(1))
+    (path / "inner").mkdir()
+    monkeypatch.chdir(path / "inner" if root == ".." else path)
+    assert RosbagSource(root).name == "drive"

@@ -1,0 +1,186 @@
+"""Poses of a bag's frames: chains of frames, jumps of the map, moving lidars, gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.recording import TF_STATIC_TOPIC, TF_TOPIC, Message
+from fsmde_core.rig.geometry import rigid
+from fsmde_core.sources.rosbag import RosbagSource
+from support.bags import MS, S, changed, cloud, recorded, transforms, write_bag, write_messages
+from support.small_rig import SmallRig, yaw
+
+LIFT = rigid(yaw(5), (0.2, 0, 0.3))  # base_footprint to base_link
+POINTS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+
+
+def bag(path: Path, *extra: Iterable[Message], frames: int = 12, drop: str = "tf$|lidar") -> RosbagSource:
+    """The small rig's cameras with other transforms, every message at its stamp."""
+    messages = [*recorded(SmallRig(frames), drop=drop), *(message for part in extra for message in part)]
+    return RosbagSource(write_messages(path, sorted(messages, key=lambda message: message.stamp_ns)))
+
+
+def odometry(start: int = 990, stop: int = 2300, late_ms: int = 0, child: str = "base_footprint") -> Iterator[Message]:
+    """odom to `child` at 50 Hz; late_ms: each is recorded that much after its stamp."""
+    for stamp in range(start * MS, stop * MS, 20 * MS):
+        moved = transforms(stamp, ("odom", child, SmallRig.pose(stamp)))
+        yield Message(moved.topic, moved.type, stamp + late_ms * MS, moved.data)
+
+
+def lift() -> list[Message]:
+    return [transforms(995 * MS, ("base_footprint", "base_link", LIFT), topic=TF_STATIC_TOPIC)]
+
+
+def assert_poses(source: RosbagSource, seen: int = 12) -> None:
+    frames = list(source.frames())
+    assert len(frames) == seen
+    for frame in frames:
+        for name, image in frame.images.items():
+            expected = SmallRig.pose(image.stamp_ns) @ LIFT
+            np.testing.assert_allclose(frame.T_world_base[name], expected, atol=1e-6)
+
+
+def test_motion_comes_through_the_chain_of_frames(tmp_path: Path) -> None:
+    source = bag(tmp_path / "bag", odometry(), lift())
+    assert_poses(source)
+    assert all("no lidar" in note for note in source.notes)
+
+
+def test_map_jumps_do_not_reach_the_poses(tmp_path: Path) -> None:
+    """REP-105: localization moves odom within map in jumps; the vehicle itself moves in odom."""
+    jumps = [transforms(k * 300 * MS, ("map", "odom", rigid(yaw(20 * k), (k, 0, 0)))) for k in range(3, 8)]
+    assert_poses(bag(tmp_path / "bag", odometry(), lift(), jumps))
+
+
+def test_a_vehicle_localized_in_the_map_alone_moves_there(tmp_path: Path) -> None:
+    moved = [transforms(m.stamp_ns, ("map", "base_footprint", SmallRig.pose(m.stamp_ns))) for m in odometry()]
+    assert_poses(bag(tmp_path / "bag", moved, lift()))
+
+
+def test_two_moving_links_between_odom_and_base(tmp_path: Path) -> None:
+    """odom to base_footprint level, base_footprint to base_link with the body's heave, at another rate."""
+    heave = lambda stamp: LIFT @ rigid(np.eye(3), (0, 0, 0.1e-9 * (stamp - S)))  # noqa: E731
+    body = [transforms(k * 7 * MS, ("base_footprint", "base_link", heave(k * 7 * MS))) for k in range(142, 330)]
+    for frame in bag(tmp_path / "bag", odometry(), body).frames():
+        for name, image in frame.images.items():
+            expected = SmallRig.pose(image.stamp_ns) @ heave(image.stamp_ns)
+            np.testing.assert_allclose(frame.T_world_base[name], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("late_ms", [30, 200, 400])
+def test_poses_that_are_recorded_after_the_images_are_waited_for(tmp_path: Path, late_ms: int) -> None:
+    assert_poses(bag(tmp_path / "bag", odometry(late_ms=late_ms), lift(), frames=9), seen=9)
+
+
+def test_motion_that_begins_long_after_the_recording_is_found(tmp_path: Path) -> None:
+    wheel = [transforms(k * 100 * MS, ("base_link", "wheel", rigid(yaw(k), (0, 0, 0)))) for k in range(10, 60)]
+    source = bag(tmp_path / "bag", odometry(start=3990, stop=5300), lift(), wheel, frames=42)
+    with pytest.raises(FsmdeError, match=r"frame 0 of the bag .*'base_footprint' in 'odom' within 0.5 s"):
+        next(source.frames())
+    frame = next(source.frames(31))
+    expected = SmallRig.pose(frame.images["back"].stamp_ns) @ LIFT
+    np.testing.assert_allclose(frame.T_world_base["back"], expected, atol=1e-6)
+
+
+def test_gap_in_the_motion_is_an_error_that_says_where(tmp_path: Path) -> None:
+    source = bag(tmp_path / "bag", odometry(stop=1500), odometry(start=4000, stop=5300), lift(), frames=40)
+    # Poses end at 1.49 s. Motion goes on until 1.99 s; the first image after that is the one of 2 s, in frame 10.
+    with pytest.raises(FsmdeError, match=r"frame 10 .*'base_footprint' in 'odom' within 0.5 s of stamp 2.000"):
+        list(source.frames())
+    assert len(list(source.frames(0, 10))) == 10 and len(source) == 40
+
+
+@pytest.mark.parametrize("drop", ["tf$|lidar", "lidar"])
+def test_static_transforms_alone_mean_that_the_vehicle_stands(tmp_path: Path, drop: str) -> None:
+    """Without /tf, and with a /tf that moves other things only."""
+    wheel = [] if drop == "lidar" else [transforms(k * 100 * MS, ("base_link", "wheel", LIFT)) for k in range(10, 20)]
+    source = bag(tmp_path / "bag", wheel, drop="tf$|lidar")
+    for frame in source.frames():
+        np.testing.assert_array_equal(frame.T_world_base["left"], np.eye(4))
+    assert any("no motion of 'base_link' on /tf: the vehicle is taken to stand still" in note for note in source.notes)
+
+
+def test_lidar_on_a_turning_mast(tmp_path: Path) -> None:
+    """base_link to mast on /tf, mast to lidar fixed: points are in the base frame of the sweep's own moment."""
+    T_mast_lidar = rigid(yaw(90), (0.5, 0, 0.1))
+    turning = lambda stamp: rigid(yaw(90e-9 * stamp), (0, 0, 2))  # noqa: E731
+    mast = [transforms(k * 50 * MS, ("base_link", "mast", turning(k * 50 * MS))) for k in range(19, 50)]
+    fixed = [transforms(996 * MS, ("mast", "lidar", T_mast_lidar), topic=TF_STATIC_TOPIC)]
+    sweeps = [cloud((1065 + 100 * k) * MS, "lidar", POINTS) for k in range(12)]
+    frames = list(bag(tmp_path / "bag", odometry(), lift(), mast, fixed, sweeps).frames())
+    assert len(frames) == 12
+    for frame in frames:
+        assert frame.lidar is not None
+        T = turning(frame.lidar.stamp_ns) @ T_mast_lidar
+        np.testing.assert_allclose(frame.lidar.points, POINTS @ T[:3, :3].T + T[:3, 3], atol=1e-5)
+        expected = SmallRig.pose(frame.lidar.stamp_ns) @ LIFT
+        np.testing.assert_allclose(frame.lidar.T_world_base, expected, atol=1e-6)
+
+
+def test_camera_on_a_moving_frame_is_refused(tmp_path: Path) -> None:
+    neck = [transforms(k * 50 * MS, ("base_link", "neck", rigid(yaw(k), (0, 0, 1)))) for k in range(19, 50)]
+    eyes = [("neck", f"{name}_optical", LIFT) for name in SmallRig().rig.names]
+    with pytest.raises(FsmdeError, match=r"/camera_info.*'neck' moves in 'base_link'.*/tf_static"):
+        bag(tmp_path / "bag", neck, [transforms(990 * MS, *eyes, topic=TF_STATIC_TOPIC)], drop="tf|lidar")
+
+
+def test_leading_slashes_of_old_are_no_part_of_a_frame(tmp_path: Path) -> None:
+    moved = [transforms(m.stamp_ns, ("/odom", "/base_footprint", SmallRig.pose(m.stamp_ns))) for m in odometry()]
+    joined = [transforms(995 * MS, ("/base_footprint", "/base_link", LIFT), topic=TF_STATIC_TOPIC)]
+    sweep = [cloud(1065 * MS, "/base_link", POINTS)]
+    source = bag(tmp_path / "bag", moved, joined, sweep)
+    assert_poses(source)
+    lidar = next(source.frames()).lidar
+    assert lidar is not None
+    np.testing.assert_array_equal(lidar.points, POINTS)
+
+
+def broken_transform(stamp_ns: int, parent: str, child: str, part: str, topic: str = TF_TOPIC) -> Message:
+    """A transform with a NaN translation, or with a quaternion of zeros."""
+
+    def change(content: Any) -> None:
+        transform = content.transforms[0].transform
+        if part == "translation":
+            transform.translation.x = math.nan
+        else:
+            transform.rotation.w = 0.0
+
+    return changed(transforms(stamp_ns, (parent, child, np.eye(4)), topic=topic), change)
+
+
+@pytest.mark.parametrize("part", ["translation", "rotation"])
+def test_broken_transforms_are_left_out_with_a_note_per_frame(tmp_path: Path, part: str) -> None:
+    broken = [
+        broken_transform(stamp * MS, parent, child, part)
+        for stamp in (1502, 1702)
+        for parent, child in (("odom", "base_footprint"), ("base_link", "arm"))
+    ]
+    source = bag(tmp_path / "bag", odometry(), lift(), broken)
+    assert_poses(source)
+    base, arm = (note for note in source.notes if "left out" in note)
+    assert f"{tmp_path / 'bag'} has transforms of 'base_footprint' in 'odom' that were left out: a {part}" in base
+    assert "'arm' in 'base_link'" in arm
+
+
+def test_broken_mount_of_a_camera_is_told_with_the_error(tmp_path: Path) -> None:
+    broken = broken_transform(990 * MS, "base_link", "front_optical", "translation", TF_STATIC_TOPIC)
+    eyes = [("base_link", f"{name}_optical", LIFT) for name in SmallRig().rig.names if name != "front"]
+    with pytest.raises(
+        FsmdeError, match=r"does not join 'front_optical'.*'front_optical' in 'base_link' that were left"
+    ):
+        bag(tmp_path / "bag", [broken, transforms(990 * MS, *eyes, topic=TF_STATIC_TOPIC)], drop="tf|lidar")
+
+
+def test_poses_are_not_kept(tmp_path: Path) -> None:
+    """The tree holds ten seconds, not the whole /tf."""
+    source = RosbagSource(write_bag(tmp_path / "bag", SmallRig(300)))
+    tree = source._opening.tree.without_poses()
+    held = [len(tree.tracks("odom", "base_link")[0]._stamps) for _ in source._groups(tree)]
+    assert len(held) == 300 and 450 <= max(held) <= 455  # 4 images in 100 ms, and a sweep in every second 100 ms

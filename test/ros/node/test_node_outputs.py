@@ -1,0 +1,249 @@
+"""The node over real DDS: what it publishes is what the tiny model's closed form says, in the right place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+
+from fsmde_ros.middleware.readers import CvBridge, read_points
+from support.ros_harness import FX, HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
+from support.tiny_model import HEIGHT as NET_HEIGHT
+from support.tiny_model import WIDTH as NET_WIDTH
+
+STAMP = 1_700_000_000_000_000_000
+GREYS = {name: 9 + 10 * index for index, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
+    with open_stage(tmp_path, tiny_model) as opened:
+        yield opened
+
+
+def expected_depth(grey: float, fx: float = FX) -> float:
+    """The tiny model by hand: (1 + grey) * fx at the network's size / 100."""
+    return (1 + grey) * fx * NET_WIDTH / WIDTH / 100
+
+
+def test_depth_and_camera_info_of_six_cameras(stage: Stage) -> None:
+    stage.node()
+    stage.client.listen_to_all()
+    stage.client.send_set(GREYS, STAMP)
+    received = stage.client.received
+    assert stage.spin_until(
+        lambda: all(received[f"{n}/depth/image"] and received[f"{n}/depth/camera_info"] for n in NAMES)
+    )
+    for name in NAMES:
+        image, info = received[f"{name}/depth/image"][0], received[f"{name}/depth/camera_info"][0]
+        depth = CvBridge().imgmsg_to_cv2(image)
+        assert (image.encoding, depth.shape) == ("32FC1", (NET_HEIGHT, NET_WIDTH))
+        np.testing.assert_allclose(depth, expected_depth(GREYS[name]), rtol=1e-5)
+        assert image.header == info.header
+        assert image.header.frame_id == f"{name}_optical"
+        assert image.header.stamp.sec == STAMP // 10**9
+        assert (info.width, info.height) == (NET_WIDTH, NET_HEIGHT)
+        assert not np.any(info.d)
+        # The principal point is the image's centre at both sizes, pixel centres at integers.
+        fx, fy = FX * NET_WIDTH / WIDTH, FX * NET_HEIGHT / HEIGHT
+        K = [[fx, 0, (NET_WIDTH - 1) / 2], [0, fy, (NET_HEIGHT - 1) / 2], [0, 0, 1]]
+        np.testing.assert_allclose(np.reshape(info.k, (3, 3)), K)
+        np.testing.assert_allclose(np.reshape(info.p, (3, 4)), np.hstack([K, np.zeros((3, 1))]))
+
+
+def test_fused_cloud_lies_where_the_cameras_look(stage: Stage) -> None:
+    stage.node()
+    stage.client.listen(PointCloud2, "points")
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["points"])
+    cloud = stage.client.received["points"][0]
+    assert cloud.header.frame_id == "base_link"
+    points = read_points(cloud)
+    assert len(points) == 6 * NET_WIDTH * NET_HEIGHT
+    xyz = np.stack([points[axis] for axis in "xyz"], axis=1)
+    for camera in ring_rig().cameras:
+        depth = expected_depth(GREYS[camera.name])
+        # The lower right pixel: half the field of view to the right and down, at depth `depth`.
+        right = (NET_WIDTH - 1) / 2 / (FX * NET_WIDTH / WIDTH) * depth
+        down = (NET_HEIGHT - 1) / 2 / (FX * NET_HEIGHT / HEIGHT) * depth
+        corner = camera.T_base_camera @ [right, down, depth, 1]
+        nearest = np.argmin(np.linalg.norm(xyz - corner[:3], axis=1))
+        np.testing.assert_allclose(xyz[nearest], corner[:3], atol=1e-3)
+        grey = GREYS[camera.name]
+        assert points["rgb"][nearest].view(np.uint32) == grey << 16 | grey << 8 | grey
+        np.testing.assert_allclose(points["sigma"][nearest], depth / 10, rtol=1e-5)
+
+
+def test_millimetres(stage: Stage) -> None:
+    stage.node(depth__encoding="16UC1")
+    stage.client.listen_to_all()
+    stage.client.send_set({**GREYS, "back": 255}, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["back/depth/image"])
+    front, back = (stage.client.received[f"{name}/depth/image"][0] for name in ("front", "back"))
+    assert front.encoding == "16UC1"
+    assert np.all(CvBridge().imgmsg_to_cv2(front) == round(1000 * expected_depth(GREYS["front"])))
+    assert expected_depth(255) > 65.535
+    assert not np.any(CvBridge().imgmsg_to_cv2(back))
+
+
+def test_depth_images_pass_the_gates_on_request(stage: Stage) -> None:
+    node = stage.node(depth__gated=True, cloud__max_range=10.0)
+    stage.client.listen_to_all()
+    stage.client.send_set(GREYS, STAMP)
+    received = stage.client.received
+    assert stage.spin_until(lambda: all(received[f"{name}/depth/image"] for name in NAMES))
+    for name in NAMES:
+        depth = CvBridge().imgmsg_to_cv2(received[f"{name}/depth/image"][0])
+        assert np.all(np.isnan(depth)) == (expected_depth(GREYS[name]) > 10)
+    assert node.set_parameters([Parameter("cloud.max_range", value=1000.0)])[0].successful
+    stage.client.send_set(GREYS, STAMP + 10**8)
+    assert stage.spin_until(lambda: len(received["front_left/depth/image"]) == 2)
+    assert np.all(np.isfinite(CvBridge().imgmsg_to_cv2(received["front_left/depth/image"][1])))
+
+
+def test_compressed_images(stage: Stage) -> None:
+    stage.node(image_transport="compressed")
+    stage.client.listen_to_all()
+    for name, grey in GREYS.items():
+        stage.client.send_jpeg(name, cv2.imencode(".jpg", constant_rgb(grey))[1].tobytes(), STAMP)
+    assert stage.spin_until(lambda: stage.client.received["back/depth/image"])
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["back/depth/image"][0])
+    np.testing.assert_allclose(depth, expected_depth(GREYS["back"]), rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "channels"),
+    [
+        ("bgr8", 3),
+        ("rgba8", 4),
+        ("bgra8", 4),
+        ("mono8", 1),
+        ("yuv422_yuy2", 2),
+        ("yuv422", 2),
+        ("bayer_rggb8", 1),
+        ("bayer_gbrg8", 1),
+    ],
+)
+def test_encodings(stage: Stage, encoding: str, channels: int) -> None:
+    """Grey 126 is Y = 16 + 126 * 219 / 255 = 124.2 in studio range, and 126 in everything else."""
+    stage.node(cameras=["front"])
+    stage.client.listen_to_all(("front",))
+    shape = (HEIGHT, WIDTH, channels) if channels > 1 else (HEIGHT, WIDTH)
+    pixels = np.full(shape, 126, np.uint8)
+    if channels == 2:
+        luma = 0 if encoding == "yuv422_yuy2" else 1
+        pixels[..., luma], pixels[..., 1 - luma] = 124, 128
+    stage.client.publish("front/image_raw", image_message(pixels, encoding, STAMP))
+    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
+    np.testing.assert_allclose(depth, expected_depth(126), rtol=0.02)
+
+
+def test_row_padding_is_left_out(stage: Stage) -> None:
+    stage.node(cameras=["front"])
+    stage.client.listen_to_all(("front",))
+    padded = np.full((HEIGHT, WIDTH + 10, 3), 200, np.uint8)
+    padded[:, :WIDTH] = 9
+    message = image_message(padded, "rgb8", STAMP)
+    message.width = WIDTH
+    stage.client.publish("front/image_raw", message)
+    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
+    np.testing.assert_allclose(depth, expected_depth(9), rtol=1e-5)
+
+
+def test_organised_clouds(stage: Stage) -> None:
+    stage.node(cloud__stride=2)
+    stage.client.listen(PointCloud2, "back/depth/points")
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["back/depth/points"])
+    cloud = stage.client.received["back/depth/points"][0]
+    assert (cloud.height, cloud.width) == (NET_HEIGHT // 2, NET_WIDTH // 2)
+    assert cloud.header.frame_id == "back_optical"
+    np.testing.assert_allclose(read_points(cloud)["z"], expected_depth(GREYS["back"]), rtol=1e-5)
+
+
+def test_timing_and_stamps(stage: Stage) -> None:
+    """Each camera's depth carries its own image's stamp, the cloud the newest; ~/timing tells of the set."""
+    stage.node()
+    stage.client.listen_to_all()
+    stage.client.listen(DiagnosticArray, "surround_depth/timing")
+    for index, name in enumerate(NAMES):
+        message = image_message(constant_rgb(9), "rgb8", STAMP + index * 10**7)
+        stage.client.publish(f"{name}/image_raw", message)
+    received = stage.client.received
+    assert stage.spin_until(lambda: received["points"] and received["surround_depth/timing"])
+    assert stage.spin_until(lambda: all(received[f"{name}/depth/image"] for name in NAMES))
+    stamps = [received[f"{name}/depth/image"][0].header.stamp.nanosec for name in NAMES]
+    assert stamps == [index * 10**7 for index in range(6)]
+    assert received["points"][0].header.stamp.nanosec == 5 * 10**7
+    values = {entry.key: entry.value for entry in received["surround_depth/timing"][0].status[0].values}
+    assert int(values["stamp_ns"]) == STAMP + 5 * 10**7
+    assert values["cameras"].split(",") == list(NAMES)
+    assert float(values["skew_ms"]) == 50
+    stages = [float(values[f"{key}_ms"]) for key in ("receive", "preprocess", "infer", "cloud", "publish")]
+    assert all(value >= 0 for value in stages)
+    assert sum(stages) == pytest.approx(float(values["end_to_end_ms"]), rel=0.2, abs=1)
+    assert stage.spin_until(lambda: "lag_ms" in _values(stage, "camera front_left"))
+    assert _values(stage, "camera front")["lag_ms"] == "p50 -25.00, p95 -25.00, p99 -25.00"
+    assert _values(stage, "camera front_left")["lag_ms"] == "p50 25.00, p95 25.00, p99 25.00"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_bound_the_rectifier(stage: Stage, threads: int) -> None:
+    stage.node(threads=threads)
+    stage.client.listen_to_all()
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["points"])
+    assert 1 <= sum(thread.name.startswith("rectify") for thread in threading.enumerate()) <= threads
+
+
+def test_nothing_is_computed_for_nobody(stage: Stage) -> None:
+    stage.node()
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: "rests" in (_text(stage, "output") or ""), 5)
+    status = stage.client.diagnosis("output")
+    assert status is not None
+    values = {entry.key: entry.value for entry in status.values}
+    assert (values["processed"], values["sets_unheard"]) == ("0", "1")
+
+
+@pytest.mark.parametrize("spread_ms", [80, 120])
+def test_sets_that_a_small_window_tears_are_a_warning(stage: Stage, spread_ms: int) -> None:
+    """Every camera sends, but the stamps of one moment lie further apart than `sync.window_ms`, 90."""
+    stage.node()
+    stage.client.listen_to_all()
+    for index in range(12):
+        for name, grey in GREYS.items():
+            late = name in list(GREYS)[3:]
+            stage.client.send_set({name: grey}, STAMP + (index * 200 + late * spread_ms) * 1_000_000)
+        stage.spin_for(0.2)
+    torn = "lack a camera, though all send; do the stamps of one moment differ by more than sync.window_ms?"
+    texts = [status.message for array in stage.client.received["/diagnostics"] for status in array.status]
+    assert any(torn in text for text in texts) == (spread_ms > 90)
+
+
+def test_switched_off_outputs_stay_silent(stage: Stage) -> None:
+    stage.node(publish__depth=False)
+    stage.client.listen_to_all()
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["points"])
+    stage.spin_for(0.2)
+    assert not stage.client.received["front/depth/image"]
+
+
+def _text(stage: Stage, name: str) -> str | None:
+    status = stage.client.diagnosis(name)
+    return status.message if status else None
+
+
+def _values(stage: Stage, name: str) -> dict[str, str]:
+    status = stage.client.diagnosis(name)
+    return {entry.key: entry.value for entry in status.values} if status else {}

@@ -1,0 +1,188 @@
+"""Training sets from recordings and synthetic streets: python -m fsmde_training.sets.prepare --help"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Optional, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.sources import KINDS, open_source
+from fsmde_core.sources.base import Source
+from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
+from fsmde_ros.cli.recordings import frame_count
+from fsmde_training.networks.sizes import check_size
+from fsmde_training.sets import cache
+from fsmde_training.sets.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
+from fsmde_training.sets.labels import label_ring, with_sweeps
+from fsmde_training.sets.parallel import mapped
+from fsmde_training.sets.streets import CAMERAS, street_samples
+
+FIRST_VALIDATION_FRAME = 40
+"""PandaSet frames before it train, the rest validate."""
+FIRST_SEED = 10_000
+"""Streets of smaller seeds are for tests and demonstrations."""
+
+Size = tuple[int, int]
+Span = tuple[int, Optional[int]]  # noqa: UP045 - evaluated at run time
+T = TypeVar("T")
+
+
+def pandaset_sets(out: Path, size: Size, network_size: Size, processes: int = 0, sky: bool = True) -> None:
+    """`pandaset_train` and `pandaset_val` below `out`, of the sample sequence 002; sizes as in `command`."""
+    source = open_source("pandaset")
+    assert isinstance(source, PandaSetSource)
+    first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
+    recording_set(out / "pandaset_val", source, (first, None), VALIDATE_ALL, network_size, processes)
+    recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes, sky)
+
+
+def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None:
+    """`street_train` of so many synthetic streets, and `street_val`, below `out`: six images of each street."""
+    for name, first, number in (("street_train", FIRST_SEED, streets), ("street_val", 2 * FIRST_SEED, 4)):
+        seeds, count = range(first, first + number), CAMERAS * number
+        if not _is_made(out / name, {"source": "streets", "seeds": [first, number], "size": list(size)}):
+            samples = street_samples(seeds, *size, processes or _cores())
+            cache.save(out / name, _shown(samples, name, count), count, *size)
+
+
+def recording_set(
+    folder: Path,
+    source: Source,
+    span: Span,
+    part: Part,
+    size: Size,
+    processes: int = 0,
+    sky: bool = True,
+    **recipe: Any,
+) -> None:
+    """One set of the frames in `span` that are of `part`; streamed, whole rings only.
+
+    A held-out set takes the frames with a sweep of their own, and has no sky labels: what it measures is lidar.
+    sky: label what looks like sky in a training set.
+    recipe: what else the set depends on; written beside it, see `_is_made`.
+    """
+    sky = sky and not part.held_out
+    recipe |= {"source": source.name, "frames": list(span), **part._asdict(), "size": list(size), "sky": sky}
+    if _is_made(folder, recipe):
+        return
+    rings = WholeRings(part.of(_shown(source.frames(*span), folder.name, frame_count(source, span))))
+    swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not part.held_out)
+    label = partial(label_ring, width=size[0], height=size[1], sky=sky)
+    samples = chain.from_iterable(mapped(label, swept, processes or _cores()))
+    labelled = cache.save(folder, samples, None, *size)
+    typer.echo(
+        f"{folder}: {len(labelled)} images, {labelled.sum()} with labels; "
+        f"{rings.left_out} frames left out for want of a camera"
+    )
+
+
+def _is_made(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Whether a complete set of this recipe is there; if none is, `folder` is made for it and keeps the recipe.
+
+    FsmdeError when a complete set of another recipe is there: it is neither replaced nor taken for this one.
+    """
+    note = folder / "recipe.json"
+    if not cache.is_complete(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(recipe) + "\n")
+        return False
+    found = json.loads(note.read_text()) if note.is_file() else None
+    if found != recipe:
+        raise FsmdeError(f"{folder} was made with {found}, now asked for is {recipe}; remove it, or name another set")
+    return True
+
+
+def _shown(items: Iterable[T], name: str, total: int) -> Iterator[T]:
+    """The items, with a progress bar on stderr."""
+    yield from track(items, name, total, console=Console(stderr=True))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _parse_options(options: list[str]) -> dict[str, str]:
+    if wrong := [option for option in options if "=" not in option]:
+        raise FsmdeError(f"options {wrong} must be KEY=VALUE, such as version=v1.0-trainval")
+    return dict(option.split("=", 1) for option in options)
+
+
+def command(
+    source: Annotated[
+        Optional[SourceKind],  # noqa: UP045
+        typer.Option(help="Kind of recording; without it, what the shipped student was trained on."),
+    ] = None,
+    root: RootOption = None,
+    name: Annotated[str, typer.Option(help="The sets of --source are NAME_train and NAME_val.")] = "own",
+    frames: FramesOption = ":",
+    validation: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the drives of --source that validates; 1: all, no training.")
+    ] = 0.0,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Of the source: version=v1.0-trainval (nuscenes), split=0 (ddad)."),
+    ] = None,
+    streets: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Synthetic streets to train on. Default: 80; beside a --source none."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of training images of recordings; multiples of 32.")
+    ] = "672x384",
+    network_size: Annotated[str, typer.Option(metavar="WxH", help="Of all others: the network's input.")] = "448x256",
+    sky: Annotated[bool, typer.Option(help="Label what looks like sky in training images as infinitely far.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder of the sets.")] = Path("runs/cache"),
+    processes: Annotated[int, typer.Option(min=0, help="For decoding and rendering; 0: one per CPU core.")] = 0,
+) -> None:
+    """Write training sets: those of --source, or without it those that the shipped student is trained on.
+
+    Sets that are complete stay; one that was interrupted is made anew. Memory does not grow with the recording.
+    """
+    training, network = parse_size(size), parse_size(network_size)
+    for option_name, pixels in (("--size", training), ("--network-size", network)):
+        check_size(pixels[::-1], option_name)
+    if source is None and root is not None:
+        raise FsmdeError(f"--root {root} needs its --source, one of {list(KINDS)}")
+    if source is None:
+        pandaset_sets(out, training, network, processes, sky)
+    else:
+        options = _parse_options(option or [])
+        recording = _open(source.value, root, options)
+        recipe = {"root": str(root.resolve()) if root else None, "options": options}
+        for part, pixels in ((Part(validation, held_out=True), network), (Part(validation, held_out=False), training)):
+            if part not in ((0, True), (1, False)):  # empty because asked for
+                folder = out / f"{name}_{'val' if part.held_out else 'train'}"
+                recording_set(folder, recording, parse_frames(frames), part, pixels, processes, sky, **recipe)
+    if streets is None:
+        streets = 80 if source is None else 0
+    if streets:
+        street_sets(out, streets, network, processes)
+
+
+def _open(kind: str, root: Path | None, options: dict[str, str]) -> Source:
+    try:
+        return open_source(kind, root, **options)
+    except TypeError as error:
+        raise FsmdeError(f"source '{kind}' does not take the options {options}: {error}") from error
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command; what a user can put right is one sentence and exit code 2, as in `fsmde`."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    with one_sentence("prepare"):
+        app(args)
+
+
+if __name__ == "__main__":
+    main()
