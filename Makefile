@@ -34,7 +34,7 @@ lint: $(VENV)/.dev
 
 # Fails when a stage or the student has become slower than the committed ratios allow; a minute on an idle machine.
 bench-check: $(VENV)/.dev
-	$(BIN)/python -m fsmde_ros.cli.benchmarks.bench_check docs/benchmarks/ratios.json
+	$(BIN)/python -m fsmde_ros.cli.benchmarks.regression docs/benchmarks/ratios.json
 
 # Trains and compares all students; goes on where it was stopped. See docs/experiments.md.
 experiment: $(VENV)/.dev

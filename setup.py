@@ -80,7 +80,7 @@ setup(
     entry_points={
         "console_scripts": [
             "surround_depth = fsmde_ros.__main__:main",
-            "fsmde = fsmde_ros.cli:main",
+            "fsmde = fsmde_ros.cli.app:main",
         ]
     },
 )

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.share import user_cache
+from fsmde_core.paths import user_cache
 
 # Without fused multiply-add the points are those of the CPU; the kernels wait for memory, not for arithmetic.
 OPTIONS = ("-cubin", "-O3", "-fmad=false")

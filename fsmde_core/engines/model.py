@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.share import find_shared
+from fsmde_core.paths import find_shared
 
 DEFAULT_MODEL = "fsmde_student.onnx"
 INPUTS = {"images": ("uint8", 4), "focal": ("float32", 1)}

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.steadiness import Moment, moment
 from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction, Predictor
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Scores, Summary
 from fsmde_core.evaluation.score import score_frame
 from fsmde_core.frames import Frame
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 T = TypeVar("T")
 U = TypeVar("U")

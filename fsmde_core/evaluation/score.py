@@ -16,10 +16,10 @@ from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth, in_the_im
 from fsmde_core.evaluation.measures.steadiness import Moment, moment, steadiness
 from fsmde_core.evaluation.measures.uncertainty import sigma_sums
 from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import ImagePoints
+from fsmde_core.lidar.projection import ImagePoints
 
 OVERLAP_STRIDE = 4
 """Every n-th pixel of every n-th row is looked for in the neighbouring view."""

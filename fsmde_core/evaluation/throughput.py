@@ -10,9 +10,9 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.run import Span, frame_records
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 FRAMES, ROUNDS = 20, 5
 """Of the span at most, and how often; the median counts."""

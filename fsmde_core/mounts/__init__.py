@@ -3,8 +3,8 @@
 from fsmde_core.mounts.check import MountCheck, MountReport
 from fsmde_core.mounts.estimate import Suspect
 from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
+from fsmde_core.mounts.misalignment import Turned, verdict
 from fsmde_core.mounts.recording import MountSummary, check_recording
-from fsmde_core.mounts.turned import Turned, verdict
 
 __all__ = [
     "Aligned",

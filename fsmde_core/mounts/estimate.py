@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.mounts.matching import Matches, baseline
-from fsmde_core.mounts.turned import Turned
+from fsmde_core.mounts.misalignment import Turned
 from fsmde_core.rig.rig import Camera
 
 Array = NDArray[np.float64]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fsmde_core.evaluation.measures.consistency import HIDDEN
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import image_points, lidar_to_camera
+from fsmde_core.lidar.projection import image_points, lidar_to_camera
 from fsmde_core.mounts.alignment import Alignment, SweepView, align
-from fsmde_core.mounts.turned import Turned
+from fsmde_core.mounts.misalignment import Turned
 from fsmde_core.rig.rig import Camera
 
 WINDOW = 12

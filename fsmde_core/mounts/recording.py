@@ -10,10 +10,10 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.mounts.check import MIN_CHECKS, MountCheck
 from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
-from fsmde_core.mounts.turned import Turned
+from fsmde_core.mounts.misalignment import Turned
 from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
 from fsmde_core.rig.rig import Rig
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 EVERY = 4
 """Sweeps from one verdict of the lidar to the next."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fsmde_core.clouds.clouds import CloudSettings, PackedCloud
+from fsmde_core.clouds.packer import CloudSettings, PackedCloud
 from fsmde_core.engines.base import Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage, RawImage
-from fsmde_core.images.preprocess import decoded, rectification
+from fsmde_core.images.rectify import decoded, rectification
 from fsmde_core.pipeline.gpu.backend import GpuBackend
 from fsmde_core.pipeline.gpu.sampling import sampling
 from fsmde_core.pipeline.pipeline import AnyPipeline, Pipeline, SurroundDepth
@@ -103,7 +103,7 @@ def _backend(engine: Any, cameras: int) -> GpuBackend | None:
 
         return CudaBackend(engine, cameras)
     if engine.name == "torch" and engine.device != "cpu":
-        from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend
+        from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
 
         return TorchBackend(engine)
     return None

@@ -13,11 +13,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings, PackedCloud
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings, PackedCloud
 from fsmde_core.engines.base import Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage
-from fsmde_core.images.preprocess import Preprocessor, RectifiedImage
+from fsmde_core.images.rectify import Preprocessor, RectifiedImage
 from fsmde_core.rig.rig import Camera, Rig
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings, ray_table
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings, ray_table
 from fsmde_core.rig.rig import Camera
-from fsmde_core.views.pictures import FAINT, INK, PAPER
+from fsmde_core.views.matplotlib import FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

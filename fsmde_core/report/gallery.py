@@ -12,17 +12,17 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.metrics import depth_metrics
 from fsmde_core.evaluation.measures.pixels import sample
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Prediction
-from fsmde_core.evaluation.protocols.protocol import make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
 from fsmde_core.frames import Frame
-from fsmde_core.images.preprocess import Preprocessor
-from fsmde_core.lidar.lidar import lidar_to_camera, project
+from fsmde_core.images.rectify import Preprocessor
+from fsmde_core.lidar.projection import lidar_to_camera, project
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.report import views
 from fsmde_core.report.birds_eye import birds_eye_view
 from fsmde_core.report.documents import Result
 from fsmde_core.report.views import Scale, data_uri
 from fsmde_core.rig.rig import Camera
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 ALONE, COMPARED = 4, 2  # images of each list of extremes: of one result, and of each of several
 

@@ -13,8 +13,8 @@ import yaml
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.paths import find_shared
 from fsmde_core.rig.geometry import Matrix, is_rigid, quaternion_from_rotation, rigid, rotation_from_quaternion
-from fsmde_core.share import find_shared
 
 DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
 

@@ -10,7 +10,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.locate import find_recording
 
 if TYPE_CHECKING:
-    from fsmde_core.sources.base import Source
+    from fsmde_core.sources.source import Source
 
 # kind: module, class, and the sample recording that is looked for where no root is given
 READERS = {

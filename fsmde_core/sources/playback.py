@@ -9,8 +9,8 @@ from itertools import chain, count, islice
 from threading import Condition, Thread
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.recording import Message, MessageEncoder
-from fsmde_core.sources.base import Source
+from fsmde_core.messages.write import Message, MessageEncoder
+from fsmde_core.sources.source import Source
 
 # Between rounds of a recording of one frame, which says nothing of its own period.
 DEFAULT_PERIOD_NS = 100_000_000

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sync.image_groups import Group, Member, widest_gap
+from fsmde_core.sync.groups import Group, Member, widest_gap
 
 T = TypeVar("T")
 

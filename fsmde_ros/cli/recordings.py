@@ -11,7 +11,7 @@ from fsmde_core.sources import default_recording, open_source
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from fsmde_core.sources.base import Source
+    from fsmde_core.sources.source import Source
 
 
 def open_recording(kind: Any | None, root: Path | None, **options: Any) -> Source:

@@ -9,7 +9,7 @@ def print_result(document: dict[str, Any]) -> None:
     """Tables and lines of a result document, on stdout."""
     from rich.console import Console
 
-    from fsmde_core.evaluation.results.report import to_lines, to_tables
+    from fsmde_core.evaluation.results.tables import to_lines, to_tables
 
     console = Console()
     for table in to_tables(document):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.messages.messages import stamp_ns
+from fsmde_core.messages.read import stamp_ns
 from fsmde_core.rig.geometry import Matrix
-from fsmde_ros.client.collector import NodeListener
-from fsmde_ros.client.ledger import TIMING, Ledger
+from fsmde_ros.client.listener import NodeListener
+from fsmde_ros.client.replay_tracker import TIMING, Ledger
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.messages import camera_from_info, cloud_xyz, compressed_image, raw_image, stamp_ns
-from fsmde_core.messages.recording import LIDAR_TOPIC
+from fsmde_core.messages.read import camera_from_info, cloud_xyz, compressed_image, raw_image, stamp_ns
+from fsmde_core.messages.write import LIDAR_TOPIC
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.views.view import Scene
+from fsmde_core.views.rerun import Scene
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.readers import depth_metres, read_points
 from fsmde_ros.node.calibration import Calibration

@@ -19,7 +19,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.rig.rig import Rig, save_rig
 
 if TYPE_CHECKING:
-    from fsmde_ros.client.collector import NodeListener
+    from fsmde_ros.client.listener import NodeListener
     from fsmde_ros.client.player import Player
 
 NODE_NAME = "surround_depth"

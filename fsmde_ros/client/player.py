@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from fsmde_core.messages.recording import TF_STATIC_TOPIC, Message, restamped
+from fsmde_core.messages.write import TF_STATIC_TOPIC, Message, restamped
 from fsmde_core.sources.playback import Cue
 
 # A player that falls behind by more than this goes on from there; it does not catch up in a burst.

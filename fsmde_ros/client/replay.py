@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.messages.recording import COMPRESSED, IMAGE, TRANSFORMS, Message, MessageEncoder
+from fsmde_core.messages.write import COMPRESSED, IMAGE, TRANSFORMS, Message, MessageEncoder
 from fsmde_core.rig.rig import Rig
-from fsmde_core.sources.base import Source
 from fsmde_core.sources.playback import Pace, Reel, cues
+from fsmde_core.sources.source import Source
 from fsmde_ros.client.depth_listener import DepthListener
-from fsmde_ros.client.ledger import Ledger, Passage
 from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
 from fsmde_ros.client.player import Player, PlayerSettings
+from fsmde_ros.client.replay_tracker import Ledger, Passage
 from fsmde_ros.client.session import ros_node
 
 PRELOAD_BYTES = 512 << 20

@@ -10,13 +10,13 @@ import numpy as np
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.steadiness import Moment, moment
 from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction, Predictor
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.drops import DropCounter
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.score import score_frame
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.client.depth_listener import PublishedDepth
-from fsmde_ros.client.ledger import TIMING, Passage
+from fsmde_ros.client.replay_tracker import TIMING, Passage
 
 FOCAL_TOLERANCE = 1e-4
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from fsmde_core.clouds.clouds import PackedCloud
+from fsmde_core.clouds.packer import PackedCloud
 from fsmde_core.rig.rig import Camera
 
 _CHECKED = {"check_fields": True} if hasattr(PointCloud2, "_check_fields") else {}  # else always

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fsmde_core.share import find_shared
+from fsmde_core.paths import find_shared
 
 
 def profile_variable() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fsmde_core.messages.messages import camera_from_info
+from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
 from fsmde_core.rig.rig import Camera, Rig
 

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage, EncodedImage
-from fsmde_core.messages.messages import raw_image, stamp_ns
+from fsmde_core.messages.read import raw_image, stamp_ns
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.compat import SimpleFilter

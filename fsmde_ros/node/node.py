@@ -34,14 +34,14 @@ from fsmde_ros.middleware.process import keep_freed_memory, keep_opencv_to_one_t
 from fsmde_ros.node import diagnostics, parameters
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.checks.checks import Check, Checks
-from fsmde_ros.node.checks.consistency_check import ConsistencyCheck
-from fsmde_ros.node.checks.lidar_check import LidarCheck
+from fsmde_ros.node.checks.consistency import ConsistencyCheck
+from fsmde_ros.node.checks.lidar import LidarCheck
 from fsmde_ros.node.health import Health
 from fsmde_ros.node.inputs import SurroundSubscriber
 from fsmde_ros.node.outputs import Outputs
 from fsmde_ros.node.rectifier import Rectifier
 from fsmde_ros.node.settings import Live, Setup
-from fsmde_ros.node.transforms import TransformMounts
+from fsmde_ros.node.tf_mounts import TransformMounts
 from fsmde_ros.node.worker import Worker
 
 PERIOD_S = 1.0  # of diagnostics

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from fsmde_core.clouds.clouds import CloudPacker
-from fsmde_core.images.colors import depth_rgb
+from fsmde_core.clouds.packer import CloudPacker
+from fsmde_core.images.colormap import depth_rgb
 from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
 from fsmde_core.rig.rig import Rig
 from fsmde_ros.middleware import qos

@@ -15,7 +15,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from fsmde_core.clouds.clouds import CloudSettings
+from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines import ENGINES
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sync.synchronizer import SyncSettings

@@ -12,7 +12,7 @@ from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from fsmde_core.clouds.clouds import CloudSettings
+from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines.model import default_model_path
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig.rig import Rig, load_rig, shipped_rigs

@@ -14,9 +14,9 @@ from fsmde_core.sync.synchronizer import ImageSet
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.checks.checks import Checks
 from fsmde_ros.node.diagnostics import timing_message
-from fsmde_ros.node.handover import Handover
 from fsmde_ros.node.health import Health, SetTiming, lags_ms
 from fsmde_ros.node.inputs import Received
+from fsmde_ros.node.latest_slot import Handover
 from fsmde_ros.node.outputs import Outputs
 from fsmde_ros.node.rectifier import Rectifier
 from fsmde_ros.node.settings import Live

@@ -14,14 +14,14 @@ pytest.importorskip("rclpy")
 
 from rich.console import Console
 
-from fsmde_core.clouds.clouds import COLOR_FIELDS, PackedCloud
+from fsmde_core.clouds.packer import COLOR_FIELDS, PackedCloud
 from fsmde_core.engines import load_engine
-from fsmde_core.engines.speed import alternate, compare_with_teacher
+from fsmde_core.engines.timing import alternate, compare_with_teacher
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli import app
-from fsmde_ros.cli.benchmarks.bench import bench_live, bench_teacher
-from fsmde_ros.cli.benchmarks.stages import measure_stages
-from fsmde_ros.client.live import LiveSettings
+from fsmde_ros.cli.app import app
+from fsmde_ros.cli.benchmarks.node import bench_live, bench_teacher
+from fsmde_ros.cli.benchmarks.pipeline_stages import measure_stages
+from fsmde_ros.client.live_run import LiveSettings
 from fsmde_ros.middleware.conversions import header, point_cloud
 from support.small_rig import SmallRig
 

@@ -15,7 +15,7 @@ from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import write_bag
 from support.small_rig import SmallRig
 
-COMMAND = [sys.executable, "-c", "from fsmde_ros.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from fsmde_ros.cli.app import main; main()"]
 
 
 def fsmde(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     for command in ("demo", "play", "bag", "evaluate", "export", "info"):
         assert command in help_text
     heavy = ["numpy", "cv2", "rclpy", "onnxruntime", "torch", "matplotlib", "rosbags"]
-    script = f"import sys, fsmde_ros.cli; print([name for name in {heavy} if name in sys.modules])"
+    script = f"import sys, fsmde_ros.cli.app; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60).stdout
     assert loaded.strip() == "[]"
 

@@ -21,11 +21,11 @@ pytest.importorskip("rclpy")
 from rich.console import Console
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.recording import CLOUD, BagWriter, Message, MessageEncoder, typestore
+from fsmde_core.messages.write import CLOUD, BagWriter, Message, MessageEncoder, typestore
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_ros.cli.demo.demo import run_demo
-from fsmde_ros.cli.demo.demo_report import cloud_points
-from fsmde_ros.client.live import LiveSettings
+from fsmde_ros.cli.demo.report import cloud_points
+from fsmde_ros.client.live_run import LiveSettings
 from fsmde_ros.client.node_process import NodeProcess
 from support.small_rig import SmallRig
 
@@ -97,7 +97,15 @@ def test_ctrl_c_ends_the_demo_and_its_node(tmp_path: Path, tiny_model: Path) -> 
         for frame in SmallRig(4).frames():
             for message in [encoder.static_transforms(frame.stamp_ns), *encoder.frame(frame)]:
                 bag.write(message)
-    command = [sys.executable, "-u", "-c", "from fsmde_ros.cli import main; main()", "demo", "--model", str(tiny_model)]
+    command = [
+        sys.executable,
+        "-u",
+        "-c",
+        "from fsmde_ros.cli.app import main; main()",
+        "demo",
+        "--model",
+        str(tiny_model),
+    ]
     command += ["--root", str(tmp_path / "bag"), "--out", str(tmp_path / "out"), "--seconds", "60"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}  # where the node's parameters lie: names the node in /proc
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

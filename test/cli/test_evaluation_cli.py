@@ -17,12 +17,12 @@ from fsmde_core.engines import load_engine
 from fsmde_core.evaluation import throughput
 from fsmde_core.evaluation.measures.metrics import MEASURES
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.frames import Frame
-from fsmde_core.messages.recording import BagWriter, MessageEncoder
+from fsmde_core.messages.write import BagWriter, MessageEncoder
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
-from fsmde_ros.cli import main
+from fsmde_ros.cli.app import main
 from support.small_rig import SmallRig
 
 MEASURED = {*MEASURES, "n"}

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.complete import complete
+from fsmde_core.evaluation.evaluate import complete
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, Prediction, Predictor
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol, make_protocol
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
 from fsmde_core.evaluation.results.partial import PartialResult
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Summary
@@ -29,7 +29,7 @@ from fsmde_core.evaluation.run import frame_records
 from fsmde_core.frames import Frame
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Rig
-from fsmde_ros.cli import main
+from fsmde_ros.cli.app import main
 from support.small_rig import SmallRig
 
 ASKED = {"source": "small", "environment": {"python": "3"}}
@@ -190,7 +190,7 @@ def test_what_a_summary_keeps_does_not_grow(protocol: EvaluationProtocol) -> Non
 
 
 def evaluate(*options: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from fsmde_ros.cli import main; main()", "evaluate", *map(str, options)]
+    return [sys.executable, "-c", "from fsmde_ros.cli.app import main; main()", "evaluate", *map(str, options)]
 
 
 def test_a_killed_command_goes_on_where_it_was(

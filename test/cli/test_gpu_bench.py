@@ -15,8 +15,8 @@ from rich.console import Console
 torch = pytest.importorskip("torch")
 
 from fsmde_core.engines.model import read_model_info  # noqa: E402
-from fsmde_core.engines.torch.torch import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline  # noqa: E402
 from fsmde_ros.cli.benchmarks.gpu import document, floors, frames, scene  # noqa: E402
 from fsmde_ros.cli.benchmarks.gpu.networks import gflop  # noqa: E402

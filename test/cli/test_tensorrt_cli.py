@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fsmde_core.engines.check import Deviation
 from fsmde_core.engines.model import read_model_info
+from fsmde_core.engines.self_check import Deviation
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli import app
+from fsmde_ros.cli.app import app
 from fsmde_ros.cli.commands.engine import progress_bars
 from support.fake_tensorrt import FakeTensorRt
 from support.small_network import write_quantised
@@ -52,7 +52,7 @@ def test_build_only_neither_loads_nor_runs(fake_tensorrt: FakeTensorRt, small_mo
 def test_an_engine_that_deviates_is_refused(
     fake_tensorrt: FakeTensorRt, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsmde_core.engines.check.tolerance", lambda _: Deviation(0, 0))
+    monkeypatch.setattr("fsmde_core.engines.self_check.tolerance", lambda _: Deviation(0, 0))
     with pytest.raises(FsmdeError, match=r"the engine deviates from .*small\.onnx by median .*; build another"):
         build(small_model)
 
@@ -74,7 +74,7 @@ def test_an_old_tensorrt_is_named(
 
 
 def test_without_tensorrt_it_says_so() -> None:
-    command = [sys.executable, "-c", "from fsmde_ros.cli import main; main()", "engine", "build"]
+    command = [sys.executable, "-c", "from fsmde_ros.cli.app import main; main()", "engine", "build"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if done.returncode == 0:
         pytest.skip("TensorRT is installed here")
@@ -168,7 +168,7 @@ try:
     bindings.must(trt.Builder, bindings.LOG)  # the stub library makes no builder
 except ValueError as error:
     print(error)
-import fsmde_core.engines.tensorrt.tensorrt
+import fsmde_core.engines.tensorrt.variants
 """
 
 

@@ -19,16 +19,16 @@ import cv2
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.colors import sigma_rgb
+from fsmde_core.images.colormap import sigma_rgb
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.rig.geometry import invert
 from fsmde_core.rig.rig import save_rig
-from fsmde_core.views.view import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
-from fsmde_core.views.view_target import opened
+from fsmde_core.views.rerun import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
+from fsmde_core.views.rerun_target import opened
 from fsmde_ros.cli.commands.view import Color
 from support.bags import write_bag
 from support.rerun_file import read
@@ -36,7 +36,7 @@ from support.small_rig import SmallRig
 from support.tiny_model import HEIGHT, WIDTH
 
 chunk = pytest.importorskip("rerun.chunk", reason="rerun-sdk is in the extra `view`")
-COMMAND = [sys.executable, "-c", "from fsmde_ros.cli import main; main()", "view"]
+COMMAND = [sys.executable, "-c", "from fsmde_ros.cli.app import main; main()", "view"]
 NAMES = ("front", "right", "back", "left")
 MISSING = (2, "back")
 FRAMES = 5

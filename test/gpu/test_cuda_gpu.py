@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline.gpu.cuda import sample
+from fsmde_core.pipeline.gpu.cuda import sampling
 from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera
@@ -65,8 +65,8 @@ def test_memory_freed_in_another_thread_is_free(driver: Driver) -> None:
 def test_errors_name_the_call(driver: Driver) -> None:
     with pytest.raises(FsmdeError, match=r"^GPU call cuMemAlloc failed: out of memory$"):
         driver.device(2 * driver.total_memory)
-    module = driver.module(Path(sample.__file__).parent / "kernels" / "sample.cu")
-    nothing = np.zeros(1, sample.BATCH)[0]
+    module = driver.module(Path(sampling.__file__).parent / "kernels" / "sample.cu")
+    nothing = np.zeros(1, sampling.BATCH)[0]
     with pytest.raises(FsmdeError, match=r"^GPU call cuModuleGetFunction\(absent\) failed: "):
         module.launch("absent", (1,), (1,), driver.stream(), nothing)
     with pytest.raises(FsmdeError, match=r"^GPU call cuLaunchKernel\(sample\) failed: invalid "):

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from fsmde_core.engines import load_engine
-from fsmde_core.engines.check import TOLERANCE, deviation, reference
 from fsmde_core.engines.model import default_model_path, read_model_info
-from fsmde_core.engines.select import auto_order
-from fsmde_core.images.preprocess import Preprocessor
+from fsmde_core.engines.registry import auto_order
+from fsmde_core.engines.self_check import TOLERANCE, deviation, reference
+from fsmde_core.images.rectify import Preprocessor
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline, open_pipeline
 from support.tiny_model import HEIGHT, WIDTH
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.torch import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
 from support.gpu_cases import OPEN, RIG, raw  # noqa: E402
 
 pytestmark = pytest.mark.gpu

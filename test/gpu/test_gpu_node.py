@@ -15,8 +15,8 @@ pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter  # noqa: E402
 
 from fsmde_core.engines.model import read_model_info  # noqa: E402
-from fsmde_core.engines.torch.torch import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline  # noqa: E402
 from fsmde_ros.middleware.readers import CvBridge  # noqa: E402
 from fsmde_ros.node import node as node_module  # noqa: E402

@@ -11,8 +11,8 @@ import pytest
 
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines import load_engine
-from fsmde_core.engines.check import TOLERANCE, check_input, deviation, reference
 from fsmde_core.engines.model import default_model_path, read_model_info
+from fsmde_core.engines.self_check import TOLERANCE, check_input, deviation, reference
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from support.cuda_cases import gpu_driver

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import lidar_to_camera, project
+from fsmde_core.lidar.projection import lidar_to_camera, project
 from fsmde_core.rig.geometry import Matrix, rigid
 from fsmde_core.rig.rig import Camera
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsmde_core.clouds.clouds import CloudSettings
+from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fsmde_core.frames import Frame
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.ddad import DdadSource
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource
 
 KINDS = {"nuscenes": NuScenesSource, "ddad": DdadSource, "pandaset": PandaSetSource}
 ROOTS = {"nuscenes": "nuscenes_root", "ddad": "ddad_root", "pandaset": "pandaset_root"}

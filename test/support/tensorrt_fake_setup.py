@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from fsmde_core.engines.check import check_input
 from fsmde_core.engines.model import read_model_info
+from fsmde_core.engines.self_check import check_input
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from support.fake_gpu import FakeDriver
 from support.fake_tensorrt import FakeTensorRt
 
 ON_TENSORRT = [f"fsmde_core.engines.tensorrt.{name}" for name in ("bindings", "build", "engine", "provide")]
-ON_TENSORRT.append("fsmde_core.engines.tensorrt.tensorrt")
+ON_TENSORRT.append("fsmde_core.engines.tensorrt.variants")
 
 
 @contextmanager

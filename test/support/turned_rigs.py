@@ -13,7 +13,7 @@ from fsmde_core.engines.model import default_model_path
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.base import IndexedSource
+from fsmde_core.sources.source import IndexedSource
 
 Sets = list[tuple[np.ndarray, np.ndarray, dict[str, int]]]
 AXES = {"pitch": 0, "yaw": 1, "roll": 2}

@@ -19,7 +19,7 @@ from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.rig.rig import load_rig
 from fsmde_core.sources import open_source
-from fsmde_ros import cli
+from fsmde_ros.cli import app
 from fsmde_training.distill import fit as distill
 from fsmde_training.distill import stage0
 from fsmde_training.networks.checkpoint import load_student
@@ -100,7 +100,7 @@ def execute(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert words[0] == "fsmde"
         with monkeypatch.context() as context, pytest.raises(SystemExit, match=r"^0$"):
             context.setattr(sys, "argv", [*words, *shlex.split(SHRINK[words[1]])])
-            cli.main()
+            app.main()
 
 
 def test_the_guide_leads_from_own_recordings_to_depth(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

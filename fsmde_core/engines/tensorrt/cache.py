@@ -15,7 +15,7 @@ from typing import IO
 
 from fsmde_core.engines.tensorrt.files import write_whole
 from fsmde_core.errors import FsmdeError
-from fsmde_core.share import user_cache
+from fsmde_core.paths import user_cache
 
 REVISION = 1
 """Of what we ask of TensorRT; to be raised with every change in `network` or `build` that changes engines."""

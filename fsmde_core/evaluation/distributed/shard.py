@@ -18,13 +18,13 @@ from fsmde_core.engines.model import default_model_path
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.steadiness import Moment, moment
 from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction, Predictor, model_and_baselines
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.document import environment
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.run import Span, frame_records
 from fsmde_core.frames import Frame
 from fsmde_core.pipeline.pipeline import Pipeline
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 DECISIVE = ("engine", "precision", "model_sha256", "package", "numpy", "opencv", "engine_version")
 """Keys of the result document's head in which a difference makes other numbers."""

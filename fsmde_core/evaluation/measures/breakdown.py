@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.evaluation.measures.kernels import find_bands
+from fsmde_core.evaluation.measures.loops import find_bands
 from fsmde_core.evaluation.measures.metrics import error_sums
 from fsmde_core.evaluation.measures.pixels import Pixels
 

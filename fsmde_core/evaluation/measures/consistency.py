@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.measures.kernels import compare_moved, find_nearest, find_ratios
+from fsmde_core.evaluation.measures.loops import compare_moved, find_nearest, find_ratios
 from fsmde_core.evaluation.measures.means import Means, parts_of
 from fsmde_core.evaluation.measures.pixels import lidar_points
 from fsmde_core.evaluation.predictors.predictors import Predictor
-from fsmde_core.evaluation.protocols.rules import DEFAULT_CAP_M
+from fsmde_core.evaluation.protocols.protocol import DEFAULT_CAP_M
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.lidar.lidar import ImagePoints
+from fsmde_core.lidar.projection import ImagePoints
 from fsmde_core.rig.rig import Camera
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 GRID = 240
 """Columns of the grid on which hidden points are found."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.evaluation.measures.kernels import add_errors
+from fsmde_core.evaluation.measures.loops import add_errors
 
 MEASURES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 TERMS = len(MEASURES) + 1

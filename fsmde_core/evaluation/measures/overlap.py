@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.consistency import HIDDEN
-from fsmde_core.evaluation.measures.kernels import look_up
-from fsmde_core.evaluation.protocols.rules import DEFAULT_CAP_M
+from fsmde_core.evaluation.measures.loops import look_up
+from fsmde_core.evaluation.protocols.protocol import DEFAULT_CAP_M
 from fsmde_core.rig.geometry import Matrix, invert
 from fsmde_core.rig.rig import Camera
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.measures.kernels import mark_last, sample_bilinear
+from fsmde_core.evaluation.measures.loops import mark_last, sample_bilinear
 from fsmde_core.evaluation.predictors.predictors import Prediction
 from fsmde_core.frames import Frame
-from fsmde_core.images.preprocess import rectification
-from fsmde_core.lidar.lidar import ImagePoints, image_points, lidar_to_camera
+from fsmde_core.images.rectify import rectification
+from fsmde_core.lidar.projection import ImagePoints, image_points, lidar_to_camera
 from fsmde_core.rig.rig import Camera
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.evaluation.measures.kernels import add_to_bins
+from fsmde_core.evaluation.measures.loops import add_to_bins
 from fsmde_core.evaluation.measures.pixels import Pixels
 
 BINS = 256

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.flip import average_flipped
 from fsmde_core.frames import Frame
-from fsmde_core.images.preprocess import RectifiedImage
+from fsmde_core.images.rectify import RectifiedImage
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.rig.rig import Camera
 

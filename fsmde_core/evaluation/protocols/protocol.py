@@ -1,77 +1,73 @@
-"""Protocol A, the evaluation of SurroundDepth, and protocols by name."""
+"""What an evaluation protocol is: what counts as truth, which pixels are measured, how they are scaled and pooled."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.measures.metrics import Metrics, depth_metrics
-from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth, lidar_depth
+from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth
 from fsmde_core.evaluation.predictors.predictors import Prediction
-from fsmde_core.evaluation.protocols.rules import DEFAULT_CAP_M, EvaluationProtocol
-from fsmde_core.evaluation.protocols.vfdepth import SIZES, VfDepthProtocol
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import ImagePoints
+from fsmde_core.lidar.projection import ImagePoints
 
-CAPS_M = {"ddad": 200.0}
-PROTOCOLS = ("surrounddepth", "vfdepth")
+DEFAULT_CAP_M = 80.0
+SCALINGS = ("none", "median")
 
 
 @dataclass(frozen=True)
-class SurroundDepthProtocol(EvaluationProtocol):
-    """Protocol A, the evaluation of SurroundDepth (Wei et al. 2022); without median scaling unless asked for.
+class EvaluationProtocol(ABC):
+    """The rules under which numbers may be compared; name, cap and scaling are printed beside every number.
 
-    Truth: one lidar sweep, moved by the vehicle's motion to the camera's exposure, nearest pixel at native size, last
-    point wins. Prediction: resized bilinearly to that size. Averaged per image, images per camera, cameras of the rig,
-    all unweighted.
+    Measured: min_m < truth < cap_m, where the camera's mask (if `masks` has one: (H, W) bool at native size) is true
+    and the rectified view shows the image, see `pixels.in_the_image`. scaling: `none`, or `median`: predictions times
+    median truth over median prediction. batch: images of a camera whose pixels are pooled before the measures are
+    taken; their median is then one, too.
     """
 
-    name: str = "surrounddepth"
+    cap_m: float = DEFAULT_CAP_M
+    scaling: str = "none"
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    min_m: float = 0.1
+    name: str = ""
+    batch: int = 1
 
+    def __post_init__(self) -> None:
+        if not self.min_m < self.cap_m < float("inf"):
+            raise FsmdeError(f"cap is {self.cap_m} m, it must be finite and more than {self.min_m} m")
+        if self.scaling not in SCALINGS:
+            raise FsmdeError(f"scaling '{self.scaling}' is unknown; use one of {list(SCALINGS)}")
+
+    @property
+    def pools_pixels(self) -> bool:
+        """Whether measures need the pixels of several images at once, not only their sums."""
+        return self.batch > 1 and self.scaling == "median"
+
+    @abstractmethod
     def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
-        """At the camera's native size."""
-        return self.measured(lidar_depth(frame, camera_name, seen), self.masks.get(camera_name))
+        """The pixels that are measured; FsmdeError when the frame has no truth.
 
-    def measured(self, known: SparseDepth, mask: NDArray[np.bool_] | None = None) -> SparseDepth:
-        """The part within the range, and where the (H, W) mask is true."""
-        valid = (known.z > self.min_m) & (known.z < self.cap_m)
-        return known.where(valid if mask is None else valid & mask[known.row, known.column])
+        seen: `pixels.lidar_points` of the camera where it is known already.
+        """
 
+    @abstractmethod
     def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:
-        """See `EvaluationProtocol.pixels`."""
-        return Pixels.of(truth, prediction, np.float32(np.inf))
+        """Prediction beside truth, not scaled yet; None without a pixel to measure, FsmdeError if one has no depth."""
 
+    def ratio(self, pixels: Pixels) -> float:
+        """What the predictions of one image, or of one batch, are multiplied with."""
+        return self.median_ratio(pixels) if self.scaling == "median" else 1.0
+
+    @abstractmethod
     def median_ratio(self, pixels: Pixels) -> float:
-        """See `EvaluationProtocol.median_ratio`; the median of an even number is the mean of the two in the middle."""
-        return float(np.median(pixels.truth) / np.median(pixels.depth))
+        """Median truth over median prediction."""
 
-    def measure(self, truth: NDArray[np.float32], prediction: NDArray[np.float32]) -> Metrics | None:
-        """One image by itself: truth (H, W), NaN where unknown, prediction (h, w), metres; None without a pixel."""
-        pixels = self.pixels(self.measured(SparseDepth.from_map(truth)), Prediction(prediction))
-        if pixels is None:
-            return None
-        measured = self.scaled(pixels, self.ratio(pixels))
-        return depth_metrics(measured.truth, measured.depth)
-
-
-def make_protocol(
-    name: str,
-    source: str,
-    cap_m: float | None = None,
-    scaling: str = "none",
-    masks: Mapping[str, NDArray[np.bool_]] | None = None,
-) -> EvaluationProtocol:
-    """Protocol `name` for the recording called `source`; FsmdeError on an unknown name or scaling, or a senseless cap.
-
-    The cap is 80 m unless given, on DDAD 200 m, as published figures have it. masks: see `masks.load_masks`.
-    """
-    if name not in PROTOCOLS:
-        raise FsmdeError(f"protocol '{name}' is unknown; use one of {list(PROTOCOLS)}")
-    cap_m = CAPS_M.get(source, DEFAULT_CAP_M) if cap_m is None else cap_m
-    if name == "vfdepth":
-        return VfDepthProtocol(cap_m, scaling, masks or {}, size=SIZES.get(source, SIZES["nuscenes"]))
-    return SurroundDepthProtocol(cap_m, scaling, masks or {})
+    def scaled(self, pixels: Pixels, ratio: float) -> Pixels:
+        """`pixels` as they are measured: predictions times `ratio`, clipped to [min_m, cap_m]."""
+        depth = np.clip(pixels.depth * np.float32(ratio), np.float32(self.min_m), np.float32(self.cap_m))
+        sigma = None if pixels.sigma is None else pixels.sigma * np.float32(ratio)
+        return replace(pixels, depth=depth, sigma=sigma)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth, last_of_each, lidar_depth
 from fsmde_core.evaluation.predictors.predictors import Prediction
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import ImagePoints
+from fsmde_core.lidar.projection import ImagePoints
 
 SIZES = {"nuscenes": (640, 352), "ddad": (640, 384)}
 """(width, height) of VFDepth's network. Others could be measured at another size, but not compared with its figures."""

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
-from fsmde_core.sources.base import Source
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.sources.source import Source
 
 Span = tuple[int, "int | None"]
 

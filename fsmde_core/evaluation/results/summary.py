@@ -16,7 +16,7 @@ from fsmde_core.evaluation.measures.metrics import TERMS, Metrics, average
 from fsmde_core.evaluation.measures.pixels import Pixels, join
 from fsmde_core.evaluation.measures.uncertainty import SigmaSums
 from fsmde_core.evaluation.predictors.predictors import MODEL
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.score import score_pixels
 from fsmde_core.rig.rig import Rig

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.clouds.clouds import CloudSettings, PackedCloud
+from fsmde_core.clouds.packer import CloudSettings, PackedCloud
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.rig.rig import Camera
 
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """How one camera's raw pixels become the network's input, as `fsmde_core.images.preprocess` does it: every
+    """How one camera's raw pixels become the network's input, as `fsmde_core.images.rectify` does it: every
     output pixel is the mean of `supersample` x `supersample` bilinear samples of the image after `halvings` 2x2
     averages.
 

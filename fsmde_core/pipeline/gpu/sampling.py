@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.images.preprocess import Rectification
+from fsmde_core.images.rectify import Rectification
 from fsmde_core.pipeline.gpu.backend import Sampling
 
 _FRACTIONS = 32

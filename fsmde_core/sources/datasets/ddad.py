@@ -12,9 +12,9 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.geometry import Matrix, invert, transform
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.files import read_bytes, read_json, reading
 from fsmde_core.sources.datasets.poses import recorded_pose
+from fsmde_core.sources.source import IndexedSource
 
 CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "camera_05")
 LIDAR = "lidar"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.messages import camera_from_info
-from fsmde_core.messages.recording import CAMERA_INFO, TF_TOPIC
+from fsmde_core.messages.read import camera_from_info
+from fsmde_core.messages.write import CAMERA_INFO, TF_TOPIC
 from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag

@@ -9,8 +9,8 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
 from fsmde_core.images.encodings import RawImage, to_rgb
-from fsmde_core.messages.messages import compressed_image, raw_image
-from fsmde_core.messages.recording import COMPRESSED, typestore
+from fsmde_core.messages.read import compressed_image, raw_image
+from fsmde_core.messages.write import COMPRESSED, typestore
 from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.rosbag.storage.records import Record
 from fsmde_core.sources.rosbag.topics import CameraTopics

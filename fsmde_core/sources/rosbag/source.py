@@ -13,8 +13,8 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.messages.messages import cloud_xyz
-from fsmde_core.messages.recording import CLOUD
+from fsmde_core.messages.read import cloud_xyz
+from fsmde_core.messages.write import CLOUD
 from fsmde_core.rig.geometry import Matrix, transform
 from fsmde_core.sources.rosbag.grouping import Group, Grouper
 from fsmde_core.sources.rosbag.opening import read_opening

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.messages import stamp_ns
-from fsmde_core.messages.recording import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
+from fsmde_core.messages.read import stamp_ns
+from fsmde_core.messages.write import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
 from fsmde_core.sources.datasets.poses import recorded_pose
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fsmde_core.messages.recording import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
+from fsmde_core.messages.write import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
 from fsmde_core.sources.rosbag.storage.bag import Bag
 
 IMAGE_TOPICS = {IMAGE: "/image_raw", COMPRESSED: "/image_raw/compressed"}

@@ -11,7 +11,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.geometry import Matrix, rigid
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.base import IndexedSource
+from fsmde_core.sources.source import IndexedSource
 from fsmde_core.sources.synthetic.layout.plan import Plan
 from fsmde_core.sources.synthetic.layout.style import draw_style
 from fsmde_core.sources.synthetic.rendering.lidar import sweep

@@ -16,15 +16,15 @@ from pathlib import Path
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.model import default_model_path, read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
-from fsmde_core.engines.select import engine_module
+from fsmde_core.engines.registry import engine_module
 from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor
-from fsmde_core.evaluation.protocols.protocol import make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
 from fsmde_core.evaluation.results.document import write_document
 from fsmde_core.evaluation.run import Span, evaluate
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.sources import open_source
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 
 LARGEST_COST = 0.01
 """Increase of AbsRel, relative to the reference, beyond which a precision is not offered."""

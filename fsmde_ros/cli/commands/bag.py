@@ -22,7 +22,7 @@ def bag(
     namespace: Annotated[str, typer.Option(help="Prefix of the camera and lidar topics.")] = "",
 ) -> None:
     """Write a recording as rosbag2: images, camera_info, lidar, /tf_static and /tf; RViz and Foxglove open it."""
-    from fsmde_core.messages.recording import BagWriter, MessageEncoder
+    from fsmde_core.messages.write import BagWriter, MessageEncoder
     from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
 
     span = parse_frames(frames)

@@ -36,12 +36,12 @@ def bench(
     from rich.console import Console
 
     from fsmde_ros.cli.recordings import open_recording
-    from fsmde_ros.client.live import LiveSettings
+    from fsmde_ros.client.live_run import LiveSettings
     from fsmde_ros.client.session import needing_ros
 
     with needing_ros():
-        from fsmde_ros.cli.benchmarks.bench import bench_live, bench_stages, bench_teacher
-        from fsmde_ros.cli.benchmarks.stages import CAMERAS
+        from fsmde_ros.cli.benchmarks.node import bench_live, bench_stages, bench_teacher
+        from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS
 
     check_output("--json", json_file)
     console = Console(highlight=False)

@@ -27,9 +27,9 @@ def demo(
     from rich.console import Console
 
     from fsmde_ros.cli.demo.demo import run_demo
-    from fsmde_ros.cli.demo.demo_report import BAG
+    from fsmde_ros.cli.demo.report import BAG
     from fsmde_ros.cli.recordings import open_recording
-    from fsmde_ros.client.live import LiveSettings
+    from fsmde_ros.client.live_run import LiveSettings
 
     if root is not None and root.resolve() == (out / BAG).resolve():
         raise FsmdeError(f"the demo would overwrite the recording {root} that it plays; give another folder with --out")

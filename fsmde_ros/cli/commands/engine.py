@@ -49,7 +49,7 @@ def build(
     from rich.console import Console
 
     from fsmde_core.engines.model import default_model_path, read_model_info
-    from fsmde_core.engines.select import engine_module
+    from fsmde_core.engines.registry import engine_module
 
     engine_module("tensorrt")  # says in one sentence what is not installed
     from fsmde_core.engines.tensorrt.cache import EngineCache
@@ -73,7 +73,7 @@ def build(
 
 def check(info: ModelInfo, precision: str, plan: bytes, cameras: int) -> str:
     """Load the engine and compare it with the ONNX file as the node would; FsmdeError where it deviates too far."""
-    from fsmde_core.engines.check import deviation, reference, tolerance
+    from fsmde_core.engines.self_check import deviation, reference, tolerance
     from fsmde_core.engines.tensorrt.engine import TensorRtEngine
     from fsmde_core.errors import FsmdeError
 

@@ -27,12 +27,12 @@ from fsmde_ros.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fsmde_core.evaluation.complete import Records
     from fsmde_core.evaluation.distributed.shard import Job
+    from fsmde_core.evaluation.evaluate import Records
     from fsmde_core.evaluation.predictors.predictors import Predictor
-    from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+    from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
     from fsmde_core.evaluation.results.partial import PartialResult
-    from fsmde_core.sources.base import Source
+    from fsmde_core.sources.source import Source
 
 
 def evaluate(
@@ -70,7 +70,7 @@ def evaluate(
     from fsmde_core.evaluation.distributed.shard import Job, load_predictors
     from fsmde_core.evaluation.predictors.predictors import model_and_baselines
     from fsmde_core.evaluation.protocols.masks import load_masks
-    from fsmde_core.evaluation.protocols.protocol import make_protocol
+    from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
     from fsmde_core.evaluation.results.document import head
     from fsmde_core.evaluation.results.partial import PartialResult
     from fsmde_core.evaluation.throughput import measure_throughput
@@ -115,7 +115,7 @@ def _records(
     from contextlib import nullcontext
     from functools import partial
 
-    from fsmde_core.evaluation.distributed.fleet import fleet
+    from fsmde_core.evaluation.distributed.ray import fleet
     from fsmde_core.evaluation.run import frame_records
 
     if ray is None:
@@ -132,7 +132,7 @@ def _run(
     result: PartialResult | None,
 ) -> dict[str, Any]:
     """The result document."""
-    from fsmde_core.evaluation.complete import complete
+    from fsmde_core.evaluation.evaluate import complete
     from fsmde_ros.cli.recordings import frame_count, progress_bar
 
     with progress_bar() as progress:

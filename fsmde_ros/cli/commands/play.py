@@ -30,7 +30,7 @@ def play(
     preload: Annotated[int, typer.Option(min=1, help="MiB of memory for messages made ahead of time.")] = 1024,
 ) -> None:
     """Play a bag or data set into live topics: images, camera_info, lidar, /tf_static, /tf and /clock."""
-    from fsmde_core.messages.recording import MessageEncoder
+    from fsmde_core.messages.write import MessageEncoder
     from fsmde_core.sources.playback import Pace, Reel, cues
     from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
     from fsmde_ros.client.player import Player, PlayerSettings

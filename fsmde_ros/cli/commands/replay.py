@@ -57,10 +57,10 @@ def replay(
     ] = None,
 ) -> None:
     """Play a recording into the node over DDS, score what it publishes against the lidar, and count the drops."""
-    from fsmde_core.evaluation.complete import complete
+    from fsmde_core.evaluation.evaluate import complete
     from fsmde_core.evaluation.predictors.predictors import ConstantDepth, GroundPlane, Predictor
     from fsmde_core.evaluation.protocols.masks import load_masks
-    from fsmde_core.evaluation.protocols.protocol import make_protocol
+    from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
     from fsmde_core.evaluation.results.document import head, write_document
     from fsmde_core.evaluation.results.drops import DropCounter
     from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar, recording_place

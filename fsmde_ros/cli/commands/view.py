@@ -22,7 +22,7 @@ from fsmde_ros.cli.options import (
 
 if TYPE_CHECKING:
     from fsmde_core.rig.rig import Rig
-    from fsmde_core.sources.base import Source
+    from fsmde_core.sources.source import Source
 
 
 class Color(str, Enum):
@@ -61,7 +61,7 @@ def view(
             "--live shows topics, not a recording; leave out --source and --root, or play it: `fsmde play`"
         )
     if save is None and not serve:
-        from fsmde_core.views.view_target import check_screen
+        from fsmde_core.views.rerun_target import check_screen
 
         check_screen()
     if live:
@@ -90,8 +90,8 @@ def _show_recording(
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
-    from fsmde_core.views.view import Scene, show_recording
-    from fsmde_core.views.view_target import opened
+    from fsmde_core.views.rerun import Scene, show_recording
+    from fsmde_core.views.rerun_target import opened
     from fsmde_ros.cli.recordings import frame_count, progress_bar
 
     model, engine, threads = settings
@@ -112,8 +112,8 @@ def _show_recording(
 def _show_live(rig: Rig, compressed: bool, namespace: str, color: str, save: Path | None, serve: bool) -> None:
     from rich.console import Console
 
-    from fsmde_core.views.view import Scene
-    from fsmde_core.views.view_target import opened
+    from fsmde_core.views.rerun import Scene
+    from fsmde_core.views.rerun_target import opened
     from fsmde_ros.client.session import ros_node
 
     console = Console(stderr=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.base import Source
-from fsmde_ros.cli.demo.demo_report import BAG, LOG, write_report
+from fsmde_core.sources.source import Source
+from fsmde_ros.cli.demo.report import BAG, LOG, write_report
 from fsmde_ros.cli.versions import package_versions
-from fsmde_ros.client.live import LiveRun, LiveSettings, run_live
+from fsmde_ros.client.live_run import LiveRun, LiveSettings, run_live
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -20,7 +20,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.pipeline import SurroundDepth
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.node.diagnostics import WARN, status
-from fsmde_ros.node.handover import Handover
+from fsmde_ros.node.latest_slot import Handover
 
 PERIOD_S = 1.0
 """Between the beginnings of two rounds of checks, at least."""

@@ -13,12 +13,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fsmde_core.engines import ENGINES, load_engine, select
-from fsmde_core.engines.check import TOLERANCE, Deviation
+from fsmde_core.engines import ENGINES, load_engine, registry
 from fsmde_core.engines.openvino import ImageStreams, stream_count
+from fsmde_core.engines.self_check import TOLERANCE, Deviation
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.preprocess import rectify_rgb
-from fsmde_core.share import find_shared
+from fsmde_core.images.rectify import rectify_rgb
+from fsmde_core.paths import find_shared
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
 from support.tiny_model import HEIGHT, WIDTH, write_tiny_model
 
@@ -32,8 +32,8 @@ def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     try:
-        select.engine_module(request.param)
-    except select.AbsentEngine as error:
+        registry.engine_module(request.param)
+    except registry.AbsentEngine as error:
         pytest.skip(str(error))
     return str(request.param)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from fsmde_core import share
+from fsmde_core import paths
 from fsmde_core.engines import model
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
@@ -91,7 +91,7 @@ def test_shipped_model_is_found_beside_the_sources_or_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
     package = tmp_path / "lib" / "python3" / "site-packages" / "fsmde_core"
-    monkeypatch.setattr(share, "__file__", str(package / "share.py"))
+    monkeypatch.setattr(paths, "__file__", str(package / "paths.py"))
     with pytest.raises(FsmdeError, match="was not found"):
         model.default_model_path()
     for folder in (tmp_path / "share" / "fsmde_ros" / "models", package.parent / "models"):
@@ -101,7 +101,7 @@ def test_shipped_model_is_found_beside_the_sources_or_installed(
 
 
 def test_shipped_model_carries_no_paths_of_the_machine_it_was_made_on() -> None:
-    path = share.find_shared(f"models/{model.DEFAULT_MODEL}")
+    path = paths.find_shared(f"models/{model.DEFAULT_MODEL}")
     if path is None:
         pytest.skip(f"models/{model.DEFAULT_MODEL} is not there")
     content = path.read_bytes()

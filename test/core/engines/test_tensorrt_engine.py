@@ -14,9 +14,9 @@ import pytest
 
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.base import DepthBatch
-from fsmde_core.engines.check import Deviation, check_input, reference
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
+from fsmde_core.engines.self_check import Deviation, check_input, reference
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.errors import FsmdeError
 from support.fake_tensorrt import FakeTensorRt
@@ -51,7 +51,7 @@ def test_auto_takes_it_and_float32_stands_in_for_a_coarse_half(
     fake_tensorrt: FakeTensorRt, small_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = {"f16": Deviation(0, 0), "f32": Deviation(1, 1)}
-    monkeypatch.setattr("fsmde_core.engines.select.tolerance", lambda engine: limits[engine.precision])
+    monkeypatch.setattr("fsmde_core.engines.registry.tolerance", lambda engine: limits[engine.precision])
     with caplog.at_level(logging.INFO):
         engine = load_engine("auto", small_model)
     assert (engine.name, engine.precision) == ("tensorrt", "f32")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fsmde_core.engines.base import DepthBatch
-from fsmde_core.engines.check import TOLERANCE, Deviation, check_input
 from fsmde_core.engines.model import default_model_path, read_model_info
+from fsmde_core.engines.self_check import TOLERANCE, Deviation, check_input
 from fsmde_core.engines.tensorrt import network
 from fsmde_core.engines.tensorrt.network import offered, prepare
 from fsmde_core.errors import FsmdeError

@@ -9,7 +9,7 @@ import pytest
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import CONSTANT_DEPTH_M, FAR_M, ConstantDepth, ground_depth
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.evaluation.run import evaluate
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.breakdown import band_names, sums_by_part, sums_of_all
-from fsmde_core.evaluation.measures.kernels import add_to_bins
+from fsmde_core.evaluation.measures.loops import add_to_bins
 from fsmde_core.evaluation.measures.means import Percentiles
 from fsmde_core.evaluation.measures.metrics import Metrics, depth_metrics
 from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth
 from fsmde_core.evaluation.measures.steadiness import View, moment, relative_changes, steadiness
 from fsmde_core.evaluation.measures.uncertainty import REMOVED, SigmaSums, sigma_sums
 from fsmde_core.evaluation.predictors.predictors import Prediction
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.frames import CameraImage, Frame
 from fsmde_core.rig.geometry import Matrix, rigid
 from fsmde_core.rig.rig import Camera, Rig

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.metrics import MEASURES, Metrics, average, depth_metrics
 from fsmde_core.evaluation.predictors.predictors import Prediction, Predictor
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol, make_protocol
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
 from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.results.summary import Summary
 from fsmde_core.evaluation.run import evaluate, frame_records
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.images.preprocess import rectification
-from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.images.rectify import rectification
+from fsmde_core.lidar.projection import depth_map
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from fsmde_core.evaluation.protocols.protocol import make_protocol
-from fsmde_core.lidar.lidar import depth_map, lidar_to_camera, project
-from fsmde_core.sources.base import IndexedSource
+from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
+from fsmde_core.lidar.projection import depth_map, lidar_to_camera, project
 from fsmde_core.sources.datasets.ddad import DdadSource
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.clouds.clouds import ray_table
+from fsmde_core.clouds.packer import ray_table
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.measures.overlap import overlap_differences
-from fsmde_core.lidar.lidar import project
+from fsmde_core.lidar.projection import project
 from fsmde_core.rig.geometry import Matrix, invert, rigid, rotation_from_quaternion
 from fsmde_core.rig.rig import Camera
 

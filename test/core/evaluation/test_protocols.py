@@ -17,12 +17,12 @@ from fsmde_core.evaluation.measures.pixels import SparseDepth, last_of_each, sam
 from fsmde_core.evaluation.predictors.flip import average_flipped
 from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor, Prediction, Predictor
 from fsmde_core.evaluation.protocols.masks import load_masks
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol, make_protocol
-from fsmde_core.evaluation.protocols.rules import EvaluationProtocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
 from fsmde_core.evaluation.protocols.vfdepth import VfDepthProtocol
 from fsmde_core.evaluation.run import evaluate
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.lidar.projection import depth_map
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
 

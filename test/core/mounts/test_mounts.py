@@ -14,10 +14,10 @@ from fsmde_core.mounts.estimate import EdgeMatches, suspects
 from fsmde_core.mounts.matching import Matches, Overlap
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.ddad import DdadSource
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource
 from support.turned_rigs import AXES, Sets, predicted, with_turned
 
 NAMES = ("front", "front_right", "back_right", "back", "back_left", "front_left")

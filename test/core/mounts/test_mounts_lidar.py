@@ -21,9 +21,9 @@ from fsmde_core.mounts.alignment import SweepView, align
 from fsmde_core.mounts.lidar import MIN_SWEEPS, sweep_view
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig, save_rig
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
-from fsmde_ros.cli import app
+from fsmde_core.sources.source import IndexedSource
+from fsmde_ros.cli.app import app
 from support.real_sources import real_source
 from support.turned_rigs import AXES, pipeline, predicted, with_turned
 

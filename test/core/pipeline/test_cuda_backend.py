@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
 from fsmde_core.pipeline.gpu.cuda.images import ImageUploads

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage, RawImage
@@ -24,9 +24,9 @@ from support.tiny_model import HEIGHT, WIDTH
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.torch import TorchEngine  # noqa: E402
-from fsmde_core.engines.torch.torch_lane import Lane, Mark  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_backend import TorchBackend  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
+from fsmde_core.engines.torch.stream import Lane, Mark  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
 from support.gpu_cases import DEVICES, OPEN, RIG, raw, texture, torch_device  # noqa: E402
 
 

@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudSettings
+from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines.model import default_model_path, read_model_info
 from fsmde_core.images.encodings import ENCODINGS
-from fsmde_core.images.preprocess import rectification
+from fsmde_core.images.rectify import rectification
 from fsmde_core.pipeline.gpu.sampling import sampling
 
 torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from fsmde_core.engines.torch.torch import Batch  # noqa: E402
-from fsmde_core.engines.torch.torch_graph import TorchGraph  # noqa: E402
-from fsmde_core.engines.torch.torch_lane import Lane  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_packing import TorchPacking  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_sampling import Resampling  # noqa: E402
+from fsmde_core.engines.torch.engine import Batch  # noqa: E402
+from fsmde_core.engines.torch.onnx_graph import TorchGraph  # noqa: E402
+from fsmde_core.engines.torch.stream import Lane  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacking  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.sampling import Resampling  # noqa: E402
 from support.gpu_cases import camera  # noqa: E402
 
 META = torch.device("meta")

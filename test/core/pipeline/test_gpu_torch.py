@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings, pinhole_geometry
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings, pinhole_geometry
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import ENCODINGS, RawImage, to_rgb
-from fsmde_core.images.preprocess import Preprocessor, rectification
+from fsmde_core.images.rectify import Preprocessor, rectification
 from fsmde_core.pipeline.gpu.sampling import sampling
 from fsmde_core.rig.rig import Camera
 from support.depth_scenes import depth_scene
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.torch import Batch  # noqa: E402
-from fsmde_core.engines.torch.torch_lane import Lane  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_color import planes  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_packing import TorchPacking, first_per_voxel  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.torch_uploads import Uploads  # noqa: E402
+from fsmde_core.engines.torch.engine import Batch  # noqa: E402
+from fsmde_core.engines.torch.stream import Lane  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.color import planes  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacking, first_per_voxel  # noqa: E402
+from fsmde_core.pipeline.gpu.torch.uploads import Uploads  # noqa: E402
 from support.gpu_cases import DEVICES, LENSES, camera, raw, texture, torch_device  # noqa: E402
 
 

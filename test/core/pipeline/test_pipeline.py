@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import RawImage
-from fsmde_core.images.preprocess import rectify_rgb
+from fsmde_core.images.rectify import rectify_rgb
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig

@@ -19,7 +19,7 @@ from fsmde_core.report.documents import load_results
 from fsmde_core.report.measures import ABS_REL, COUNT, COVERAGE, DELTA, LATENCY, MINUS, NONE
 from fsmde_core.report.page import render
 from fsmde_core.report.plots import SERIES, VARIABLES, dot_plot
-from fsmde_ros.cli import main
+from fsmde_ros.cli.app import main
 from support.page_reader import Page
 from support.result_documents import CAMERAS, document, write
 

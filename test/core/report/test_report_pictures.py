@@ -19,12 +19,12 @@ from fsmde_core.engines.model import read_model_info
 from fsmde_core.evaluation.measures.metrics import depth_metrics
 from fsmde_core.evaluation.measures.pixels import SparseDepth
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.lidar.projection import depth_map
 from fsmde_core.report import views
 from fsmde_core.report.birds_eye import MEASURED, PREDICTED, birds_eye_view
 from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
-from fsmde_ros.cli import main
+from fsmde_ros.cli.app import main
 from support.page_reader import Page
 from support.result_documents import document, write
 from support.tiny_model import HEIGHT, WIDTH, write_tiny_model

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame
-from fsmde_core.messages.recording import Message, MessageEncoder
+from fsmde_core.messages.write import Message, MessageEncoder
 from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.playback import Pace, Reel, cues
 

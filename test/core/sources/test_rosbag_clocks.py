@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsmde_core.frames import Frame
-from fsmde_core.messages.recording import Message, restamped
+from fsmde_core.messages.write import Message, restamped
 from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import MS, S, recorded, write_messages
 from support.small_rig import SmallRig

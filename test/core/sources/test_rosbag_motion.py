@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.recording import TF_STATIC_TOPIC, TF_TOPIC, Message
+from fsmde_core.messages.write import TF_STATIC_TOPIC, TF_TOPIC, Message
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import MS, S, changed, cloud, recorded, transforms, write_bag, write_messages

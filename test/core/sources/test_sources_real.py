@@ -12,13 +12,13 @@ import pytest
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.lidar.projection import depth_map
 from fsmde_core.rig.geometry import invert, transform
 from fsmde_core.rig.rig import ring_order
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.ddad import DdadSource
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource
 from support.edge_alignment import alignment, rim_by_beam, rim_by_window
 from support.real_sources import KINDS, lidar_frames, real_source
 

@@ -10,10 +10,10 @@ import pytest
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import lidar_to_camera, project
+from fsmde_core.lidar.projection import lidar_to_camera, project
+from fsmde_core.paths import find_shared
 from fsmde_core.rig.geometry import invert, rigid, rotation_from_quaternion, transform
 from fsmde_core.rig.rig import Camera, Rig, load_rig
-from fsmde_core.share import find_shared
 from fsmde_core.sources import open_source
 from fsmde_core.sources.synthetic import SyntheticStreet, street_rig
 from fsmde_core.sources.synthetic.layout.street import Course

@@ -11,9 +11,9 @@ import pytest
 import rclpy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from fsmde_core.clouds.clouds import PackedCloud
-from fsmde_core.views.view import Scene
-from fsmde_core.views.view_target import opened
+from fsmde_core.clouds.packer import PackedCloud
+from fsmde_core.views.rerun import Scene
+from fsmde_core.views.rerun_target import opened
 from fsmde_ros.middleware import conversions
 from support.rerun_file import read
 from support.ros_harness import FX, HEIGHT, NAMES, RELIABLE, WIDTH, Stage, open_stage, ring_rig

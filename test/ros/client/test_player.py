@@ -18,8 +18,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from fsmde_core.messages.messages import cloud_xyz, raw_image, stamp_ns
-from fsmde_core.messages.recording import Message, MessageEncoder
+from fsmde_core.messages.read import cloud_xyz, raw_image, stamp_ns
+from fsmde_core.messages.write import Message, MessageEncoder
 from fsmde_core.sources.playback import Cue, Pace, Reel, cues
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node

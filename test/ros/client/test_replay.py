@@ -19,13 +19,13 @@ pytest.importorskip("rclpy")
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, ModelPredictor
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.evaluation.results.drops import DropCounter
 from fsmde_core.evaluation.results.summary import Summary
 from fsmde_core.evaluation.run import frame_records
 from fsmde_core.pipeline.pipeline import Pipeline
-from fsmde_core.sources.base import Source
-from fsmde_ros.cli import main
+from fsmde_core.sources.source import Source
+from fsmde_ros.cli.app import main
 from fsmde_ros.client import node_process, replay
 from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters
 from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay

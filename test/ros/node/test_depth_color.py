@@ -11,8 +11,8 @@ import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from fsmde_core.images.colors import NOTHING, depth_rgb, sigma_rgb
-from fsmde_core.views.pictures import depth_colors
+from fsmde_core.images.colormap import NOTHING, depth_rgb, sigma_rgb
+from fsmde_core.views.matplotlib import depth_colors
 from fsmde_ros.middleware.readers import CvBridge
 from fsmde_ros.node import outputs
 from support.ros_harness import FX, NAMES, WIDTH, Stage, open_stage

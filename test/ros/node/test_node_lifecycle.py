@@ -13,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from fsmde_core.share import find_shared
+from fsmde_core.paths import find_shared
 from fsmde_ros.node.node import SurroundDepth
 from fsmde_ros.node.parameters import PARAMETERS
 from support.ros_harness import NAMES, Stage, open_stage, state_of

@@ -19,19 +19,19 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, PointCloud2
 
-from fsmde_core.clouds.clouds import CloudPacker, CloudSettings
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.messages import camera_from_info
+from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_ros.middleware import compat, conversions, readers
 from fsmde_ros.middleware.logs import forward_to
 from fsmde_ros.node.calibration import Calibration
-from fsmde_ros.node.handover import Handover
 from fsmde_ros.node.health import Health, lags_ms
+from fsmde_ros.node.latest_slot import Handover
 from fsmde_ros.node.parameters import PARAMETERS
 from fsmde_ros.node.settings import Setup
-from fsmde_ros.node.transforms import TransformMounts
+from fsmde_ros.node.tf_mounts import TransformMounts
 from support.ros_harness import NAMES, ring_rig
 
 HEAD = conversions.header(1_700_000_000_123_456_789, "front_optical")
@@ -171,14 +171,14 @@ def test_what_python_logs_goes_to_the_nodes_logger() -> None:
     before = [(source.level, source.propagate) for source in sources]
     forward_to(SimpleNamespace(warning=told.append))
     try:
-        for name in ("fsmde_core.engines.select", "fsmde_ros.middleware.image_type"):
+        for name in ("fsmde_core.engines.registry", "fsmde_ros.middleware.image_type"):
             logging.getLogger(name).warning(f"slow: {name}")
     finally:
         for source, (level, propagate) in zip(sources, before, strict=True):
             source.setLevel(level)
             source.propagate = propagate
             source.handlers.pop()
-    assert told == ["slow: fsmde_core.engines.select", "slow: fsmde_ros.middleware.image_type"]
+    assert told == ["slow: fsmde_core.engines.registry", "slow: fsmde_ros.middleware.image_type"]
 
 
 def test_rates() -> None:

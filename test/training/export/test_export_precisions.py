@@ -12,9 +12,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from fsmde_core.engines.check import Deviation
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.precision import network_nodes
+from fsmde_core.engines.self_check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.commands.export import print_cost
 from fsmde_training import export

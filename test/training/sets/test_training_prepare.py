@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.base import IndexedSource
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource
 from fsmde_training.sets import cache, prepare
 from fsmde_training.sets.drives import TRAIN_ALL, Part, WholeRings, drives
 from fsmde_training.sets.labels import NEIGHBOUR_NS, SweptFrame, label_ring, with_sweeps

@@ -11,8 +11,8 @@ from torch import nn
 
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, runner
-from fsmde_core.engines.select import load_engine
-from fsmde_core.engines.speed import alternate
+from fsmde_core.engines.registry import load_engine
+from fsmde_core.engines.timing import alternate
 from fsmde_core.evaluation.measures.consistency import cross_view_consistency
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
 from fsmde_core.evaluation.run import evaluate

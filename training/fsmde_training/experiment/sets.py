@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 
 from fsmde_core.evaluation.measures.pixels import SparseDepth
-from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol, SurroundDepthProtocol, make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import EvaluationProtocol, SurroundDepthProtocol, make_protocol
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.lidar import ImagePoints
+from fsmde_core.lidar.projection import ImagePoints
 from fsmde_core.sources import open_source
-from fsmde_core.sources.base import IndexedSource, Source
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import IndexedSource, Source
 from fsmde_core.sources.synthetic import SyntheticStreet
 from fsmde_training.sets.prepare import FIRST_SEED, FIRST_VALIDATION_FRAME
 from fsmde_training.sets.streets import random_rig

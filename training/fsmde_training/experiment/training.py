@@ -17,7 +17,7 @@ from fsmde_training.experiment.settings import Overrides, Settings
 from fsmde_training.sets.cache import is_complete
 from fsmde_training.sets.densify import densify_set
 from fsmde_training.sets.prepare import pandaset_sets, street_sets
-from fsmde_training.supervised import teach
+from fsmde_training.supervised import fit_teacher
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -76,7 +76,7 @@ class Training:
     def train_teacher(self) -> None:
         """The project's teacher."""
         data = {"root": str(self._teacher_sets)}
-        run_once(teach.main, "teacher.yaml", self.teacher.parent, [self._settings.teacher, {"data": data}])
+        run_once(fit_teacher.main, "teacher.yaml", self.teacher.parent, [self._settings.teacher, {"data": data}])
 
     def fit_bins(self) -> None:
         """Stage 0 on the labelled rings."""

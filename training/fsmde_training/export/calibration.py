@@ -12,7 +12,7 @@ import numpy as np
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.sources import KINDS, open_source
-from fsmde_core.sources.base import Source
+from fsmde_core.sources.source import Source
 from fsmde_training.sets import cache
 from fsmde_training.sets.cache import ImageSet
 from fsmde_training.sets.labels import SweptFrame, label_ring

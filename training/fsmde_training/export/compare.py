@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsmde_core.engines.check import Deviation, deviation, reference
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, open_session
+from fsmde_core.engines.self_check import Deviation, deviation, reference
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.protocols.protocol import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_training.sets.cache import ImageSet
 
 CAMERAS = 6

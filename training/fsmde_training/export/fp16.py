@@ -6,8 +6,8 @@ from pathlib import Path
 
 import onnx
 
-from fsmde_core.engines.check import Deviation
 from fsmde_core.engines.precision import to_half
+from fsmde_core.engines.self_check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_training.export.compare import compare
 from fsmde_training.export.onnx import set_metadata

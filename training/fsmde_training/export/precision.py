@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fsmde_core.engines.check import Deviation
+from fsmde_core.engines.self_check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_training.export.calibration import load_calibration
 from fsmde_training.export.compare import Cost, accuracy_cost, compare

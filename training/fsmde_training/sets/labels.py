@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.images.preprocess import rectify_rgb
-from fsmde_core.lidar.lidar import depth_map
+from fsmde_core.images.rectify import rectify_rgb
+from fsmde_core.lidar.projection import depth_map
 from fsmde_training.sets.cache import Sample
 from fsmde_training.sets.sky import sky_mask
 

@@ -16,8 +16,8 @@ from rich.progress import track
 
 from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.sources import KINDS, open_source
-from fsmde_core.sources.base import Source
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.source import Source
 from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
 from fsmde_ros.cli.recordings import frame_count
 from fsmde_training.networks.sizes import check_size

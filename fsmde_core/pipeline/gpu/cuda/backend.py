@@ -8,16 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.clouds.clouds import CloudSettings, PackedCloud
+from fsmde_core.clouds.packer import CloudSettings, PackedCloud
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines.model import ModelInfo
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.gpu.backend import HostResult, Sampling
 from fsmde_core.pipeline.gpu.cuda.images import DeviceImage, ImageUploads
-from fsmde_core.pipeline.gpu.cuda.pack import Packer
-from fsmde_core.pipeline.gpu.cuda.sample import Sampler
-from fsmde_core.pipeline.gpu.cuda.samplings import Samplings
+from fsmde_core.pipeline.gpu.cuda.packing import Packer
+from fsmde_core.pipeline.gpu.cuda.sampling import Sampler
+from fsmde_core.pipeline.gpu.cuda.sampling_maps import Samplings
 from fsmde_core.rig.rig import Camera
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fsmde_core.clouds.clouds import sized
+from fsmde_core.clouds.packer import sized
 from fsmde_core.cuda.driver import Driver
 
 _PIECE = 1 << 22

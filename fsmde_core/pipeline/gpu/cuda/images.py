@@ -12,7 +12,7 @@ import numpy as np
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.gpu.backend import Sampling
-from fsmde_core.pipeline.gpu.cuda.samplings import DeviceSampling
+from fsmde_core.pipeline.gpu.cuda.sampling_maps import DeviceSampling
 
 
 class Slot:

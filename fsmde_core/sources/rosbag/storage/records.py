@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.recording import header_stamp_ns
+from fsmde_core.messages.write import header_stamp_ns
 
 
 class Record(NamedTuple):

@@ -14,8 +14,8 @@ import torch
 
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.base import Engine
-from fsmde_core.engines.check import deviation, reference
 from fsmde_core.engines.model import ModelInfo, read_model_info
+from fsmde_core.engines.self_check import deviation, reference
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline, open_pipeline
 from fsmde_ros.cli.benchmarks.gpu.floors import copies_ms, device_floors

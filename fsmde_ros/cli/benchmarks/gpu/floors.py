@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from fsmde_core.engines.torch.torch_lane import Lane, host_tensor
-from fsmde_core.pipeline.gpu.torch.torch_download import Download
+from fsmde_core.engines.torch.stream import Lane, host_tensor
+from fsmde_core.pipeline.gpu.torch.download import Download
 
 _RUNS = 50
 _LARGE = 256 << 20  # bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fsmde_core.clouds.clouds import CloudSettings
+from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.pipeline import AnyPipeline
 from fsmde_core.rig.rig import Rig

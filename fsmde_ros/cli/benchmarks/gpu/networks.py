@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsmde_core.engines.model import ModelInfo
-from fsmde_core.engines.torch.torch_graph import TorchGraph
+from fsmde_core.engines.torch.onnx_graph import TorchGraph
 
 
 def write_student(path: Path, width: int, height: int) -> Path:

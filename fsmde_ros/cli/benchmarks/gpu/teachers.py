@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from fsmde_core.engines.torch.torch_lane import Lane
+from fsmde_core.engines.torch.stream import Lane
 
 SIZES = ("small", "base", "large")
 _RUNS = 20

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.frames import Frame
-from fsmde_core.images.preprocess import rectify_rgb
+from fsmde_core.images.rectify import rectify_rgb
 from fsmde_training.experiment.evaluate import model_predictor
 from fsmde_training.experiment.report.plots import plot_ring, spread_points
 from fsmde_training.experiment.sets import HeldOut

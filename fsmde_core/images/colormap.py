@@ -1,0 +1,37 @@
+"""Depth and its standard deviation as colours, fast enough for every frame; the maps are those of the pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.views.matplotlib import FAR_M, NEAR_M
+
+SURE_M, UNSURE_M = 0.1, 10.0  # ends of the scale of standard deviations
+NOTHING = (0x2A, 0x2E, 0x35)
+
+_STEPS = np.arange(256, dtype=np.uint8)[:, None]
+_COLD_TO_WARM = np.asarray(cv2.applyColorMap(_STEPS, cv2.COLORMAP_TURBO)[:, 0, ::-1], np.uint8)
+_WARM_TO_COLD = np.ascontiguousarray(_COLD_TO_WARM[::-1])
+
+
+def depth_rgb(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colours (*, 3) uint8 RGB of depths (*) float32 metres: logarithmic from 2 to 80 m, near warm and far cold.
+
+    Dark grey where there is no depth. The colours of `pictures.depth_colors`, without matplotlib.
+    """
+    return _logarithmic(depth, NEAR_M, FAR_M, _WARM_TO_COLD)
+
+
+def sigma_rgb(sigma: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colours (*, 3) uint8 RGB of standard deviations (*) float32 metres: 0.1 m and less cold, 10 m and more warm."""
+    return _logarithmic(sigma, SURE_M, UNSURE_M, _COLD_TO_WARM)
+
+
+def _logarithmic(values: NDArray[np.float32], low: float, high: float, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    known = values > 0  # False for NaN
+    share = np.log(np.where(known, values, 1) / np.float32(low)) * np.float32(1 / np.log(high / low))
+    colors = table.take(np.clip(256 * share, 0, 255).astype(np.uint8), axis=0)
+    colors[~known] = NOTHING
+    return colors

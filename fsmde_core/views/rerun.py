@@ -1,0 +1,200 @@
+"""What the cameras and the model see, as a Rerun recording: images, depth, the fused cloud, lidar and the vehicle.
+
+Rerun (rerun-sdk, the extra `view`) is imported when a scene is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.clouds.packer import CloudPacker, CloudSettings
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame
+from fsmde_core.images.colormap import sigma_rgb
+from fsmde_core.images.encodings import RawImage
+from fsmde_core.images.rectify import Preprocessor
+from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
+from fsmde_core.rig.geometry import Matrix, invert
+from fsmde_core.rig.rig import Camera
+
+VEHICLE, LIDAR = "world/vehicle", "world/lidar"
+CLOUD = f"{VEHICLE}/points"
+TIMELINE, FRAMES = "stamp", "frame"
+IMAGE_WIDTH = 640  # of the images shown
+JPEG_QUALITY = 85
+CLOUD_STRIDE = 2  # a quarter of the points looks the same and keeps a long recording in memory
+COLORS = ("rgb", "sigma")
+CLOUD_POINTS, LIDAR_POINTS = -2.0, -0.5  # radii; negative ones are pixels of the screen
+LIDAR_COLOR = (255, 105, 255)  # in none of the colour maps, and rare on roads
+DEPTH_RANGE_M = (2.0, 40.0)  # of the colours, which are linear in Rerun
+FRUSTUM_M = 1.2
+
+
+def load_rerun() -> Any:
+    """The module `rerun`; FsmdeError where it is not installed."""
+    try:
+        import rerun
+        import rerun.blueprint
+    except ImportError as error:
+        raise FsmdeError(
+            f"`fsmde view` needs Rerun ({error}); install it with `pip install 'fsmde_ros[view]'`"
+        ) from error
+    return rerun
+
+
+class Scene:
+    """Logs to a rerun.RecordingStream; what it logs carries the time that `at` was last given.
+
+    Entities: `world/vehicle` moves; below it each camera with its `image` and `depth` (a pinhole each, both without
+    distortion) and the fused cloud `points`; `world/lidar`. color: of the cloud, one of COLORS.
+    """
+
+    def __init__(self, stream: Any, color: str = "rgb") -> None:
+        if color not in COLORS:
+            raise FsmdeError(f"cloud colour '{color}' is unknown; use one of {list(COLORS)}")
+        self._rr = load_rerun()
+        self._stream = stream
+        self._by_sigma = color == "sigma"
+        self._placed: dict[str, tuple[Any, ...]] = {}
+        self._stream.log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+
+    def at(self, stamp_ns: int, frame: int | None = None) -> None:
+        """The moment of what is logged from now on: nanoseconds, and the frame of a recording."""
+        self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, "ns"))
+        if frame is not None:
+            self._stream.set_time(FRAMES, sequence=frame)
+
+    def vehicle(self, T_world_base: Matrix) -> None:
+        """The pose of the vehicle."""
+        self._stream.log(VEHICLE, self._transform(T_world_base))
+
+    def image(self, camera: Camera, image: RawImage) -> None:
+        """An image as the camera took it; shown without distortion, IMAGE_WIDTH pixels wide or as wide as it is."""
+        width = min(IMAGE_WIDTH, camera.width)
+        shown = Preprocessor(width, max(1, round(camera.height * width / camera.width))).rectify(image, camera)
+        self._pinhole(shown.camera, "image")
+        self._stream.log(image_path(camera.name), self._rr.Image(shown.rgb).compress(JPEG_QUALITY))
+
+    def depth(self, camera: Camera, depth: NDArray[np.float32]) -> None:
+        """depth: (H, W) float32 metres of the rectified `camera` at that size, NaN for none."""
+        self._pinhole(camera, "depth")
+        picture = self._rr.DepthImage(depth, meter=1.0, colormap="spectral", depth_range=DEPTH_RANGE_M)
+        self._stream.log(depth_path(camera.name), picture)
+
+    def cloud(self, xyz: NDArray[np.float32], rgb: NDArray[np.float32] | None, sigma: NDArray[np.float32]) -> None:
+        """The fused cloud: (N, 3) metres in the base frame, (N,) colours as the bits 0x00RRGGBB, (N,) metres.
+
+        By sigma where there are no colours.
+        """
+        if self._by_sigma or rgb is None:
+            colors: NDArray[Any] = sigma_rgb(sigma)
+        else:
+            colors = np.ascontiguousarray(rgb).view(np.uint32) << 8 | 0xFF
+        self._stream.log(CLOUD, self._rr.Points3D(xyz, colors=colors, radii=CLOUD_POINTS))
+
+    def lidar(self, xyz: NDArray[np.float32], T_world_lidar: Matrix) -> None:
+        """A sweep: (N, 3) metres, and the pose of its frame."""
+        self._stream.log(LIDAR, self._transform(T_world_lidar))
+        self._stream.log(LIDAR, self._rr.Points3D(xyz, colors=LIDAR_COLOR, radii=LIDAR_POINTS))
+
+    def forget(self, name: str) -> None:
+        """Take a camera's image and depth from the screen."""
+        for path in (image_path(name), depth_path(name)):
+            self._stream.log(path, self._rr.Clear(recursive=False))
+        self._placed = {path: key for path, key in self._placed.items() if f"/{name}/" not in path}
+
+    def _pinhole(self, camera: Camera, what: str) -> None:
+        path = f"{camera_path(camera.name)}/{what}"
+        key = (camera.K.tobytes(), camera.T_base_camera.tobytes(), camera.width, camera.height)
+        if self._placed.get(path) == key:
+            return
+        self._placed[path] = key
+        self._stream.log(camera_path(camera.name), self._transform(camera.T_base_camera))
+        K = camera.K.copy()
+        K[:2, 2] += 0.5  # Rerun's pixel centres are at halves
+        size = (camera.width, camera.height)
+        pinhole = self._rr.Pinhole(image_from_camera=K, resolution=size, image_plane_distance=FRUSTUM_M)
+        self._stream.log(path, pinhole)
+
+    def _transform(self, T: Matrix) -> Any:
+        return self._rr.Transform3D(translation=T[:3, 3], mat3x3=T[:3, :3])
+
+
+def camera_path(name: str) -> str:
+    return f"{VEHICLE}/{name}"
+
+
+def image_path(name: str) -> str:
+    return f"{camera_path(name)}/image"
+
+
+def depth_path(name: str) -> str:
+    return f"{camera_path(name)}/depth"
+
+
+def show_recording(frames: Iterable[Frame], pipeline: AnyPipeline[Any], scene: Scene) -> int:
+    """Run the model on every frame and log it; returns their number. The world's origin is the first vehicle pose."""
+    packer = CloudPacker(CloudSettings(stride=CLOUD_STRIDE))
+    T_origin_world: Matrix | None = None
+    count = 0
+    for frame in frames:
+        count += 1
+        newest = max(frame.images, key=lambda name: frame.images[name].stamp_ns)
+        if T_origin_world is None:
+            T_origin_world = invert(frame.T_world_base[newest])
+        images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
+        result = pipeline.run(images, frame.rig)
+        scene.at(frame.stamp_ns, frame.index)
+        scene.vehicle(T_origin_world @ frame.T_world_base[newest])
+        for name in frame.rig.names:
+            if name in images:
+                scene.image(frame.rig[name], images[name])
+            else:
+                scene.forget(name)
+        _show_result(result, packer, scene)
+        if frame.lidar is not None:
+            scene.lidar(frame.lidar.points, T_origin_world @ frame.lidar.T_world_base)
+    return count
+
+
+def _show_result(result: SurroundDepth, packer: CloudPacker, scene: Scene) -> None:
+    for camera, depth in zip(result.cameras, result.depth, strict=True):
+        scene.depth(camera, depth)
+    records = packer.pack(result.cameras, result.rgb, result.depth, result.sigma).records()
+    scene.cloud(records[:, :3], records[:, 3], records[:, 4])
+
+
+def blueprint(names: tuple[str, ...], following: bool = False) -> Any:
+    """Images above their depth, from left to right as they stand around the vehicle, and the scene from behind.
+
+    names: cameras in ring order. following: the time of the newest data, as it comes in.
+    """
+    rrb = load_rerun().blueprint
+    half = len(names) // 2 + 1
+    row = names[half:] + names[:half]
+    views = [rrb.Spatial2DView(origin=image_path(name), name=name) for name in row]
+    depths = [rrb.Spatial2DView(origin=depth_path(name), name=f"{name} depth") for name in row]
+    scene = rrb.Spatial3DView(
+        origin=VEHICLE,
+        name="Surroundings",
+        contents=["+ world/**", *(f"- {depth_path(name)}/**" for name in names)],
+        background=(20, 20, 24),
+        line_grid=rrb.LineGrid3D(spacing=10.0, color=(90, 90, 90)),
+        eye_controls=rrb.EyeControls3D(position=(-16.0, 0.0, 13.0), look_target=(5.0, 0.0, 0.0), eye_up=(0, 0, 1)),
+    )
+    return rrb.Blueprint(
+        rrb.Vertical(rrb.Horizontal(*views), rrb.Horizontal(*depths), scene, row_shares=[1, 1, 3.5]),
+        rrb.TimePanel(
+            state="collapsed",
+            timeline=TIMELINE if following else FRAMES,
+            fps=None if following else 10.0,
+            play_state="following" if following else "paused",
+        ),
+        rrb.SelectionPanel(state="hidden"),
+        rrb.BlueprintPanel(state="hidden"),
+        auto_views=False,
+    )

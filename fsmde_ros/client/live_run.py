@@ -1,0 +1,220 @@
+"""A recording played into the real node over real DDS, and what came out: for the demo and the benchmark."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.frames import Frame
+from fsmde_core.messages.write import TRANSFORMS, Message, MessageEncoder
+from fsmde_core.sources.playback import Pace, Reel, cues
+from fsmde_core.sources.source import IndexedSource, Source
+from fsmde_ros.client.listener import Collector, Status, percentiles
+from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
+from fsmde_ros.client.player import Player, PlayerSettings
+from fsmde_ros.client.session import ros_node
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+READ_SECONDS = 15
+WARM_UP_SECONDS = 3.0  # peers find each other, pages and buffers are made; not measured
+MAX_PRELOAD_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """seconds: how long the recording is played. rate: sets per second. model: None is the shipped student.
+
+    threads: of engine and preprocessing, 0 for their own choice. keep_s: seconds of outputs that are kept.
+    """
+
+    seconds: float = 12.0
+    rate: float = 10.0
+    engine: str = "auto"
+    model: Path | None = None
+    threads: int = 0
+    keep_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.seconds > 0 and self.rate > 0):
+            raise FsmdeError(f"seconds and rate must be greater than 0, not {self.seconds} and {self.rate}")
+
+
+class Sent(NamedTuple):
+    """A message that was played: its topic, the recorded stamp and the one it went out with."""
+
+    topic: str
+    recorded_ns: int
+    live_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRun:
+    """recording: the frames that were played, in memory. statuses: of /diagnostics, by part of the node.
+
+    outputs: serialized, those of the last seconds. sent: every message that was played.
+    """
+
+    recording: Source
+    measured: Measured
+    statuses: dict[str, Status]
+    outputs: list[Message]
+    sent: list[Sent]
+
+
+class LoggingPlayer(Player):
+    """Notes which recorded message went out with which stamp."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.sent: list[Sent] = []
+
+    def publish(self, message: Message, stamp_ns: int) -> None:
+        super().publish(message, stamp_ns)
+        self.sent.append(Sent(message.topic, message.stamp_ns, stamp_ns))
+
+
+def run_live(recording: Source, settings: LiveSettings, log: Path, console: Console) -> LiveRun:
+    """Start the node, play `recording` into it with a line per second, end it; the node's log goes to `log`.
+
+    Raises FsmdeError when the node does not start, dies or processes nothing.
+    """
+    keep_apart()
+    recording = _excerpt(recording, console)
+    encoder = MessageEncoder(recording.rig, compressed=False)
+    live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
+    with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_player") as ros:
+        parameters = node_parameters(recording.rig, Path(scratch), settings.engine, settings.model, settings.threads)
+        player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
+        collector = Collector(ros, recording.rig.names, settings.keep_s)
+        measured = Measured(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
+        try:
+            with (
+                NodeProcess(Path(scratch), parameters, log) as node,
+                Reel(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
+            ):
+                with console.status(f"Starting the node, reading {recording.name}") as status:
+                    reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
+                    status.update("Waiting for the node")
+                    wait_until_ready(player, collector, node)
+                _play(console, reel, node, player, measured, settings)
+                time.sleep(0.5)  # the last set is still on its way
+        finally:
+            collector.close()
+    if not measured.timings:
+        raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.tail()}")
+    return LiveRun(recording, measured, collector.statuses, collector.outputs, player.sent)
+
+
+class Excerpt(IndexedSource):
+    """The first frames of a recording, in memory."""
+
+    def __init__(self, name: str, frames: list[Frame]) -> None:
+        self.name, self.rig, self._frames = name, frames[0].rig, frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, index: int) -> Frame:
+        return self._frames[index]
+
+
+def _excerpt(recording: Source, console: Console) -> Excerpt:
+    """So many frames as fit into memory as uncompressed images, and as can be had in READ_SECONDS.
+
+    Decoding and drawing while the demo plays would take the node's cores.
+    """
+    from rich.progress import track
+
+    size = sum(3 * camera.width * camera.height for camera in recording.rig.cameras)
+    free_kib = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    limit = min(MAX_PRELOAD_BYTES, int(free_kib[1]) * 1024 // 4) if free_kib else MAX_PRELOAD_BYTES
+    count = max(1, min(len(recording), limit // size))
+    frames, deadline = [], time.monotonic() + READ_SECONDS
+    reading = recording.frames(0, count)
+    for frame in track(reading, f"Reading {recording.name}", count, console=console, transient=True):
+        frames.append(frame)
+        if time.monotonic() > deadline:
+            break
+    if not frames:
+        raise FsmdeError(f"the recording {recording.name} has no frames")
+    return Excerpt(recording.name, frames)
+
+
+def _play(
+    console: Console, reel: Reel, node: NodeProcess, player: Player, measured: Measured, settings: LiveSettings
+) -> None:
+    """Play the warm-up, then the sets that are measured, with a line per second."""
+    console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
+    warm, every = (max(1, round(seconds * settings.rate)) for seconds in (WARM_UP_SECONDS, 1.0))
+
+    def on_frame(frame: int) -> bool:
+        if frame == warm:
+            measured.begin()
+        elif frame > warm and (frame - warm) % every == 0:
+            node.check()
+            console.print(measured.line((frame - warm) / settings.rate, frame - warm))
+        return frame < warm + measured.played
+
+    player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
+
+
+class Measured:
+    """The figures of the sets played after the warm-up. A set that is not processed with every camera is dropped."""
+
+    def __init__(self, collector: Collector, played: int, cameras: int) -> None:
+        self._collector = collector
+        self._cameras = cameras
+        self._begin_ns = self._told = 0
+        self._before = 0.0
+        self.played = played
+
+    def begin(self) -> None:
+        """From now on sets count."""
+        self._begin_ns, self._before = time.time_ns(), time.monotonic()
+
+    @property
+    def complete(self) -> int:
+        """How many sets were processed with every camera."""
+        return len(self._complete_of(self.timings))
+
+    @property
+    def timings(self) -> list[dict[str, float]]:
+        return [timing for timing in self._collector.timings() if timing["stamp_ns"] >= self._begin_ns]
+
+    @property
+    def sets_per_s(self) -> float:
+        """Rate at which the results of complete sets arrived here."""
+        timings = self._complete_of(self.timings)
+        span = timings[-1]["received_s"] - timings[0]["received_s"] if timings else 0.0
+        return round((len(timings) - 1) / span, 2) if span > 0 else 0.0
+
+    def stage_medians(self) -> dict[str, float]:
+        """Stage -> median milliseconds."""
+        timings = self.timings
+        stages = [key for key in timings[0] if key.endswith("_ms") and key not in ("end_to_end_ms", "skew_ms")]
+        return {stage.removesuffix("_ms"): percentiles(timings, stage, (50,))["p50"] for stage in stages}
+
+    def end_to_end(self) -> dict[str, float]:
+        """p50, p95, p99 in milliseconds, from the arrival of a set's last image to the last publication."""
+        return percentiles(self.timings, "end_to_end_ms", (50, 95, 99))
+
+    def line(self, seconds: float, played: int) -> str:
+        """One line on what came since the last one."""
+        timings, now = self.timings, time.monotonic()
+        new = timings[self._told :]
+        rate = len(self._complete_of(new)) / (now - self._before)
+        self._told, self._before = len(timings), now
+        p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
+        latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
+        dropped = max(0, played - self.complete - 1)  # the newest set is on its way
+        return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
+
+    def _complete_of(self, timings: list[dict[str, float]]) -> list[dict[str, float]]:
+        return [timing for timing in timings if timing["cameras"] == self._cameras]

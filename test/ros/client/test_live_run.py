@@ -1,0 +1,54 @@
+"""The figures of a live run, and whom it listens to: no node needed."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+from fsmde_core.errors import FsmdeError
+from fsmde_ros.client.listener import NodeListener
+from fsmde_ros.client.live_run import Measured
+from fsmde_ros.client.session import ros_node
+
+
+def test_only_complete_sets_make_the_rate() -> None:
+    """Ten complete sets a second with a torn one after each."""
+    timings = [
+        {"stamp_ns": 0, "cameras": cameras, "received_s": k / 10 + late, "end_to_end_ms": 9.0}
+        for k in range(21)
+        for cameras, late in ((6.0, 0.0), (2.0, 0.05))
+    ]
+    collector: Any = SimpleNamespace(timings=lambda: timings)
+    measured = Measured(collector, played=21, cameras=6)
+    assert measured.complete == 21
+    assert measured.sets_per_s == 10.0
+    measured._before = time.monotonic() - 2.1
+    assert " 10.0 sets/s " in measured.line(2.1, 21)
+    timings[:] = [timing for timing in timings if timing["cameras"] < 6]
+    assert measured.sets_per_s == 0.0
+
+
+@pytest.mark.parametrize(("namespace", "state"), [("", "mine"), ("car", "theirs"), ("/truck/rear", "another's")])
+def test_the_node_of_another_namespace_is_not_listened_to(namespace: str, state: str) -> None:
+    said = {"surround_depth": "mine", "car/surround_depth": "theirs", "truck/rear/surround_depth": "another's"}
+    statuses = [DiagnosticStatus(name=f"{name}: node", message=message) for name, message in said.items()]
+    with ros_node("listener", namespace) as node:
+        listener = NodeListener(node, print)
+        listener._read_diagnostics(DiagnosticArray(status=statuses))
+    assert [status.message for status in listener.statuses.values()] == [state]
+
+
+@pytest.mark.parametrize("namespace", ["my car", "car//rear", "1st"])
+def test_a_namespace_that_is_none_is_an_error_in_one_sentence(namespace: str) -> None:
+    with (
+        pytest.raises(FsmdeError, match=rf"^namespace '{namespace}' cannot be used: [^\n]+$"),
+        ros_node("n", namespace),
+    ):
+        pass
