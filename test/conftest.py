@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fsmde_core.sources.locate import find_recording
+from fsmde_core.sources.selection import find_recording
 from support.small_network import write_small_network
 from support.tensorrt_bindings import RELEASES, unpack
 from support.tiny_model import write_tiny_model

@@ -9,17 +9,18 @@ from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.partial import PartialResult
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Summary
-from fsmde_core.evaluation.run import Span, check_measured
+from fsmde_core.evaluation.run import check_measured
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
-Records = Callable[[Span, "int | None"], Iterator[FrameRecord]]
+Records = Callable[[FrameRange, "int | None"], Iterator[FrameRecord]]
 """Records of the frames of a span in order, as `run.frame_records` gives them: (span, after)."""
 
 
 def complete(
     source: Source,
     protocol: EvaluationProtocol,
-    span: Span,
+    span: FrameRange,
     head: Mapping[str, Any],
     records: Records,
     partial: PartialResult | None = None,
@@ -47,7 +48,7 @@ def complete(
 
 
 def _finish(
-    summary: Summary, source: Source, span: Span, head: Mapping[str, Any], partial: PartialResult | None
+    summary: Summary, source: Source, span: FrameRange, head: Mapping[str, Any], partial: PartialResult | None
 ) -> dict[str, Any]:
     notes = summary.finish()
     try:

@@ -17,11 +17,11 @@ from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Scores, Summary
 from fsmde_core.evaluation.score import score_frame
 from fsmde_core.frames import Frame
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
 T = TypeVar("T")
 U = TypeVar("U")
-Span = tuple[int, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Evaluation:
 
 
 def evaluate(
-    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: Span = (0, None)
+    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: FrameRange = (0, None)
 ) -> Evaluation:
     """Score `predictors` on the frames of `span` that carry lidar; for errors see `check_measured`."""
     summary = Summary(protocol, source.rig)
@@ -46,7 +46,7 @@ def evaluate(
     return Evaluation(source.name, protocol, summary.samples, summary.scores)
 
 
-def check_measured(summary: Summary, source: Source, span: Span) -> None:
+def check_measured(summary: Summary, source: Source, span: FrameRange) -> None:
     """Raise FsmdeError when no frame of the span had lidar, or lidar that falls into an image within the range."""
     if not summary.scores:
         asked = f"{span[0]}:{'' if span[1] is None else span[1]} of {source.name}"
@@ -61,7 +61,7 @@ def frame_records(
     source: Source,
     predictors: Sequence[Predictor],
     protocol: EvaluationProtocol,
-    span: Span = (0, None),
+    span: FrameRange = (0, None),
     after: int | None = None,
     threads: int = 0,
 ) -> Iterator[FrameRecord]:

@@ -11,7 +11,8 @@ import numpy as np
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.evaluation.run import Span, frame_records
+from fsmde_core.evaluation.run import frame_records
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
 FRAMES, ROUNDS = 20, 5
@@ -19,7 +20,7 @@ FRAMES, ROUNDS = 20, 5
 
 
 def measure_throughput(
-    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: Span
+    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: FrameRange
 ) -> dict[str, float]:
     """`throughput` of the result document: evaluation and bare inference of the same frames, in turns.
 
@@ -47,7 +48,7 @@ def measure_throughput(
     return {**rates, "engine_frames_per_s": engine_rate, "ratio": rates["frames_per_s"] / engine_rate}
 
 
-def _exhaust(source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: Span) -> None:
+def _exhaust(source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, span: FrameRange) -> None:
     for _ in frame_records(source, predictors, protocol, span):
         pass
 

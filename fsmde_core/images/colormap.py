@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.views.matplotlib import FAR_M, NEAR_M
-
+NEAR_M, FAR_M = 2.0, 80.0  # ends of the scale of depths
+DEPTH_TICKS_M = (2, 3, 5, 10, 20, 40, 80)
 SURE_M, UNSURE_M = 0.1, 10.0  # ends of the scale of standard deviations
 NOTHING = (0x2A, 0x2E, 0x35)
 

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.evaluation.measures.pixels import SparseDepth
-from fsmde_core.images.colormap import SURE_M, UNSURE_M, depth_rgb, sigma_rgb
+from fsmde_core.images.colormap import DEPTH_TICKS_M, FAR_M, NEAR_M, SURE_M, UNSURE_M, depth_rgb, sigma_rgb
 from fsmde_core.report.measures import MINUS
-from fsmde_core.views.matplotlib import DEPTH_TICKS_M, FAR_M, NEAR_M
 
 Image = NDArray[np.uint8]
 

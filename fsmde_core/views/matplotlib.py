@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.images.colormap import DEPTH_TICKS_M, FAR_M, NEAR_M
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NEAR_M, FAR_M = 2.0, 80.0
-DEPTH_TICKS_M = (2, 3, 5, 10, 20, 40, 80)
 RING_STEP_M = 10
 VEHICLE_M = (4.6, 1.9)
 PAPER, INK, FAINT = "#14171c", "#e8eaed", "#8b939e"

@@ -7,18 +7,18 @@ import sys
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.commands.bag import bag
-from fsmde_ros.cli.commands.bench import bench
-from fsmde_ros.cli.commands.demo import demo
-from fsmde_ros.cli.commands.engine import engine
-from fsmde_ros.cli.commands.evaluate import evaluate
-from fsmde_ros.cli.commands.export import export
-from fsmde_ros.cli.commands.info import info
-from fsmde_ros.cli.commands.mounts import mounts
-from fsmde_ros.cli.commands.play import play
-from fsmde_ros.cli.commands.replay import replay
-from fsmde_ros.cli.commands.report import report
-from fsmde_ros.cli.commands.view import view
+from fsmde_ros.cli.commands.machine.engine import engine
+from fsmde_ros.cli.commands.machine.info import info
+from fsmde_ros.cli.commands.measure.bench import bench
+from fsmde_ros.cli.commands.measure.evaluate import evaluate
+from fsmde_ros.cli.commands.measure.mounts import mounts
+from fsmde_ros.cli.commands.measure.replay import replay
+from fsmde_ros.cli.commands.run.bag import bag
+from fsmde_ros.cli.commands.run.play import play
+from fsmde_ros.cli.commands.see.demo import demo
+from fsmde_ros.cli.commands.see.report import report
+from fsmde_ros.cli.commands.see.view import view
+from fsmde_ros.cli.commands.train.export import export
 
 app = typer.Typer(
     name="fsmde",
@@ -28,9 +28,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, play, view, bag, evaluate, replay, report, mounts, bench, export, info):
-    app.command()(command)
-app.add_typer(engine, name="engine")
+GROUPS = {
+    "See": (demo, view, report),
+    "Run": (play, bag),
+    "Measure": (evaluate, replay, mounts, bench),
+    "Train": (export,),
+    "Machine": (info,),
+}
+for group, commands in GROUPS.items():
+    for command in commands:
+        app.command(rich_help_panel=group)(command)
+app.add_typer(engine, name="engine", rich_help_panel="Machine")
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -12,11 +11,19 @@ import typer
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources import KINDS
 
-SourceKind = Enum("SourceKind", {kind: kind for kind in KINDS}, type=str)  # type: ignore[misc]
+
+class _Kind(str, Enum):
+    """A choice that is a plain string to everything behind the command line."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+SourceKind = _Kind("SourceKind", {kind: kind for kind in KINDS})  # type: ignore[call-overload, misc]
 
 # Typer reads these annotations at run time, on Python 3.10 too.
 SourceOption = Annotated[
-    Optional[SourceKind],  # noqa: UP045
+    Optional[SourceKind],  # type: ignore[valid-type]  # noqa: UP045
     typer.Option("--source", help="Kind of recording. Default: the PandaSet sample if found, else a synthetic street."),
 ]
 RootOption = Annotated[
@@ -43,23 +50,6 @@ MasksOption = Annotated[
 BaselinesOption = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Score a constant depth and the ground plane too.")
 ]
-
-
-def parse_frames(text: str) -> tuple[int, int | None]:
-    """'A:B', 'A:', ':B' or ':' -> (start, stop); stop None means to the end."""
-    match = re.fullmatch(r"(-?\d*):(-?\d*)", text)
-    if not match or "-" in match.groups():
-        raise FsmdeError(f"frames '{text}' must look like 0:50, 10: or :20")
-    start, stop = match.groups()
-    return int(start or 0), int(stop) if stop else None
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'WxH' -> (width, height) in pixels."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or "0" in match.groups():
-        raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")
-    return int(match[1]), int(match[2])
 
 
 def check_output(option: str, file: Path | None) -> None:

@@ -17,7 +17,7 @@ from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.app import app
-from fsmde_ros.cli.commands.engine import progress_bars
+from fsmde_ros.cli.commands.machine.engine import progress_bars
 from support.fake_tensorrt import FakeTensorRt
 from support.small_network import write_quantised
 from support.tensorrt_bindings import RELEASES, unpack

@@ -29,7 +29,7 @@ from fsmde_core.rig.geometry import invert
 from fsmde_core.rig.rig import save_rig
 from fsmde_core.views.rerun import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
 from fsmde_core.views.rerun_target import opened
-from fsmde_ros.cli.commands.view import Color
+from fsmde_ros.cli.commands.see.view import Color
 from support.bags import write_bag
 from support.rerun_file import read
 from support.small_rig import SmallRig

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fsmde_ros.cli.commands.replay import replay
+from fsmde_ros.cli.commands.measure.replay import replay
 from fsmde_ros.middleware.dds import profile_variable, use_shared_memory_profile
 from fsmde_ros.node.parameters import PARAMETERS
 from support.repository import ROOT

@@ -63,10 +63,10 @@ def test_a_file_without_the_network_is_named(
 @pytest.mark.parametrize(
     ("module", "configuration", "arguments", "message"),
     [
-        ("fit", "stages/1_real", ["--model.encoder_weights=null"], "no training set in "),
-        ("fit", "stages/2_mixed", [], "runs/1_real/last.ckpt does not exist"),
-        ("teach", "teacher", ["--model.encoder_weights=gone.npz"], "gone.npz do not exist"),
-        ("stage0", "distill/stage0", [], "runs/teacher/last.ckpt does not exist; make it with"),
+        ("supervised.fit", "stages/1_real", ["--model.encoder_weights=null"], "no training set in "),
+        ("supervised.fit", "stages/2_mixed", [], "runs/1_real/last.ckpt does not exist"),
+        ("supervised.fit_teacher", "teacher", ["--model.encoder_weights=gone.npz"], "gone.npz do not exist"),
+        ("distill.stage0", "distill/stage0", [], "runs/teacher/last.ckpt does not exist; make it with"),
         ("distill.fit", "distill", ["--model.encoder_weights=null"], "runs/stage0/binned_teacher.pt does not exist"),
     ],
 )
@@ -79,7 +79,7 @@ def test_mistakes_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    files = [CONFIGS / "student.yaml"] * (module == "fit") + [CONFIGS / f"{configuration}.yaml"]
+    files = [CONFIGS / "student.yaml"] * (module == "supervised.fit") + [CONFIGS / f"{configuration}.yaml"]
     monkeypatch.chdir(tmp_path)
     said = run_as_a_program(module, ["fit", *(f"--config={file}" for file in files), *arguments], monkeypatch, capsys)
     assert said.startswith((f"{module}: ", "error: "))  # the latter is the parser's, where a link needs the teacher
@@ -138,8 +138,8 @@ def test_a_checkpoint_says_for_which_size_it_was_trained(tmp_path: Path) -> None
 def test_densify_without_its_set_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = run_as_a_program("densify", ["gone", "dense"], monkeypatch, capsys)
-    assert said.startswith("densify: no training set in gone")
+    said = run_as_a_program("sets.densify", ["gone", "dense"], monkeypatch, capsys)
+    assert said.startswith("sets.densify: no training set in gone")
 
 
 def run_as_a_program(

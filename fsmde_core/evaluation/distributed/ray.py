@@ -23,7 +23,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.distributed.shard import Job, Shard, evaluate_shard
 from fsmde_core.evaluation.measures.steadiness import Moment, steadiness
 from fsmde_core.evaluation.results.record import FrameRecord
-from fsmde_core.evaluation.run import Span
+from fsmde_core.sources.selection import FrameRange
 
 LOCAL = "local"
 LONGEST_SHARD = 16
@@ -73,7 +73,9 @@ def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
         ) from error
 
 
-def fleet_records(job: Job, frames: int, span: Span = (0, None), after: int | None = None) -> Iterator[FrameRecord]:
+def fleet_records(
+    job: Job, frames: int, span: FrameRange = (0, None), after: int | None = None
+) -> Iterator[FrameRecord]:
     """Records of `span`, in order, as `run.frame_records` gives them, made by Ray's workers; call it within `cluster`.
 
     frames: length of the recording. A shard whose worker dies is computed again, up to RETRIES times. FsmdeError for
@@ -83,7 +85,7 @@ def fleet_records(job: Job, frames: int, span: Span = (0, None), after: int | No
     packed = ray.put(ray.cloudpickle.dumps(job))
     evaluate = ray.remote(num_cpus=job.threads, max_retries=RETRIES)(evaluate_shard)
     shards = _shards(range(*slice(*span).indices(frames)), _workers(ray, job))
-    pending: deque[tuple[Span, Any]] = deque()
+    pending: deque[tuple[FrameRange, Any]] = deque()
     previous: Moment | None = None
     while True:
         while len(pending) < SHARDS_PER_WORKER * _workers(ray, job) and (shard := next(shards, None)):
@@ -119,14 +121,14 @@ def _workers(ray: Any, job: Job) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 0) // job.threads))
 
 
-def _shards(frames: range, workers: int) -> Iterator[Span]:
+def _shards(frames: range, workers: int) -> Iterator[FrameRange]:
     """Ranges in order, short enough for all workers to have some."""
     length = max(1, min(LONGEST_SHARD, -(-len(frames) // (SHARDS_PER_WORKER * workers))))
     for start in range(frames.start, frames.stop, length):
         yield start, min(start + length, frames.stop)
 
 
-def _result(ray: Any, span: Span, reference: Any) -> Shard:
+def _result(ray: Any, span: FrameRange, reference: Any) -> Shard:
     try:
         return ray.get(reference)  # type: ignore[no-any-return]
     except ray.exceptions.RayTaskError as error:

@@ -21,9 +21,10 @@ from fsmde_core.evaluation.predictors.predictors import MODEL, Prediction, Predi
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.document import environment
 from fsmde_core.evaluation.results.record import FrameRecord
-from fsmde_core.evaluation.run import Span, frame_records
+from fsmde_core.evaluation.run import frame_records
 from fsmde_core.frames import Frame
 from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
 DECISIVE = ("engine", "precision", "model_sha256", "package", "numpy", "opencv", "engine_version")
@@ -56,7 +57,7 @@ class Shard(NamedTuple):
     failure: str | None = None
 
 
-def evaluate_shard(packed: bytes, span: Span, after: int | None = None) -> Shard:
+def evaluate_shard(packed: bytes, span: FrameRange, after: int | None = None) -> Shard:
     """The frames of `span` under a pickled Job; after: see `run.frame_records`."""
     try:
         job, source, predictors = _opened(packed)

@@ -15,9 +15,8 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
-
-Span = tuple[int, "int | None"]
 
 
 class ModelFile(Protocol):
@@ -47,7 +46,13 @@ class Runner(Protocol):
 
 
 def head(
-    source: Source, kind: str, root: Path | None, span: Span, protocol: EvaluationProtocol, engine: Runner, flip: bool
+    source: Source,
+    kind: str,
+    root: Path | None,
+    span: FrameRange,
+    protocol: EvaluationProtocol,
+    engine: Runner,
+    flip: bool,
 ) -> dict[str, Any]:
     """The first keys of the document, known before the first frame is read. kind: of the source; root: its place."""
     return {

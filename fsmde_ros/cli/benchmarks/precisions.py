@@ -21,9 +21,10 @@ from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor
 from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
 from fsmde_core.evaluation.results.document import write_document
-from fsmde_core.evaluation.run import Span, evaluate
+from fsmde_core.evaluation.run import evaluate
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.sources import open_source
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
 LARGEST_COST = 0.01
@@ -38,10 +39,10 @@ RUNS = (
     ("int8", "openvino"),
 )
 """Precision of the file, and the engine that runs it."""
-RECORDINGS: Mapping[str, Span] = {"pandaset": (40, 50), "nuscenes": (0, None), "ddad": (0, None)}
+RECORDINGS: Mapping[str, FrameRange] = {"pandaset": (40, 50), "nuscenes": (0, None), "ddad": (0, None)}
 CAMERAS = 6
 
-Recording = tuple[Source, Span]
+Recording = tuple[Source, FrameRange]
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,12 @@ from fsmde_core.evaluation.predictors.predictors import model_and_baselines
 from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
 from fsmde_core.evaluation.results.document import head
 from fsmde_core.evaluation.results.record import FrameRecord
-from fsmde_core.evaluation.run import Span, frame_records
+from fsmde_core.evaluation.run import frame_records
 from fsmde_core.frames import Frame
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.sources import open_source
 from fsmde_core.sources.rosbag import RosbagSource
+from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.app import main
 from support.bags import recorded, write_bag, write_messages
@@ -85,7 +86,7 @@ def lines(records: Iterator[FrameRecord]) -> list[str]:
     return [replace(record, took_ms=None).to_json() for record in records]
 
 
-def in_one_process(source: Source, model: Path, span: Span = (0, None), after: int | None = None) -> list[str]:
+def in_one_process(source: Source, model: Path, span: FrameRange = (0, None), after: int | None = None) -> list[str]:
     pipeline = Pipeline(load_engine("onnxruntime", model, 1, len(source.rig.cameras)))
     return lines(frame_records(source, model_and_baselines(pipeline), RULES, span, after))
 
@@ -95,7 +96,7 @@ def in_one_process(source: Source, model: Path, span: Span = (0, None), after: i
     [((0, None), None, 16), ((2, 21), None, 3), ((3, FRAMES), None, 2), ((4, None), 7, 1), ((22, 23), None, 16)],
 )
 def test_records_are_those_of_one_process(
-    span: Span,
+    span: FrameRange,
     after: int | None,
     longest: int,
     bag: Path,

@@ -16,7 +16,7 @@ from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.precision import network_nodes
 from fsmde_core.engines.self_check import Deviation
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.commands.export import print_cost
+from fsmde_ros.cli.commands.train.export import print_cost
 from fsmde_training import export
 from fsmde_training.export import calibration, fp16, int8
 from fsmde_training.export import onnx as onnx_export

@@ -82,5 +82,5 @@ def main(args: list[str] | None = None) -> LightningCLI:
 
 
 if __name__ == "__main__":
-    with one_sentence("stage0"):
+    with one_sentence("distill.stage0"):
         main()

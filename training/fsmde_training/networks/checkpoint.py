@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.locate import find_recording
+from fsmde_core.sources.selection import find_recording
 from fsmde_training.networks.student import Student
 
 DEFAULT_SIZE = (256, 448)

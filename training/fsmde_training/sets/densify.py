@@ -77,5 +77,5 @@ def _samples(views: ImageSet, radius: int) -> Iterator[tuple[NDArray, NDArray, f
 
 
 if __name__ == "__main__":
-    with one_sentence("densify"):
+    with one_sentence("sets.densify"):
         auto_cli(densify_set)

@@ -15,12 +15,10 @@ from rich.console import Console
 from rich.progress import track
 
 from fsmde_core.errors import FsmdeError, one_sentence
-from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
+from fsmde_core.sources.selection import KINDS, FrameRange, frame_count, open_source, parse_frames
 from fsmde_core.sources.source import Source
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceKind, parse_frames, parse_size
-from fsmde_ros.cli.recordings import frame_count
-from fsmde_training.networks.sizes import check_size
+from fsmde_training.networks.sizes import check_size, parse_size
 from fsmde_training.sets import cache
 from fsmde_training.sets.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
 from fsmde_training.sets.labels import label_ring, with_sweeps
@@ -33,7 +31,6 @@ FIRST_SEED = 10_000
 """Streets of smaller seeds are for tests and demonstrations."""
 
 Size = tuple[int, int]
-Span = tuple[int, Optional[int]]  # noqa: UP045 - evaluated at run time
 T = TypeVar("T")
 
 
@@ -58,7 +55,7 @@ def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None
 def recording_set(
     folder: Path,
     source: Source,
-    span: Span,
+    span: FrameRange,
     part: Part,
     size: Size,
     processes: int = 0,
@@ -119,12 +116,15 @@ def _parse_options(options: list[str]) -> dict[str, str]:
 
 def command(
     source: Annotated[
-        Optional[SourceKind],  # noqa: UP045
-        typer.Option(help="Kind of recording; without it, what the shipped student was trained on."),
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="|".join(KINDS),
+            help="Kind of recording; without it, what the shipped student was trained on.",
+        ),
     ] = None,
-    root: RootOption = None,
+    root: Annotated[Optional[Path], typer.Option(help="Where the recording of --source lies.")] = None,  # noqa: UP045
     name: Annotated[str, typer.Option(help="The sets of --source are NAME_train and NAME_val.")] = "own",
-    frames: FramesOption = ":",
+    frames: Annotated[str, typer.Option(metavar="A:B", help="Frames of the recording, as Python slices count.")] = ":",
     validation: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the drives of --source that validates; 1: all, no training.")
     ] = 0.0,
@@ -157,7 +157,7 @@ def command(
         pandaset_sets(out, training, network, processes, sky)
     else:
         options = _parse_options(option or [])
-        recording = _open(source.value, root, options)
+        recording = _open(source, root, options)
         recipe = {"root": str(root.resolve()) if root else None, "options": options}
         for part, pixels in ((Part(validation, held_out=True), network), (Part(validation, held_out=False), training)):
             if part not in ((0, True), (1, False)):  # empty because asked for
@@ -180,7 +180,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command; what a user can put right is one sentence and exit code 2, as in `fsmde`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    with one_sentence("prepare"):
+    with one_sentence("sets.prepare"):
         app(args)
 
 

@@ -37,5 +37,5 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
 
 
 if __name__ == "__main__":
-    with one_sentence("fit"):
+    with one_sentence("supervised.fit"):
         main()

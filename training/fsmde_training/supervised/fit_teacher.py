@@ -121,5 +121,5 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
 
 
 if __name__ == "__main__":
-    with one_sentence("teach"):
+    with one_sentence("supervised.fit_teacher"):
         main()

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.views.matplotlib import DEPTH_TICKS_M, depth_colors
+from fsmde_core.images.colormap import DEPTH_TICKS_M
+from fsmde_core.views.matplotlib import depth_colors
 from fsmde_training.experiment.arms import ARMS, BASELINES, PROPOSED, SUPERVISED, title
 from fsmde_training.experiment.results import RunResult, Spread, gains, of_arm, over_seeds
 from fsmde_training.experiment.sets import TITLES

@@ -26,9 +26,9 @@ def demo(
     """Start the real node, play a recording into it over DDS, and leave pictures, a rosbag2 and summary.json."""
     from rich.console import Console
 
+    from fsmde_core.sources.selection import open_recording
     from fsmde_ros.cli.demo.demo import run_demo
     from fsmde_ros.cli.demo.report import BAG
-    from fsmde_ros.cli.recordings import open_recording
     from fsmde_ros.client.live_run import LiveSettings
 
     if root is not None and root.resolve() == (out / BAG).resolve():

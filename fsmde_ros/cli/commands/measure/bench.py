@@ -35,7 +35,7 @@ def bench(
 
     from rich.console import Console
 
-    from fsmde_ros.cli.recordings import open_recording
+    from fsmde_core.sources.selection import open_recording
     from fsmde_ros.client.live_run import LiveSettings
     from fsmde_ros.client.session import needing_ros
 

@@ -17,7 +17,6 @@ from fsmde_ros.cli.options import (
     SourceOption,
     ThreadsOption,
     check_output,
-    parse_frames,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def view(
 
         _show_live(load_rig(rig_path(rig)), not raw, namespace, color.value, save, serve)
     else:
-        from fsmde_ros.cli.recordings import open_recording
+        from fsmde_core.sources.selection import open_recording, parse_frames
 
         span = parse_frames(frames)
         _show_recording(open_recording(source, root), span, (model, engine, threads), color.value, save, serve)
@@ -90,9 +89,10 @@ def _show_recording(
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
+    from fsmde_core.sources.selection import frame_count
     from fsmde_core.views.rerun import Scene, show_recording
     from fsmde_core.views.rerun_target import opened
-    from fsmde_ros.cli.recordings import frame_count, progress_bar
+    from fsmde_ros.cli.progress import progress_bar
 
     model, engine, threads = settings
     cameras = len(recording.rig.cameras)

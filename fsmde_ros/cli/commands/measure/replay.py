@@ -20,7 +20,6 @@ from fsmde_ros.cli.options import (
     ScalingOption,
     SourceOption,
     check_output,
-    parse_frames,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +62,8 @@ def replay(
     from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
     from fsmde_core.evaluation.results.document import head, write_document
     from fsmde_core.evaluation.results.drops import DropCounter
-    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar, recording_place
+    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames, recording_place
+    from fsmde_ros.cli.progress import progress_bar
     from fsmde_ros.cli.results import print_result
     from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
     from fsmde_ros.client.replay_score import published_records

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption
 
 
 def play(
@@ -32,7 +32,8 @@ def play(
     """Play a bag or data set into live topics: images, camera_info, lidar, /tf_static, /tf and /clock."""
     from fsmde_core.messages.write import MessageEncoder
     from fsmde_core.sources.playback import Pace, Reel, cues
-    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
+    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
+    from fsmde_ros.cli.progress import progress_bar
     from fsmde_ros.client.player import Player, PlayerSettings
     from fsmde_ros.client.session import ros_node
 

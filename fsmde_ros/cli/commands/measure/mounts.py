@@ -14,7 +14,6 @@ from fsmde_ros.cli.options import (
     RootOption,
     SourceOption,
     ThreadsOption,
-    parse_frames,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ def mounts(
     from fsmde_core.mounts import check_recording, verdict
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
     from fsmde_core.rig.rig import load_rig
-    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
+    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
+    from fsmde_ros.cli.progress import progress_bar
 
     span = parse_frames(frames)
     believed = load_rig(rig) if rig else None

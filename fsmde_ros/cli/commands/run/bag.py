@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption, parse_frames
+from fsmde_ros.cli.options import FramesOption, RootOption, SourceOption
 
 
 def bag(
@@ -23,7 +23,8 @@ def bag(
 ) -> None:
     """Write a recording as rosbag2: images, camera_info, lidar, /tf_static and /tf; RViz and Foxglove open it."""
     from fsmde_core.messages.write import BagWriter, MessageEncoder
-    from fsmde_ros.cli.recordings import frame_count, open_recording, progress_bar
+    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
+    from fsmde_ros.cli.progress import progress_bar
 
     span = parse_frames(frames)
     recording = open_recording(source, root)

@@ -81,8 +81,7 @@ def _ros() -> Table:
 
 
 def _recordings() -> Table:
-    from fsmde_core.sources import READERS, default_recording
-    from fsmde_core.sources.locate import find_recording
+    from fsmde_core.sources.selection import READERS, default_recording, find_recording
 
     table = _table("Recordings")
     for kind, (_, _, sample) in READERS.items():

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from fsmde_ros.cli.options import parse_size
-
 if TYPE_CHECKING:
     from fsmde_training.export.compare import Cost
 
@@ -37,6 +35,7 @@ def export(
 
     from fsmde_core.engines.model import read_model_info
     from fsmde_core.errors import FsmdeError
+    from fsmde_training.networks.sizes import parse_size
 
     chosen = None if size is None else parse_size(size)[::-1]
     try:

@@ -23,7 +23,6 @@ from fsmde_ros.cli.options import (
     SourceOption,
     ThreadsOption,
     check_output,
-    parse_frames,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def evaluate(
     from fsmde_core.evaluation.throughput import measure_throughput
     from fsmde_core.pipeline.pipeline import Pipeline
     from fsmde_core.sources import open_source
-    from fsmde_ros.cli.recordings import open_recording, recording_place
+    from fsmde_core.sources.selection import open_recording, parse_frames, recording_place
     from fsmde_ros.cli.results import print_result
 
     check_output("--json", json_file)
@@ -133,7 +132,8 @@ def _run(
 ) -> dict[str, Any]:
     """The result document."""
     from fsmde_core.evaluation.evaluate import complete
-    from fsmde_ros.cli.recordings import frame_count, progress_bar
+    from fsmde_core.sources.selection import frame_count
+    from fsmde_ros.cli.progress import progress_bar
 
     with progress_bar() as progress:
         task = progress.add_task(f"Evaluating {recording.name}", total=frame_count(recording, span))

@@ -1,0 +1,114 @@
+"""Selects a recording and the frames of it; a kind's reader is imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsmde_core.errors import FsmdeError
+
+if TYPE_CHECKING:
+    from fsmde_core.sources.source import Source
+
+# kind: module, class, and the sample recording that is looked for where no root is given
+READERS = {
+    "pandaset": ("datasets.pandaset", "PandaSetSource", "pandaset_002"),
+    "nuscenes": ("datasets.nuscenes", "NuScenesSource", "nuscenes_keyframe"),
+    "ddad": ("datasets.ddad", "DdadSource", "ddad_dgp"),
+    "rosbag": ("rosbag", "RosbagSource", None),
+    "synthetic": ("synthetic", "SyntheticStreet", None),
+}
+KINDS = tuple(READERS)
+
+FrameRange = tuple[int, "int | None"]
+"""First frame and the one after the last; None means to the end."""
+
+
+def open_source(kind: str, root: str | Path | None = None, **options: Any) -> Source:
+    """The recording of `kind` (one of KINDS) at `root`, with the reader's own options.
+
+    Without a root the sample recording of that kind is taken, from $FSMDE_DATA or ../shared/data; the synthetic
+    street has none. FsmdeError when the kind is unknown, or when the root is missing or holds something else.
+    """
+    if kind not in READERS:
+        raise FsmdeError(f"source '{kind}' is unknown; use one of {list(KINDS)}")
+    module, name, sample = READERS[kind]
+    if kind == "synthetic" and root is not None:
+        raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
+    where = () if kind == "synthetic" else (_find_root(kind, root, sample),)
+    reader = getattr(import_module(f"fsmde_core.sources.{module}"), name)
+    return reader(*where, **options)  # type: ignore[no-any-return]
+
+
+def _find_root(kind: str, root: str | Path | None, sample: str | None) -> Path:
+    if root is None:
+        found = find_recording(sample) if sample else None
+        if found is None:
+            hint = f"; {sample} is neither in $FSMDE_DATA nor in ../shared/data" if sample else ""
+            raise FsmdeError(f"source '{kind}' needs the place of a recording{hint}; give it with --root")
+        return found
+    if not Path(root).exists():
+        raise FsmdeError(f"the recording {root} does not exist; give an existing {kind} recording with --root")
+    return Path(root)
+
+
+def default_recording() -> tuple[str, Path | None]:
+    """Return (kind, root) of what demo and bench play: the PandaSet sample where found, else the synthetic street."""
+    root = find_recording("pandaset_002")
+    return ("pandaset", root) if root else ("synthetic", None)
+
+
+def find_recording(name: str) -> Path | None:
+    """Find folder `name` under $FSMDE_DATA, else under ../shared/data beside the working folder or the source tree."""
+    roots = [Path(os.environ["FSMDE_DATA"])] if os.environ.get("FSMDE_DATA") else []
+    source_tree = Path(__file__).resolve().parents[2]
+    roots += [Path("../shared/data"), source_tree.parent / "shared" / "data"]
+    for root in roots:
+        if (root / name).is_dir():
+            return root / name
+    return None
+
+
+def open_recording(kind: str | None, root: Path | None, **options: Any) -> Source:
+    """Open what a user selects by kind and root: the default recording without either, with a root alone a rosbag.
+
+    Args:
+        kind: One of KINDS, or None.
+        root: Folder or file of the recording, or None for its sample.
+        **options: Those of the kind's reader.
+
+    Returns:
+        The recording.
+
+    Raises:
+        FsmdeError: As `open_source` raises it.
+    """
+    if kind is None:
+        kind, root = default_recording() if root is None else ("rosbag", root)
+    return open_source(kind, root, **options)
+
+
+def recording_place(kind: str | None, source: Source) -> tuple[str, Path | None]:
+    """Return (kind, root) of what `open_recording` opened for `kind`; the synthetic street has no root."""
+    root = getattr(source, "root", None) or getattr(source, "path", None)
+    return kind or ("rosbag" if hasattr(source, "path") else source.name), root
+
+
+def parse_frames(text: str) -> FrameRange:
+    """Read 'A:B', 'A:', ':B' or ':'; FsmdeError where the text is anything else."""
+    match = re.fullmatch(r"(-?\d*):(-?\d*)", text)
+    if not match or "-" in match.groups():
+        raise FsmdeError(f"frames '{text}' must look like 0:50, 10: or :20")
+    start, stop = match.groups()
+    return int(start or 0), int(stop) if stop else None
+
+
+def frame_count(source: Source, frames: FrameRange) -> int:
+    """Count the frames that a range of `source` has; FsmdeError where it has none."""
+    count = len(range(*slice(*frames).indices(len(source))))
+    if not count:
+        raise FsmdeError(f"the recording {source.name} has no frames in the range {frames}, of {len(source)}")
+    return count
