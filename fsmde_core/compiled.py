@@ -16,17 +16,17 @@ F32, F64 = numba.float32, numba.float64
 U8 = numba.uint8
 
 
-def given(dtype: Any, ndim: int) -> Any:
+def read_array(dtype: Any, ndim: int) -> Any:
     """Type of a C-contiguous array that a function only reads."""
     return numba.types.Array(dtype, ndim, "C", readonly=True)
 
 
-def filled(dtype: Any, ndim: int) -> Any:
+def written_array(dtype: Any, ndim: int) -> Any:
     """Type of a C-contiguous array that a function writes to."""
     return numba.types.Array(dtype, ndim, "C")
 
 
-def compiled(returns: Any, *arguments: Any) -> Callable[[Function], Function]:
+def compile_loop(returns: Any, *arguments: Any) -> Callable[[Function], Function]:
     """Compile a function for these types, to run without the GIL; a call with other types is a TypeError.
 
     Importing compiles it, so that no call ever waits for the compiler. The machine code is kept beside the source or,
@@ -44,7 +44,7 @@ def compiled(returns: Any, *arguments: Any) -> Callable[[Function], Function]:
     return compile_
 
 
-def inlined(function: Function) -> Function:
+def inline(function: Function) -> Function:
     """A helper of compiled functions, compiled into each of its callers."""
     compiler: Any = numba.njit
     helper: Function = compiler(function)

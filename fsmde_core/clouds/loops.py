@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.compiled import F32, F64, INT, NOTHING, U8, compiled, filled, given, inlined
+from fsmde_core.compiled import F32, F64, INT, NOTHING, U8, compile_loop, inline, read_array, written_array
 
 CELL_BITS = 21
 """Of a voxel's number along one axis: three of them make one key."""
@@ -26,7 +26,9 @@ Bytes = NDArray[np.uint8]
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
-@compiled(NOTHING, given(F32, 2), given(F32, 2), given(F32, 1), filled(U8, 2), filled(INT, 1))
+@compile_loop(
+    NOTHING, read_array(F32, 2), read_array(F32, 2), read_array(F32, 1), written_array(U8, 2), written_array(INT, 1)
+)
 def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDArray[np.int64]) -> None:
     """keep: (R, W), 1 where a pixel becomes a point. counts: (R,) number of points in each row.
 
@@ -44,20 +46,27 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDAr
         counts[row] = count
 
 
-@inlined
+@inline
 def _color(rgb: Bytes, u: int) -> np.uint32:
     """0x00RRGGBB of pixel u of a row of bytes."""
     red, green, blue = np.uint32(rgb[3 * u]), np.uint32(rgb[3 * u + 1]), np.uint32(rgb[3 * u + 2])
     return (red << np.uint32(16)) | (green << np.uint32(8)) | blue
 
 
-@inlined
+@inline
 def _axis(rays: NDArray[np.float64], axis: int, v: int) -> tuple[np.float32, np.float32]:
     """The points at depth 1 in row v, those of rays (3, 3) @ (u, v, 1), along one axis: step along u, and start."""
     return np.float32(rays[axis, 0]), np.float32(rays[axis, 1] * v + rays[axis, 2])
 
 
-_IMAGES = (given(F32, 2), given(F32, 2), given(U8, 2), given(U8, 2), given(F64, 3), given(F64, 2))
+_IMAGES = (
+    read_array(F32, 2),
+    read_array(F32, 2),
+    read_array(U8, 2),
+    read_array(U8, 2),
+    read_array(F64, 3),
+    read_array(F64, 2),
+)
 
 
 def _writer(fields: int, organised: bool) -> Callable[..., None]:
@@ -66,7 +75,7 @@ def _writer(fields: int, organised: bool) -> Callable[..., None]:
     organised: a record for every pixel, with NaN for x, y and z where it is not kept, instead of the kept ones alone.
     """
 
-    @compiled(NOTHING, *_IMAGES, given(INT, 1), filled(F32, 1))
+    @compile_loop(NOTHING, *_IMAGES, read_array(INT, 1), written_array(F32, 1))
     def write(
         depth: Floats,
         sigma: Floats,
@@ -109,7 +118,7 @@ write_points = {fields: _writer(fields, organised=False) for fields in (4, 5)}
 write_image = {fields: _writer(fields, organised=True) for fields in (4, 5)}
 
 
-@compiled(INT, F32, filled(INT, 1), filled(F32, 2))
+@compile_loop(INT, F32, written_array(INT, 1), written_array(F32, 2))
 def keep_first_per_voxel(cells_per_metre: float, table: NDArray[np.int64], records: Floats) -> int:
     """Move the first record of every voxel to the front, in their order; their number, or -1 if CELL_BITS are too few.
 

@@ -24,7 +24,7 @@ MODULES = {"tensorrt": "tensorrt.variants", "torch": "torch.engine"}
 log = logging.getLogger(__name__)
 
 
-class AbsentEngine(FsmdeError):
+class AbsentEngineError(FsmdeError):
     """The engine's library is not installed here."""
 
 
@@ -55,7 +55,7 @@ def load_engine(
         try:
             engine = _load_checked(candidate, info, threads, expected)
         except FsmdeError as error:
-            level = logging.INFO if isinstance(error, AbsentEngine) else logging.ERROR
+            level = logging.INFO if isinstance(error, AbsentEngineError) else logging.ERROR
             log.log(level, "engine %s is passed over: %s", candidate, error)
             reasons.append(str(error))
             continue
@@ -119,7 +119,7 @@ def engine_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"fsmde_core.engines.{MODULES.get(name, name)}")
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        raise AbsentEngine(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
+        raise AbsentEngineError(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
 
 
 def describe_engines() -> list[EngineReport]:

@@ -16,7 +16,9 @@ COMPARABLE = ("openvino", "onnxruntime")
 ROUNDS = 8
 
 
-def alternate(first: Callable[[], object], second: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
+def time_in_turns(
+    first: Callable[[], object], second: Callable[[], object], rounds: int = ROUNDS
+) -> tuple[float, float]:
     """Median milliseconds of both calls. Each turn begins with an untimed call, as a running node's cache is warm."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -30,13 +32,13 @@ def alternate(first: Callable[[], object], second: Callable[[], object], rounds:
 
 def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
     """Median milliseconds of a call by itself, after an untimed one."""
-    return alternate(call, lambda: None, rounds)[0]
+    return time_in_turns(call, lambda: None, rounds)[0]
 
 
-def against_copy(call: Callable[[], object], nbytes: int, rounds: int = ROUNDS) -> tuple[float, float]:
+def time_against_copy(call: Callable[[], object], nbytes: int, rounds: int = ROUNDS) -> tuple[float, float]:
     """Median milliseconds of `call` and of one thread's copy of `nbytes` bytes in memory, taking turns."""
     source, target = np.ones(nbytes, np.uint8), np.ones(nbytes, np.uint8)
-    return alternate(call, lambda: np.copyto(target, source), rounds)
+    return time_in_turns(call, lambda: np.copyto(target, source), rounds)
 
 
 def compare_with_teacher(
@@ -55,4 +57,4 @@ def compare_with_teacher(
     feeds = {"pixel_values": generator.standard_normal((cameras, 3, *pixels), dtype=np.float32)}
     module = import_module(f"fsmde_core.engines.{engine.name}")
     run_teacher = module.runner(teacher, feeds, threads, engine.precision)
-    return alternate(lambda: engine.infer(images, focal), run_teacher)
+    return time_in_turns(lambda: engine.infer(images, focal), run_teacher)

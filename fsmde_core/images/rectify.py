@@ -28,7 +28,7 @@ class RectifiedImage:
 
 
 @dataclass(frozen=True, eq=False)
-class Rectification:
+class RectifyMaps:
     """How one camera's pixels reach the target: `halvings` by 2x2 averages, one bilinear step to the size `grid`, which
     is `supersample` times the target, and a last average. Averaging before and after the bilinear step is what keeps a
     strong reduction free of aliasing; against a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear
@@ -49,7 +49,7 @@ class Rectification:
 @lru_cache(maxsize=32)
 def _rectification(
     model: str, K: bytes, D: bytes, size: tuple[int, int], target: tuple[int, int], target_K: bytes
-) -> Rectification:
+) -> RectifyMaps:
     (width, height), (target_width, target_height) = size, target
     factor = min(width / target_width, height / target_height)
     supersample = 2 if factor >= 2 else 1
@@ -58,7 +58,7 @@ def _rectification(
         halvings += 1
     grid = (supersample * target_width, supersample * target_height)
     if not any(np.frombuffer(D)) and width % 2**halvings == height % 2**halvings == 0:
-        return Rectification(halvings, supersample, grid, None, None)
+        return RectifyMaps(halvings, supersample, grid, None, None)
     grid_K = _scaled(np.frombuffer(target_K).reshape(3, 3), supersample)
     undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
     intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
@@ -68,7 +68,7 @@ def _rectification(
     outside = beyond.reshape(target_height, supersample, target_width, supersample).any((1, 3))
     x, y = ((axis + 0.5) / 2**halvings - 0.5 for axis in (x, y))
     maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
-    return Rectification(halvings, supersample, grid, maps, outside if outside.any() else None)  # type: ignore[arg-type]
+    return RectifyMaps(halvings, supersample, grid, maps, outside if outside.any() else None)  # type: ignore[arg-type]
 
 
 def _scaled(K: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def rectification(camera: Camera, target: Camera) -> Rectification:
+def rectification(camera: Camera, target: Camera) -> RectifyMaps:
     """From `camera` to the rectified camera `target`; one object per calibration, cached."""
     return _rectification(
         camera.distortion_model,
@@ -98,7 +98,7 @@ def rectification(camera: Camera, target: Camera) -> Rectification:
     )
 
 
-def _rectify(pixels: NDArray[np.uint8], way: Rectification, halved: bool) -> NDArray[np.uint8]:
+def _rectify(pixels: NDArray[np.uint8], way: RectifyMaps, halved: bool) -> NDArray[np.uint8]:
     """(H, W[, C]) uint8 pixels after `way`; the channels stay as they are. halved: once already."""
     for _ in range(way.halvings - halved):
         pixels = _halve(pixels)
@@ -117,12 +117,12 @@ def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: in
     return _rectify_image(RawImage.from_rgb(image), camera, camera.rectified(width, height))
 
 
-def _starts_with_a_half(way: Rectification, camera: Camera) -> bool:
+def _starts_with_a_half(way: RectifyMaps, camera: Camera) -> bool:
     """Whether a JPEG may be decoded at half the size, as it will be halved anyway; of odd sizes decoders keep more."""
     return way.halvings > 0 and camera.width % 2 == camera.height % 2 == 0
 
 
-def decoded(image: AnyImage, camera: Camera, way: Rectification) -> tuple[RawImage, bool]:
+def decoded(image: AnyImage, camera: Camera, way: RectifyMaps) -> tuple[RawImage, bool]:
     """The pixels of `image`, and whether the decoder has done the first of the halvings of `way` already.
 
     Raises FsmdeError when they are not of the camera's calibrated size, or do not decode.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.compiled import F32, F64, INT, compiled, filled, given
+from fsmde_core.compiled import F32, F64, INT, compile_loop, read_array, written_array
 
-_FOUND = (filled(INT, 1), filled(F64, 1), filled(F64, 1), filled(F32, 1))
+_FOUND = (written_array(INT, 1), written_array(F64, 1), written_array(F64, 1), written_array(F32, 1))
 
 
-@compiled(INT, given(F32, 2), given(F64, 2), INT, INT, *_FOUND)
+@compile_loop(INT, read_array(F32, 2), read_array(F64, 2), INT, INT, *_FOUND)
 def project_points(
     points: NDArray[np.float32],
     P: NDArray[np.float64],

@@ -2,18 +2,18 @@
 
 from fsmde_core.mounts.check import MountCheck, MountReport
 from fsmde_core.mounts.estimate import Suspect
-from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
-from fsmde_core.mounts.misalignment import Turned, verdict
+from fsmde_core.mounts.lidar import LidarMisalignment, LidarMountCheck
+from fsmde_core.mounts.misalignment import Misalignment, misalignment_sentence
 from fsmde_core.mounts.recording import MountSummary, check_recording
 
 __all__ = [
-    "Aligned",
+    "LidarMisalignment",
     "LidarMountCheck",
+    "Misalignment",
     "MountCheck",
     "MountReport",
     "MountSummary",
     "Suspect",
-    "Turned",
     "check_recording",
-    "verdict",
+    "misalignment_sentence",
 ]

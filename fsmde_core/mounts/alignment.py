@@ -44,7 +44,7 @@ class SweepView(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Alignment:
+class SweepAlignment:
     """turn: (3,) degrees about the optical axes that bring the lidar's points, as the rig has them, to where they are
     seen. covariance: (3, 3) of it, square degrees. error: median |log depth - log lidar| of what remains, less the
     tiles' factors.
@@ -57,20 +57,20 @@ class Alignment:
 
 def align(
     camera: Camera, views: Sequence[SweepView], start: tuple[float, float, float] = (0, 0, 0)
-) -> Alignment | None:
+) -> SweepAlignment | None:
     """Of one rectified camera over a few sweeps, from a turn of `start` degrees; None where too few points are seen.
 
     Gauss-Newton with Cauchy weights. All errors of a tile, over all sweeps, are taken as one when the covariance is
     estimated: neighbouring pixels, and the frames of a standing vehicle, err alike.
     """
-    found: Alignment | None = Alignment(np.array(start), np.zeros((3, 3)), float("inf"))
+    found: SweepAlignment | None = SweepAlignment(np.array(start), np.zeros((3, 3)), float("inf"))
     for scale, reach in STAGES:
         if found is not None:
             found = _step(camera, views, found.turn, scale, reach)
     return found
 
 
-def _step(camera: Camera, views: Sequence[SweepView], turn: Array, scale: float, reach: float) -> Alignment | None:
+def _step(camera: Camera, views: Sequence[SweepView], turn: Array, scale: float, reach: float) -> SweepAlignment | None:
     """One step on from `turn`; covariance and error are those at its beginning."""
     linear = (_linear(camera, view, turn, reach) for view in views)
     errors, slopes, tiles = (np.concatenate(parts) for parts in zip(*linear, strict=True))
@@ -87,7 +87,7 @@ def _step(camera: Camera, views: Sequence[SweepView], turn: Array, scale: float,
     np.add.at(pulls, tiles, slopes * (weights * rest)[:, None])
     change = -inverse @ pulls.sum(axis=0)
     change *= LONGEST / max(LONGEST, float(np.abs(change).max()))
-    return Alignment(turn + change, inverse @ pulls.T @ pulls @ inverse, float(np.median(np.abs(rest))))
+    return SweepAlignment(turn + change, inverse @ pulls.T @ pulls @ inverse, float(np.median(np.abs(rest))))
 
 
 def _cauchy(errors: Array, scale: float) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.mounts.matching import Matches, baseline
-from fsmde_core.mounts.misalignment import Turned
+from fsmde_core.mounts.misalignment import Misalignment
 from fsmde_core.rig.rig import Camera
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class EdgeMatches(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Suspect(Turned):
+class Suspect(Misalignment):
     """gain: by how much the fit improves with this camera free, in units of minus two log-likelihoods."""
 
     witness = "the overlap with its neighbours"

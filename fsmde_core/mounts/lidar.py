@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fsmde_core.evaluation.measures.consistency import HIDDEN
 from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import image_points, lidar_to_camera
-from fsmde_core.mounts.alignment import Alignment, SweepView, align
-from fsmde_core.mounts.misalignment import Turned
+from fsmde_core.mounts.alignment import SweepAlignment, SweepView, align
+from fsmde_core.mounts.misalignment import Misalignment
 from fsmde_core.rig.rig import Camera
 
 WINDOW = 12
@@ -38,7 +38,7 @@ REACH_PX = 5
 
 
 @dataclass(frozen=True)
-class Aligned(Turned):
+class LidarMisalignment(Misalignment):
     """doubt: standard deviation of the angle, degrees. error: median relative error of depth where it fits best."""
 
     witness = "the lidar"
@@ -69,12 +69,12 @@ class LidarMountCheck:
                 self._cameras[camera.name] = camera
                 self._views.setdefault(camera.name, deque(maxlen=WINDOW)).append(view)
 
-    def judge(self) -> list[Aligned]:
+    def judge(self) -> list[LidarMisalignment]:
         """Every camera with enough sweeps and points, in the order in which they came."""
         found = (self._aligned(name) for name, views in self._views.items() if len(views) >= MIN_SWEEPS)
         return [aligned for aligned in found if aligned is not None]
 
-    def _aligned(self, name: str) -> Aligned | None:
+    def _aligned(self, name: str) -> LidarMisalignment | None:
         found = _best(self._cameras[name], self._views[name])
         if found is None:
             return None
@@ -82,10 +82,10 @@ class LidarMountCheck:
         doubt = float(np.sqrt(along @ found.covariance @ along))
         # The points are turned to where they are seen, so the camera is turned the other way.
         pitch, yaw, roll = map(float, -found.turn)
-        return Aligned(name, pitch, yaw, roll, doubt, found.error)
+        return LidarMisalignment(name, pitch, yaw, roll, doubt, found.error)
 
 
-def _best(camera: Camera, views: Sequence[SweepView]) -> Alignment | None:
+def _best(camera: Camera, views: Sequence[SweepView]) -> SweepAlignment | None:
     """The fit from zero, or one from afar where that is much better."""
     near = align(camera, views)
     if near is None or near.error <= MAX_ERROR:

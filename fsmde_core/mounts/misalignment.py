@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Turned:
+class Misalignment:
     """How one camera is turned against the rig, degrees about its optical axes: pitch about x (right), yaw about y
     (down), roll about z (forward). witness: what shows it, each subclass has its own.
     """
@@ -26,7 +26,7 @@ class Turned:
         return float(np.linalg.norm([self.pitch, self.yaw, self.roll]))
 
 
-def verdict(turned: Sequence[Turned]) -> str:
+def misalignment_sentence(turned: Sequence[Misalignment]) -> str:
     """One sentence of at least one camera that one witness has found, the likeliest first."""
     worst = turned[0]
     names = " or ".join(f"'{entry.camera}'" for entry in turned)

@@ -9,9 +9,9 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.mounts.check import MIN_CHECKS, MountCheck
-from fsmde_core.mounts.lidar import Aligned, LidarMountCheck
-from fsmde_core.mounts.misalignment import Turned
-from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
+from fsmde_core.mounts.lidar import LidarMisalignment, LidarMountCheck
+from fsmde_core.mounts.misalignment import Misalignment
+from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet
 from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.source import Source
 
@@ -29,8 +29,8 @@ class MountSummary:
     frames: int
     sweeps: int
     overlap: tuple[str, ...]
-    lidar: dict[str, Aligned]
-    turned: tuple[tuple[Turned, ...], ...]
+    lidar: dict[str, LidarMisalignment]
+    turned: tuple[tuple[Misalignment, ...], ...]
 
 
 def check_recording(
@@ -62,10 +62,10 @@ class _Both:
         self._by_overlap, self._by_lidar = MountCheck(rig), LidarMountCheck()
         self._frames = self._sweeps = 0
         self._judged: tuple[str, ...] = ()
-        self._aligned: dict[str, Aligned] = {}
-        self._turned: dict[tuple[str, str], tuple[Turned, ...]] = {}
+        self._aligned: dict[str, LidarMisalignment] = {}
+        self._turned: dict[tuple[str, str], tuple[Misalignment, ...]] = {}
 
-    def add(self, frame: Frame, result: SurroundDepth) -> None:
+    def add(self, frame: Frame, result: DepthSet) -> None:
         stamps_ns = {name: image.stamp_ns for name, image in frame.images.items()}
         report = self._by_overlap.update(result.cameras, result.rgb, result.depth, stamps_ns)
         self._frames += 1

@@ -17,7 +17,7 @@ from fsmde_core.images.encodings import AnyImage, RawImage
 from fsmde_core.images.rectify import decoded, rectification
 from fsmde_core.pipeline.gpu.backend import GpuBackend
 from fsmde_core.pipeline.gpu.sampling import sampling
-from fsmde_core.pipeline.pipeline import AnyPipeline, Pipeline, SurroundDepth
+from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet, Pipeline
 from fsmde_core.rig.rig import Camera
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class GpuPipeline(AnyPipeline[GpuImage]):
         raw, halved = decoded(image, camera, way)
         return GpuImage(target, self._backend.upload(raw, sampling(way, raw.width, raw.height, halved)))
 
-    def infer(self, images: Sequence[GpuImage]) -> SurroundDepth:
+    def infer(self, images: Sequence[GpuImage]) -> DepthSet:
         """See `AnyPipeline.infer`."""
         start = time.perf_counter()
         cameras = tuple(image.camera for image in images)
@@ -65,9 +65,9 @@ class GpuPipeline(AnyPipeline[GpuImage]):
         found = self._backend.infer([image.upload for image in images], focal)
         self._gpu_ms = found.stage_ms
         stage_ms = {"infer": 1e3 * (time.perf_counter() - start), **_named(found.stage_ms)}
-        return SurroundDepth(tuple(c.name for c in cameras), cameras, found.rgb, found.depth, found.sigma, stage_ms)
+        return DepthSet(tuple(c.name for c in cameras), cameras, found.rgb, found.depth, found.sigma, stage_ms)
 
-    def pack(self, result: SurroundDepth, settings: CloudSettings) -> PackedCloud:
+    def pack(self, result: DepthSet, settings: CloudSettings) -> PackedCloud:
         """See `AnyPipeline.pack`; the GPU's times are added to the result's."""
         cloud = self._backend.pack(result.cameras, settings)
         result.stage_ms.update(_named(self._gpu_ms))

@@ -22,7 +22,7 @@ from fsmde_core.rig.rig import Camera, Rig
 
 
 @dataclass(frozen=True, eq=False)
-class SurroundDepth:
+class DepthSet:
     """Depth of one set of images. cameras: rectified, at the depth's size; names: theirs.
 
     rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN where a rectified
@@ -46,10 +46,10 @@ class _OfCamera(Protocol):
     def camera(self) -> Camera: ...
 
 
-Taken = TypeVar("Taken", bound=_OfCamera)
+Rectified = TypeVar("Rectified", bound=_OfCamera)
 
 
-class AnyPipeline(ABC, Generic[Taken]):
+class AnyPipeline(ABC, Generic[Rectified]):
     """Images of any subset of a rig's cameras to their depth; a missing camera is simply not in the batch.
 
     `rectify` and `rectify_all` may be called by any thread, as images arrive; the other methods by one at a time.
@@ -69,14 +69,14 @@ class AnyPipeline(ABC, Generic[Taken]):
         """
 
     @abstractmethod
-    def rectify(self, image: AnyImage, camera: Camera) -> Taken:
+    def rectify(self, image: AnyImage, camera: Camera) -> Rectified:
         """`image` on its way to the network, as the rectified `camera` sees it.
 
         FsmdeError when it is not of the camera's calibrated size, or does not decode.
         """
 
     @abstractmethod
-    def infer(self, images: Sequence[Taken]) -> SurroundDepth:
+    def infer(self, images: Sequence[Rectified]) -> DepthSet:
         """Depth of at least one rectified image, in one batch."""
 
     def packer(self, settings: CloudSettings) -> CloudPacker:
@@ -85,23 +85,23 @@ class AnyPipeline(ABC, Generic[Taken]):
             self._packer = CloudPacker(settings)
         return self._packer
 
-    def pack(self, result: SurroundDepth, settings: CloudSettings) -> PackedCloud:
+    def pack(self, result: DepthSet, settings: CloudSettings) -> PackedCloud:
         """The fused cloud of the last `infer`, see `CloudPacker.pack`. The data are valid until the next `pack`."""
         return self.packer(settings).pack(result.cameras, result.rgb, result.depth, result.sigma)
 
-    def placed(self, image: Taken, camera: Camera) -> Taken:
+    def placed(self, image: Rectified, camera: Camera) -> Rectified:
         """`image` on the mount that `camera` has now; as it is where the intrinsics have changed since."""
         target = self._preprocessor.target(camera)
         moved: Any = image
         return replace(moved, camera=target) if np.array_equal(target.K, image.camera.K) else image
 
-    def run(self, images: Mapping[str, AnyImage], rig: Rig) -> SurroundDepth:
+    def run(self, images: Mapping[str, AnyImage], rig: Rig) -> DepthSet:
         """Depth of the cameras of `rig` that are in `images`, in ring order; for errors see `rectify_all`."""
         rectified, preprocess_ms = self.rectify_all(images, rig)
         result = self.infer(rectified)
         return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})
 
-    def rectify_all(self, images: Mapping[str, AnyImage], rig: Rig) -> tuple[list[Taken], float]:
+    def rectify_all(self, images: Mapping[str, AnyImage], rig: Rig) -> tuple[list[Rectified], float]:
         """The cameras of `rig` that are in `images`, in ring order, and the milliseconds that it took.
 
         Raises FsmdeError when an image is not of its camera's calibrated size or of no camera of the rig.
@@ -138,7 +138,7 @@ class Pipeline(AnyPipeline[RectifiedImage]):
         """See `Preprocessor.rectify`."""
         return self._preprocessor.rectify(image, camera)
 
-    def infer(self, images: Sequence[RectifiedImage]) -> SurroundDepth:
+    def infer(self, images: Sequence[RectifiedImage]) -> DepthSet:
         """See `AnyPipeline.infer`."""
         start = time.perf_counter()
         cameras = tuple(image.camera for image in images)
@@ -148,7 +148,7 @@ class Pipeline(AnyPipeline[RectifiedImage]):
         result = self.engine.infer(rgb, np.array([camera.fx for camera in cameras], np.float32))
         depth = _without_outside(result.depth, images)
         stage_ms = {"infer": 1e3 * (time.perf_counter() - start)}
-        return SurroundDepth(tuple(c.name for c in cameras), cameras, rgb, depth, result.sigma, stage_ms)
+        return DepthSet(tuple(c.name for c in cameras), cameras, rgb, depth, result.sigma, stage_ms)
 
 
 def _without_outside(depth: NDArray[np.float32], images: Sequence[RectifiedImage]) -> NDArray[np.float32]:

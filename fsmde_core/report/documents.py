@@ -17,7 +17,7 @@ CONDITIONS = ("protocol", "source", "cap_m", "scaling", "samples")
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class LoadedResult:
     """One document. name: what tables and plots call it: of several the file's name without its ending."""
 
     name: str
@@ -37,7 +37,7 @@ class Result:
         return f"{count} sample{'' if count == 1 else 's'}"
 
 
-def conditions(results: Sequence[Result]) -> str:
+def conditions(results: Sequence[LoadedResult]) -> str:
     """What every number of these comparable results was measured under, in words."""
     first = results[0]
     words = [
@@ -51,13 +51,13 @@ def conditions(results: Sequence[Result]) -> str:
     return ", ".join(words)
 
 
-def load_results(paths: Sequence[Path]) -> list[Result]:
+def load_results(paths: Sequence[Path]) -> list[LoadedResult]:
     """The documents at `paths`, named apart; FsmdeError when one is none, or when they must not be compared."""
     names = [path.stem for path in paths]
     labels = [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
     if len(paths) == 1:
         labels = ["model"]
-    results = [Result(label, _read(path)) for label, path in zip(labels, paths, strict=True)]
+    results = [LoadedResult(label, _read(path)) for label, path in zip(labels, paths, strict=True)]
     for other in results[1:]:
         _check_comparable(results[0], other)
     return results
@@ -85,7 +85,7 @@ def _entries(group: Any) -> list[Any]:
     return list(group.values()) if isinstance(group, dict) else []
 
 
-def _check_comparable(first: Result, other: Result) -> None:
+def _check_comparable(first: LoadedResult, other: LoadedResult) -> None:
     """Raise FsmdeError when the two were not measured on the same frames under the same rules."""
     pairs = {key: (first.at(key), other.at(key)) for key in CONDITIONS}
     pairs["first frame"] = tuple((result.at("span") or [None])[0] for result in (first, other))  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def _check_comparable(first: Result, other: Result) -> None:
             )
 
 
-def match_models(results: Sequence[Result], paths: Sequence[Path]) -> dict[str, Path]:
+def match_models(results: Sequence[LoadedResult], paths: Sequence[Path]) -> dict[str, Path]:
     """sha256 -> file, of the model of each result; FsmdeError when one is not among `paths`."""
     given = {read_model_info(path).sha256: path for path in paths}
     for result in results:

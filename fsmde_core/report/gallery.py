@@ -19,8 +19,8 @@ from fsmde_core.lidar.projection import lidar_to_camera, project
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_core.report import views
 from fsmde_core.report.birds_eye import birds_eye_view
-from fsmde_core.report.documents import Result
-from fsmde_core.report.views import Scale, data_uri
+from fsmde_core.report.documents import LoadedResult
+from fsmde_core.report.views import ColourScale, data_uri
 from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.source import Source
 
@@ -28,7 +28,7 @@ ALONE, COMPARED = 4, 2  # images of each list of extremes: of one result, and of
 
 
 @dataclass(frozen=True)
-class View:
+class PicturedView:
     """Pictures of one image, as data URIs. name: of the results whose model it is. abs_rel: of what is pictured."""
 
     name: str
@@ -40,26 +40,26 @@ class View:
 
 
 @dataclass(frozen=True)
-class Shot:
+class ModelPictures:
     """One image of one camera. abs_rel: as the evaluation had it. size: width and height of its pictures, pixels."""
 
     title: str
     abs_rel: float
     image: str
     size: tuple[int, int]
-    views: Sequence[View]
+    views: Sequence[PicturedView]
 
 
 @dataclass(frozen=True)
 class Gallery:
     """groups: heading -> images, the most extreme first."""
 
-    groups: Mapping[str, Sequence[Shot]]
-    scales: Mapping[str, Scale]
+    groups: Mapping[str, Sequence[ModelPictures]]
+    scales: Mapping[str, ColourScale]
 
 
 @dataclass(frozen=True)
-class Pick:
+class FrameChoice:
     """An image to show: an entry of a document's extremes, and of which list it is."""
 
     group: str
@@ -69,13 +69,13 @@ class Pick:
     abs_rel: float
 
 
-def make_gallery(results: Sequence[Result], source: Source, models: Mapping[str, Pipeline]) -> Gallery:
+def make_gallery(results: Sequence[LoadedResult], source: Source, models: Mapping[str, Pipeline]) -> Gallery:
     """Pictures of the images that the documents call extreme. models: by their sha256.
 
     Raises FsmdeError when `source` is not the recording that was evaluated.
     """
     picks = _picks(results)
-    shots: dict[Pick, Shot] = {}
+    shots: dict[FrameChoice, ModelPictures] = {}
     for index in sorted({pick.frame for pick in picks}):
         frame = next(iter(source.frames(index, index + 1)), None)
         for pick in picks:
@@ -86,20 +86,20 @@ def make_gallery(results: Sequence[Result], source: Source, models: Mapping[str,
     return Gallery(groups, scales)
 
 
-def _picks(results: Sequence[Result]) -> list[Pick]:
+def _picks(results: Sequence[LoadedResult]) -> list[FrameChoice]:
     """Worst and best images of every result, each image once."""
     count = ALONE if len(results) == 1 else COMPARED
-    picks: dict[tuple[int, str], Pick] = {}
+    picks: dict[tuple[int, str], FrameChoice] = {}
     for key in ("worst", "best"):
         for result in results:
             for entry in (result.at("extremes", key) or [])[:count]:
                 frame, camera = entry["frame"], entry["camera"]
-                pick = Pick(f"{key.capitalize()} images", frame, camera, entry["stamp_ns"], entry["abs_rel"])
+                pick = FrameChoice(f"{key.capitalize()} images", frame, camera, entry["stamp_ns"], entry["abs_rel"])
                 picks.setdefault((frame, camera), pick)
     return list(picks.values())
 
 
-def _checked(frame: Frame | None, pick: Pick, source: Source) -> Frame:
+def _checked(frame: Frame | None, pick: FrameChoice, source: Source) -> Frame:
     image = frame.images.get(pick.camera) if frame else None
     if frame is None or image is None or image.stamp_ns != pick.stamp_ns:
         found = f"stamp {image.stamp_ns}" if image else "no such image"
@@ -111,22 +111,28 @@ def _checked(frame: Frame | None, pick: Pick, source: Source) -> Frame:
     return frame
 
 
-def _shot(pick: Pick, frame: Frame, results: Sequence[Result], models: Mapping[str, Pipeline]) -> Shot:
+def _shot(
+    pick: FrameChoice, frame: Frame, results: Sequence[LoadedResult], models: Mapping[str, Pipeline]
+) -> ModelPictures:
     camera = frame.rig[pick.camera]
     size = (views.WIDTH, round(views.WIDTH * camera.height / camera.width))
     rgb = Preprocessor(*size).rectify(frame.images[camera.name].image(), camera).rgb
     alone = replace(frame, images={camera.name: frame.images[camera.name]})
-    same: dict[tuple[str, bool], list[Result]] = {}
+    same: dict[tuple[str, bool], list[LoadedResult]] = {}
     for result in results:  # of one model on two engines the pictures are the same
         same.setdefault((result.at("model_sha256"), bool(result.at("flip"))), []).append(result)
     shown = []
     for (sha256, flip), group in same.items():
         prediction = ModelPredictor(models[sha256], flip).predict(alone)[camera.name]
         shown.append(_view(" and ".join(r.name for r in group), group[0], alone, rgb, prediction))
-    return Shot(f"{camera.name.replace('_', ' ')}, frame {frame.index}", pick.abs_rel, data_uri(rgb), size, shown)
+    return ModelPictures(
+        f"{camera.name.replace('_', ' ')}, frame {frame.index}", pick.abs_rel, data_uri(rgb), size, shown
+    )
 
 
-def _view(name: str, result: Result, frame: Frame, rgb: NDArray[np.uint8], prediction: Prediction) -> View:
+def _view(
+    name: str, result: LoadedResult, frame: Frame, rgb: NDArray[np.uint8], prediction: Prediction
+) -> PicturedView:
     """frame: with one image, that of `rgb` and `prediction`. result: whose protocol is that of all."""
     (of,), size = frame.images, (rgb.shape[1], rgb.shape[0])
     rules = make_protocol(*(result.at(key) for key in ("protocol", "source", "cap_m", "scaling")))
@@ -138,7 +144,7 @@ def _view(name: str, result: Result, frame: Frame, rgb: NDArray[np.uint8], predi
     ratio = np.float32(rules.ratio(pixels))
     depth, sigma, measured = ratio * prediction.depth, ratio * prediction.sigma, rules.scaled(pixels, float(ratio))
     camera = frame.rig[of].rectified(depth.shape[1], depth.shape[0])
-    return View(
+    return PicturedView(
         name=name,
         abs_rel=depth_metrics(measured.truth, measured.depth).abs_rel,
         depth=data_uri(views.depth_view(depth, size)),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsmde_core.evaluation.results.drops import drops_sentence
-from fsmde_core.report.documents import Result, conditions
+from fsmde_core.report.documents import LoadedResult, conditions
 from fsmde_core.report.gallery import Gallery
 from fsmde_core.report.measures import ABS_REL, DELTA, LATENCY, SCORES, Measure, Verdict
 from fsmde_core.report.sections import sections
@@ -27,7 +27,7 @@ class Tile:
         return self.measure.text(self.value)
 
 
-def render(results: Sequence[Result], gallery: Gallery | None) -> str:
+def render(results: Sequence[LoadedResult], gallery: Gallery | None) -> str:
     """The HTML document of one or more comparable results; `gallery` None leaves the pictures out."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -51,7 +51,7 @@ def render(results: Sequence[Result], gallery: Gallery | None) -> str:
     )
 
 
-def _title(results: Sequence[Result]) -> str:
+def _title(results: Sequence[LoadedResult]) -> str:
     source = results[0].at("source")
     if len(results) == 1:
         return f"{results[0].at('model')} on {source}"
@@ -59,7 +59,7 @@ def _title(results: Sequence[Result]) -> str:
     return f"{', '.join(names)} and {last} on {source}"
 
 
-def _notes(results: Sequence[Result]) -> list[str]:
+def _notes(results: Sequence[LoadedResult]) -> list[str]:
     """What the evaluation has to say for itself: damage in the recording, drops of the node."""
     notes = []
     for result in results:
@@ -70,11 +70,11 @@ def _notes(results: Sequence[Result]) -> list[str]:
     return notes
 
 
-def _tiles(results: Sequence[Result]) -> list[Tile]:
+def _tiles(results: Sequence[LoadedResult]) -> list[Tile]:
     return _result_tiles(results[0]) if len(results) == 1 else _comparison_tiles(results)
 
 
-def _result_tiles(result: Result) -> list[Tile]:
+def _result_tiles(result: LoadedResult) -> list[Tile]:
     error = result.at("mean", "abs_rel")
     constant = result.at("baselines", "constant", "mean", "abs_rel")
     note = "mean of the cameras"
@@ -93,7 +93,7 @@ def _result_tiles(result: Result) -> list[Tile]:
     return tiles
 
 
-def _comparison_tiles(results: Sequence[Result]) -> list[Tile]:
+def _comparison_tiles(results: Sequence[LoadedResult]) -> list[Tile]:
     reference = results[0].at("mean", "abs_rel")
     tiles = [Tile(f"AbsRel of {results[0].name}", ABS_REL, reference, "what the others are compared with")]
     for result in results[1:]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmde_core.report import measures
-from fsmde_core.report.documents import Result
+from fsmde_core.report.documents import LoadedResult
 from fsmde_core.report.measures import ABS_REL, SCORES, Measure
 from fsmde_core.report.plots import Plot, dot_plot, sparsification_plot
-from fsmde_core.report.tables import Table, comparison_table, facts_table, matrix_table, scores_table
+from fsmde_core.report.tables import ReportTable, comparison_table, facts_table, matrix_table, scores_table
 
 Values = Mapping[str, float]
 
@@ -30,17 +30,17 @@ class Section:
     title: str
     text: str
     plots: Sequence[Plot] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[ReportTable] = ()
     measured: bool = True
 
 
-def sections(results: Sequence[Result]) -> list[Section]:
+def sections(results: Sequence[LoadedResult]) -> list[Section]:
     """All topics in the order of the page, from one or more comparable results."""
     topics = (_summary, _cameras, _ranges, _thirds, _sigma, _consistency, _steadiness, _latency, _environment)
     return [topic(results) for topic in topics]
 
 
-def _summary(results: Sequence[Result]) -> Section:
+def _summary(results: Sequence[LoadedResult]) -> Section:
     text = (
         "Means of the cameras, beside baselines that see no image: a model that does not beat them has learned nothing "
         "about the scene. Lower is better where an arrow points down, higher where it points up."
@@ -54,7 +54,7 @@ def _summary(results: Sequence[Result]) -> Section:
     return Section("summary", "Summary", text, tables=[_compared("All measures", "measure", results, rows, beside)])
 
 
-def _cameras(results: Sequence[Result]) -> Section:
+def _cameras(results: Sequence[LoadedResult]) -> Section:
     text = "Means of the images of each camera. Hollow marks are the baselines."
     groups = {result.name: {**result.at("cameras"), "mean": result.at("mean")} for result in results}
     baselines = {name: {**scores["cameras"], "mean": scores["mean"]} for name, scores in _baselines(results[0]).items()}
@@ -66,17 +66,17 @@ def _cameras(results: Sequence[Result]) -> Section:
     return Section("cameras", "Cameras", text, plots, _score_tables("per camera", "camera", results, groups))
 
 
-def _ranges(results: Sequence[Result]) -> Section:
+def _ranges(results: Sequence[LoadedResult]) -> Section:
     text = "By the lidar's depth, metres along the optical axis; a band with few pixels says little."
     return _grouped("range", "Range", text, "bands", "depth, m", results)
 
 
-def _thirds(results: Sequence[Result]) -> Section:
+def _thirds(results: Sequence[LoadedResult]) -> Section:
     text = "By the pixel's row: the bottom third sees mostly road, the top third what is high or far."
     return _grouped("thirds", "Thirds of the image", text, "thirds", "third", results)
 
 
-def _grouped(anchor: str, title: str, text: str, key: str, what: str, results: Sequence[Result]) -> Section:
+def _grouped(anchor: str, title: str, text: str, key: str, what: str, results: Sequence[LoadedResult]) -> Section:
     """Scores by bands of range or by thirds: their means, and of one result also AbsRel by camera."""
     groups = {r.name: {name: scores["mean"] for name, scores in (r.at(key) or {}).items()} for r in results}
     if not any(groups.values()):
@@ -94,7 +94,7 @@ def _grouped(anchor: str, title: str, text: str, key: str, what: str, results: S
     return Section(anchor, title, text, [plot], tables)
 
 
-def _sigma(results: Sequence[Result]) -> Section:
+def _sigma(results: Sequence[LoadedResult]) -> Section:
     curves = {result.name: curve for result in results if (curve := result.at("sigma", "sparsification"))}
     if not any(result.at("sigma") for result in results):
         return _absent("sigma", "Calibration of sigma", results)
@@ -116,7 +116,7 @@ def _sigma(results: Sequence[Result]) -> Section:
     return Section("sigma", "Calibration of sigma", text, plots, [table])
 
 
-def _consistency(results: Sequence[Result]) -> Section:
+def _consistency(results: Sequence[LoadedResult]) -> Section:
     text = (
         "Do neighbouring views agree on the same place? Lidar: points of one sweep that two cameras see, by how far "
         "apart the two predictions put them, over their distance. Overlap: the two clouds against each other, without "
@@ -136,7 +136,7 @@ def _consistency(results: Sequence[Result]) -> Section:
     return Section("consistency", "Consistency of the views", text, plots, tables)
 
 
-def _steadiness(results: Sequence[Result]) -> Section:
+def _steadiness(results: Sequence[LoadedResult]) -> Section:
     found = {r.name: _with_mean(r.at("steadiness"), "cameras") for r in results if r.at("steadiness")}
     if not found:
         return _absent("steadiness", "Steadiness", results)
@@ -148,7 +148,7 @@ def _steadiness(results: Sequence[Result]) -> Section:
     return Section("steadiness", "Steadiness", text, [plot], [table])
 
 
-def _latency(results: Sequence[Result]) -> Section:
+def _latency(results: Sequence[LoadedResult]) -> Section:
     text = (
         "Milliseconds for one frame with all its cameras, on the machine named below: preprocessing and inference, or, "
         "of a replay through the node, from the arrival of the last image to the last output."
@@ -160,7 +160,7 @@ def _latency(results: Sequence[Result]) -> Section:
     return Section("latency", "Latency", text, tables=[_compared("Percentiles, ms ↓", "", results, rows)])
 
 
-def _environment(results: Sequence[Result]) -> Section:
+def _environment(results: Sequence[LoadedResult]) -> Section:
     facts = {}
     for result in results:
         entries = {label: result.at(key) for key, label in FACTS.items()} | (result.at("environment") or {})
@@ -171,8 +171,8 @@ def _environment(results: Sequence[Result]) -> Section:
 
 
 def _score_tables(
-    where: str, what: str, results: Sequence[Result], groups: Mapping[str, Mapping[str, Values]]
-) -> list[Table]:
+    where: str, what: str, results: Sequence[LoadedResult], groups: Mapping[str, Mapping[str, Values]]
+) -> list[ReportTable]:
     """Scores by row: all measures of one result; AbsRel and the first delta of several."""
     if len(results) == 1:
         return [scores_table(f"All measures {where}", what, groups[results[0].name])]
@@ -183,14 +183,16 @@ def _score_tables(
     ]  # fmt: skip
 
 
-def _valued(title: str, what: str, measure: Measure, results: Sequence[Result], columns: Mapping[str, Values]) -> Table:
+def _valued(
+    title: str, what: str, measure: Measure, results: Sequence[LoadedResult], columns: Mapping[str, Values]
+) -> ReportTable:
     """One number per row and result."""
     names = dict.fromkeys(name for values in columns.values() for name in values)
     rows = [(name, measure, [columns.get(r.name, {}).get(name) for r in results]) for name in names]
     return _compared(title, what, results, rows)
 
 
-def _compared(title: str, what: str, results: Sequence[Result], rows: Any, beside: Any = None) -> Table:
+def _compared(title: str, what: str, results: Sequence[LoadedResult], rows: Any, beside: Any = None) -> ReportTable:
     names = ["value"] if len(results) == 1 else [result.name for result in results]
     return comparison_table(title, what, names, rows, beside)
 
@@ -204,11 +206,11 @@ def _with_mean(entry: Mapping[str, Any], key: str) -> dict[str, float]:
     return {**known, "mean": entry["mean"]}
 
 
-def _baselines(result: Result) -> Mapping[str, Any]:
+def _baselines(result: LoadedResult) -> Mapping[str, Any]:
     return result.at("baselines") or {}
 
 
-def _absent(anchor: str, title: str, results: Sequence[Result]) -> Section:
+def _absent(anchor: str, title: str, results: Sequence[LoadedResult]) -> Section:
     subject = "the result has" if len(results) == 1 else "the results have"
     return Section(anchor, title, f"Not measured: {subject} no such section.", measured=False)
 

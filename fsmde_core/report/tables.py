@@ -23,7 +23,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Change:
+class Difference:
     """How a value differs from the reference's, in the digits shown."""
 
     value: float
@@ -31,35 +31,35 @@ class Change:
     verdict: Verdict
 
 
-Cell = Number | Change | str | None
+Cell = Number | Difference | str | None
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     name: str
     cells: Sequence[Cell]
     strong: bool = False
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """head: of the first column and of the cells."""
 
     title: str
     head: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
 
 
-def scores_table(title: str, what: str, rows: Mapping[str, Mapping[str, float]], strong: str = "mean") -> Table:
+def scores_table(title: str, what: str, rows: Mapping[str, Mapping[str, float]], strong: str = "mean") -> ReportTable:
     """All measures of each row; `what` heads the rows' names, the row called `strong` stands out."""
     head = (what, *(measure.heading for measure in SCORES.values()))
     cells = {name: [Number(m, scores[key]) for key, m in SCORES.items()] for name, scores in rows.items()}
-    return Table(title, head, [Row(name, row, name == strong) for name, row in cells.items()])
+    return ReportTable(title, head, [TableRow(name, row, name == strong) for name, row in cells.items()])
 
 
 def matrix_table(
     title: str, what: str, measure: Measure, columns: Mapping[str, Mapping[str, float]], shaded: bool = True
-) -> Table:
+) -> ReportTable:
     """One measure by row and column, {column: {row: value}}; shades go from 0 to the largest value."""
     largest = max((value for column in columns.values() for value in column.values()), default=0.0) or 1.0
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
@@ -67,8 +67,8 @@ def matrix_table(
     def number(value: float | None) -> Number:
         return Number(measure, value, value / largest if shaded and value is not None else None)
 
-    rows = [Row(name, [number(column.get(name)) for column in columns.values()], name == "mean") for name in names]
-    return Table(title, (what, *columns), rows)
+    rows = [TableRow(name, [number(column.get(name)) for column in columns.values()], name == "mean") for name in names]
+    return ReportTable(title, (what, *columns), rows)
 
 
 def comparison_table(
@@ -77,7 +77,7 @@ def comparison_table(
     names: Sequence[str],
     rows: Iterable[tuple[str, Measure, Sequence[float | None]]],
     beside: Mapping[str, Sequence[float | None]] | None = None,
-) -> Table:
+) -> ReportTable:
     """A value of each result called `names`, and how each but the first differs from the first.
 
     rows: (name, measure, one value per result). beside: further columns that are only shown, one value per row.
@@ -89,20 +89,20 @@ def comparison_table(
         for value in values[1:]:
             cells += [Number(measure, value), _change(measure, values[0], value)]
         cells += [Number(measure, column[index]) for column in (beside or {}).values()]
-        table.append(Row(name, cells, name == "mean"))
-    return Table(title, head, table)
+        table.append(TableRow(name, cells, name == "mean"))
+    return ReportTable(title, head, table)
 
 
-def _change(measure: Measure, reference: float | None, value: float | None) -> Change | None:
+def _change(measure: Measure, reference: float | None, value: float | None) -> Difference | None:
     if reference is None or value is None or not measure.better:
         return None
-    return Change(
+    return Difference(
         measure.difference(reference, value), measure.change(reference, value), measure.verdict(reference, value)
     )
 
 
-def facts_table(title: str, columns: Mapping[str, Mapping[str, Any]]) -> Table:
+def facts_table(title: str, columns: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     """Plain facts by row, one column per result, {column: {row: fact}}."""
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    rows = [Row(name, [str(column.get(name, "")) for column in columns.values()]) for name in names]
-    return Table(title, ("", *columns), rows)
+    rows = [TableRow(name, [str(column.get(name, "")) for column in columns.values()]) for name in names]
+    return ReportTable(title, ("", *columns), rows)

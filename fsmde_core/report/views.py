@@ -25,7 +25,7 @@ DIMMED = 0.45  # brightness of the photograph under the points
 
 
 @dataclass(frozen=True)
-class Scale:
+class ColourScale:
     """A colour bar: a CSS gradient, and ticks as (percent of its length, label)."""
 
     unit: str
@@ -33,21 +33,21 @@ class Scale:
     ticks: Sequence[tuple[float, str]]
 
 
-def depth_scale() -> Scale:
+def depth_scale() -> ColourScale:
     labels = [str(tick) for tick in DEPTH_TICKS_M[:-1]] + [f"{DEPTH_TICKS_M[-1]}+"]
     return _logarithmic_scale("metres", NEAR_M, FAR_M, dict(zip(DEPTH_TICKS_M, labels, strict=True)), depth_rgb)
 
 
-def sigma_scale() -> Scale:
+def sigma_scale() -> ColourScale:
     labels = {0.1: "≤ 0.1", 0.3: "0.3", 1.0: "1", 3.0: "3", 10.0: "10+"}
     return _logarithmic_scale("metres", SURE_M, UNSURE_M, labels, sigma_rgb)
 
 
-def error_scale() -> Scale:
+def error_scale() -> ColourScale:
     errors = np.linspace(-LARGEST_ERROR, LARGEST_ERROR, 17)
     labels = (f"≤ {MINUS}50", f"{MINUS}25", "0", "+25", "≥ +50")
     unit = "% of the true depth: blue too near, red too far"
-    return Scale(unit, _gradient(_error_rgb(errors)), [(25.0 * i, label) for i, label in enumerate(labels)])
+    return ColourScale(unit, _gradient(_error_rgb(errors)), [(25.0 * i, label) for i, label in enumerate(labels)])
 
 
 def data_uri(image: Image) -> str:
@@ -94,9 +94,9 @@ def _error_rgb(errors: NDArray[np.floating[Any]]) -> Image:
 
 def _logarithmic_scale(
     unit: str, low: float, high: float, labels: Mapping[float, str], colors: Callable[[NDArray[np.float32]], Image]
-) -> Scale:
+) -> ColourScale:
     ticks = [(float(100 * np.log(value / low) / np.log(high / low)), label) for value, label in labels.items()]
-    return Scale(unit, _gradient(colors(np.geomspace(low, high, 17).astype(np.float32))), ticks)
+    return ColourScale(unit, _gradient(colors(np.geomspace(low, high, 17).astype(np.float32))), ticks)
 
 
 def _gradient(colors: Image) -> str:

@@ -17,7 +17,7 @@ DEFAULT_PERIOD_NS = 100_000_000
 
 
 @dataclass(frozen=True)
-class Pace:
+class PlaybackRate:
     """rate: multiple of the recorded pace. hz: frames per second instead, whatever the recording's own."""
 
     rate: float = 1.0
@@ -29,7 +29,7 @@ class Pace:
 
 
 @dataclass(frozen=True, eq=False)
-class Cue:
+class TimedMessages:
     """A message and when it is due.
 
     frame: number of frames played before this one. due_s: seconds after the start. stamp_ns: the recorded stamp moved
@@ -42,9 +42,9 @@ class Cue:
     message: Message
 
 
-def cues(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[Cue]:
+def timed_messages(frames: Iterable[tuple[int, list[Message]]], pace: PlaybackRate) -> Iterator[TimedMessages]:
     """Cues in order of due time, of (round, messages of one frame in order of time): frames may overlap in time."""
-    pending: list[Cue] = []
+    pending: list[TimedMessages] = []
     for placed in _place(frames, pace):
         start = placed[0].due_s
         yield from (cue for cue in pending if cue.due_s <= start)
@@ -52,7 +52,7 @@ def cues(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[Cu
     yield from pending
 
 
-def _place(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[list[Cue]]:
+def _place(frames: Iterable[tuple[int, list[Message]]], pace: PlaybackRate) -> Iterator[list[TimedMessages]]:
     """Each frame's cues. The stagger within a frame shrinks as the time between frames does, but never grows.
 
     A rig that fires less often spreads its exposures no more, and a set has to stay within the node's window.
@@ -72,12 +72,14 @@ def _place(frames: Iterable[tuple[int, list[Message]]], pace: Pace) -> Iterator[
         previous = start + shift
         begin = (previous - origin) * 1e-9 * stretch if pace.hz is None else number / pace.hz
         yield [
-            Cue(number, begin + (message.stamp_ns - start) * 1e-9 * stagger, message.stamp_ns + shift, message)
+            TimedMessages(
+                number, begin + (message.stamp_ns - start) * 1e-9 * stagger, message.stamp_ns + shift, message
+            )
             for message in messages
         ]
 
 
-class Reel:
+class MessagePrefetcher:
     """Messages of a source's frames, made ahead by a thread: JPEG decoding of six large images is no work for playtime.
 
     Holds at most `limit_bytes` of messages (one frame at least). A looped recording that fits is made once and kept.
@@ -102,7 +104,7 @@ class Reel:
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="reel", daemon=True)
 
-    def __enter__(self) -> Reel:
+    def __enter__(self) -> MessagePrefetcher:
         self._thread.start()
         return self
 

@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Member(NamedTuple):
+class GroupedImage(NamedTuple):
     stamp_ns: int
     arrived_ns: int
     item: Any
 
 
 @dataclass(eq=False, slots=True)
-class Group:
-    members: dict[str, Member]
+class ImageGroup:
+    members: dict[str, GroupedImage]
     oldest: int
     newest: int
     opened_ns: int
 
     @classmethod
-    def of(cls, members: dict[str, Member]) -> Group:
+    def of(cls, members: dict[str, GroupedImage]) -> ImageGroup:
         """A group of one or more members."""
         stamps = [member.stamp_ns for member in members.values()]
         return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
 
-    def put(self, camera: str, member: Member) -> None:
+    def put(self, camera: str, member: GroupedImage) -> None:
         self.members[camera] = member
         self.oldest = min(self.oldest, member.stamp_ns)
         self.newest = max(self.newest, member.stamp_ns)
@@ -34,10 +34,10 @@ class Group:
         """How much wider the spread becomes with `stamp_ns`."""
         return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
 
-    def cut(self, stamp_ns: int) -> tuple[dict[str, Member], dict[str, Member]]:
+    def cut(self, stamp_ns: int) -> tuple[dict[str, GroupedImage], dict[str, GroupedImage]]:
         """The members before `stamp_ns`, and those of `stamp_ns` and later."""
-        before: dict[str, Member] = {}
-        after: dict[str, Member] = {}
+        before: dict[str, GroupedImage] = {}
+        after: dict[str, GroupedImage] = {}
         for name, member in self.members.items():
             (before if member.stamp_ns < stamp_ns else after)[name] = member
         return before, after

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sync.groups import Group, Member, widest_gap
+from fsmde_core.sync.groups import GroupedImage, ImageGroup, widest_gap
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class Synchronizer(Generic[T]):
         self._forget()
 
     def _forget(self) -> None:
-        self._open: list[Group] = []
+        self._open: list[ImageGroup] = []
         self._accepted: dict[str, int] = {}  # every camera's newest stamp that entered a group
         self._emitted: int | None = None  # newest stamp of the last set
 
@@ -149,7 +149,7 @@ class Synchronizer(Generic[T]):
             self._reset()
         accepted, emitted = self._accepted.get(camera), self._emitted
         late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
-        group = None if late else self._join(camera, Member(stamp_ns, now_ns, item))
+        group = None if late else self._join(camera, GroupedImage(stamp_ns, now_ns, item))
         if group is None:
             counts.late += 1
             return None
@@ -192,7 +192,7 @@ class Synchronizer(Generic[T]):
             self._abandon(group.members)
         self._forget()
 
-    def _join(self, camera: str, member: Member) -> Group | None:
+    def _join(self, camera: str, member: GroupedImage) -> ImageGroup | None:
         """Put the image into the open group that it suits best or into a new one; None when it is older than all."""
         best, least = None, self._window + 1
         for group in reversed(self._open):
@@ -206,11 +206,11 @@ class Synchronizer(Generic[T]):
         best.put(camera, member)
         return best
 
-    def _open_group(self, camera: str, member: Member) -> Group | None:
+    def _open_group(self, camera: str, member: GroupedImage) -> ImageGroup | None:
         position = sum([group.oldest < member.stamp_ns for group in self._open])
         if position == 0 and len(self._open) == MAX_OPEN:
             return None
-        later: dict[str, Member] = {}
+        later: dict[str, GroupedImage] = {}
         if position > 0:
             before = self._open[position - 1]
             own = before.members.get(camera)
@@ -220,19 +220,19 @@ class Synchronizer(Generic[T]):
             _, start = widest_gap([*stamps, member.stamp_ns])
             if start <= before.newest:
                 earlier, later = before.cut(start)
-                self._open[position - 1] = Group.of(earlier)
-        group = Group.of({**later, camera: member})
+                self._open[position - 1] = ImageGroup.of(earlier)
+        group = ImageGroup.of({**later, camera: member})
         self._open.insert(position, group)
         return group
 
-    def _complete(self, group: Group) -> ImageSet[T] | None:
+    def _complete(self, group: ImageGroup) -> ImageSet[T] | None:
         """Emit a group that has every camera, unless it straddles two frames."""
         if len(self.cameras) > 1 and self._emitted is not None:
             width, start = widest_gap([member.stamp_ns for member in group.members.values()])
             if width > 3 * max(group.oldest - self._emitted, 0):
                 older, newer = group.cut(start)
                 self._abandon(older)
-                self._open[self._open.index(group)] = Group.of(newer)
+                self._open[self._open.index(group)] = ImageGroup.of(newer)
                 return None
         while self._open[0] is not group:
             self._abandon(self._open.pop(0).members)
@@ -261,7 +261,7 @@ class Synchronizer(Generic[T]):
         self.stats.partial += not complete
         return ImageSet(items, stamps_ns, complete)
 
-    def _abandon(self, members: dict[str, Member]) -> None:
+    def _abandon(self, members: dict[str, GroupedImage]) -> None:
         self.stats.abandoned += 1
         for name in members:
             self.stats.cameras[name].dropped += 1

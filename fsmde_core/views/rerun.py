@@ -17,7 +17,7 @@ from fsmde_core.frames import Frame
 from fsmde_core.images.colormap import sigma_rgb
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.images.rectify import Preprocessor
-from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
+from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet
 from fsmde_core.rig.geometry import Matrix, invert
 from fsmde_core.rig.rig import Camera
 
@@ -161,7 +161,7 @@ def show_recording(frames: Iterable[Frame], pipeline: AnyPipeline[Any], scene: S
     return count
 
 
-def _show_result(result: SurroundDepth, packer: CloudPacker, scene: Scene) -> None:
+def _show_result(result: DepthSet, packer: CloudPacker, scene: Scene) -> None:
     for camera, depth in zip(result.cameras, result.depth, strict=True):
         scene.depth(camera, depth)
     records = packer.pack(result.cameras, result.rgb, result.depth, result.sigma).records()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsmde_core.messages.read import stamp_ns
 from fsmde_core.rig.geometry import Matrix
 from fsmde_ros.client.listener import NodeListener
-from fsmde_ros.client.replay_tracker import TIMING, Ledger
+from fsmde_ros.client.replay_tracker import TIMING, ReplayTracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class DepthListener(NodeListener):
     on a camera's channel its PublishedDepth, on TIMING the milliseconds from a set's last image to its last output.
     """
 
-    def __init__(self, node: Any, cameras: Iterable[str], ledger: Ledger) -> None:
+    def __init__(self, node: Any, cameras: Iterable[str], ledger: ReplayTracker) -> None:
         from sensor_msgs.msg import CameraInfo, Image
 
         from fsmde_ros.middleware.qos import NO_SUBSCRIPTION_EVENTS

@@ -18,7 +18,7 @@ DIAGNOSTIC_ERROR = b"\x02"  # diagnostic_msgs/DiagnosticStatus.ERROR
 
 
 @dataclass(frozen=True)
-class Status:
+class NodeStatus:
     """One part of the node's diagnostics, as last heard."""
 
     is_error: bool
@@ -37,7 +37,7 @@ class NodeListener:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.executors import SingleThreadedExecutor
 
-        self.statuses: dict[str, Status] = {}
+        self.statuses: dict[str, NodeStatus] = {}
         self._on_timing = on_timing
         self._heard = f"{node.get_namespace()}/{NODE_NAME}".lstrip("/")  # as in the names of its statuses
         self._subscriptions = [
@@ -68,10 +68,10 @@ class NodeListener:
             node, _, part = status.name.partition(": ")
             if node == self._heard:
                 values = {entry.key: entry.value for entry in status.values}
-                self.statuses[part] = Status(status.level == DIAGNOSTIC_ERROR, status.message, values)
+                self.statuses[part] = NodeStatus(status.level == DIAGNOSTIC_ERROR, status.message, values)
 
 
-class Collector(NodeListener):
+class OutputCollector(NodeListener):
     """Subscribes to all outputs on `node`; keeps the serialized ones of the last `keep_s`."""
 
     def __init__(self, node: Any, cameras: Iterable[str], keep_s: float) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.messages.write import TRANSFORMS, Message, MessageEncoder
-from fsmde_core.sources.playback import Pace, Reel, cues
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
 from fsmde_core.sources.source import IndexedSource, Source
-from fsmde_ros.client.listener import Collector, Status, percentiles
+from fsmde_ros.client.listener import NodeStatus, OutputCollector, percentiles
 from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
@@ -28,7 +28,7 @@ MAX_PRELOAD_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class LiveSettings:
+class LiveRunSettings:
     """seconds: how long the recording is played. rate: sets per second. model: None is the shipped student.
 
     threads: of engine and preprocessing, 0 for their own choice. keep_s: seconds of outputs that are kept.
@@ -46,7 +46,7 @@ class LiveSettings:
             raise FsmdeError(f"seconds and rate must be greater than 0, not {self.seconds} and {self.rate}")
 
 
-class Sent(NamedTuple):
+class SentImage(NamedTuple):
     """A message that was played: its topic, the recorded stamp and the one it went out with."""
 
     topic: str
@@ -62,10 +62,10 @@ class LiveRun:
     """
 
     recording: Source
-    measured: Measured
-    statuses: dict[str, Status]
+    measured: LiveStatistics
+    statuses: dict[str, NodeStatus]
     outputs: list[Message]
-    sent: list[Sent]
+    sent: list[SentImage]
 
 
 class LoggingPlayer(Player):
@@ -73,14 +73,14 @@ class LoggingPlayer(Player):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.sent: list[Sent] = []
+        self.sent: list[SentImage] = []
 
     def publish(self, message: Message, stamp_ns: int) -> None:
         super().publish(message, stamp_ns)
-        self.sent.append(Sent(message.topic, message.stamp_ns, stamp_ns))
+        self.sent.append(SentImage(message.topic, message.stamp_ns, stamp_ns))
 
 
-def run_live(recording: Source, settings: LiveSettings, log: Path, console: Console) -> LiveRun:
+def run_live(recording: Source, settings: LiveRunSettings, log: Path, console: Console) -> LiveRun:
     """Start the node, play `recording` into it with a line per second, end it; the node's log goes to `log`.
 
     Raises FsmdeError when the node does not start, dies or processes nothing.
@@ -92,12 +92,12 @@ def run_live(recording: Source, settings: LiveSettings, log: Path, console: Cons
     with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_player") as ros:
         parameters = node_parameters(recording.rig, Path(scratch), settings.engine, settings.model, settings.threads)
         player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
-        collector = Collector(ros, recording.rig.names, settings.keep_s)
-        measured = Measured(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
+        collector = OutputCollector(ros, recording.rig.names, settings.keep_s)
+        measured = LiveStatistics(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
         try:
             with (
                 NodeProcess(Path(scratch), parameters, log) as node,
-                Reel(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
+                MessagePrefetcher(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
             ):
                 with console.status(f"Starting the node, reading {recording.name}") as status:
                     reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
@@ -112,7 +112,7 @@ def run_live(recording: Source, settings: LiveSettings, log: Path, console: Cons
     return LiveRun(recording, measured, collector.statuses, collector.outputs, player.sent)
 
 
-class Excerpt(IndexedSource):
+class RecordingExcerpt(IndexedSource):
     """The first frames of a recording, in memory."""
 
     def __init__(self, name: str, frames: list[Frame]) -> None:
@@ -125,7 +125,7 @@ class Excerpt(IndexedSource):
         return self._frames[index]
 
 
-def _excerpt(recording: Source, console: Console) -> Excerpt:
+def _excerpt(recording: Source, console: Console) -> RecordingExcerpt:
     """So many frames as fit into memory as uncompressed images, and as can be had in READ_SECONDS.
 
     Decoding and drawing while the demo plays would take the node's cores.
@@ -144,11 +144,16 @@ def _excerpt(recording: Source, console: Console) -> Excerpt:
             break
     if not frames:
         raise FsmdeError(f"the recording {recording.name} has no frames")
-    return Excerpt(recording.name, frames)
+    return RecordingExcerpt(recording.name, frames)
 
 
 def _play(
-    console: Console, reel: Reel, node: NodeProcess, player: Player, measured: Measured, settings: LiveSettings
+    console: Console,
+    reel: MessagePrefetcher,
+    node: NodeProcess,
+    player: Player,
+    measured: LiveStatistics,
+    settings: LiveRunSettings,
 ) -> None:
     """Play the warm-up, then the sets that are measured, with a line per second."""
     console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
@@ -162,13 +167,13 @@ def _play(
             console.print(measured.line((frame - warm) / settings.rate, frame - warm))
         return frame < warm + measured.played
 
-    player.play(cues(reel, Pace(hz=settings.rate)), on_frame)
+    player.play(timed_messages(reel, PlaybackRate(hz=settings.rate)), on_frame)
 
 
-class Measured:
+class LiveStatistics:
     """The figures of the sets played after the warm-up. A set that is not processed with every camera is dropped."""
 
-    def __init__(self, collector: Collector, played: int, cameras: int) -> None:
+    def __init__(self, collector: OutputCollector, played: int, cameras: int) -> None:
         self._collector = collector
         self._cameras = cameras
         self._begin_ns = self._told = 0

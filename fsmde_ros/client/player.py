@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from fsmde_core.messages.write import TF_STATIC_TOPIC, Message, restamped
-from fsmde_core.sources.playback import Cue
+from fsmde_core.sources.playback import TimedMessages
 
 # A player that falls behind by more than this goes on from there; it does not catch up in a burst.
 MAX_LAG_S = 0.5
@@ -69,7 +69,7 @@ class Player:
         if publisher is not None:
             publisher.publish(restamped(message, stamp_ns))
 
-    def play(self, cues: Iterable[Cue], on_frame: Callable[[int], object] = lambda frame: None) -> int:
+    def play(self, cues: Iterable[TimedMessages], on_frame: Callable[[int], object] = lambda frame: None) -> int:
         """Publish every cue when it is due; returns the number of frames begun. on_frame is called at each new frame.
 
         Ends with the cues, or when on_frame returns False.
@@ -90,7 +90,7 @@ class Player:
             self.publish(cue.message, stamp_ns)
         return frame + 1
 
-    def _stamp(self, cue: Cue, begin_wall_ns: int) -> int:
+    def _stamp(self, cue: TimedMessages, begin_wall_ns: int) -> int:
         if self._settings.live_stamps:
             return begin_wall_ns + int(cue.due_s * 1e9)
         return cue.message.stamp_ns if self._settings.jump_back else cue.stamp_ns

@@ -17,12 +17,12 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.messages.write import COMPRESSED, IMAGE, TRANSFORMS, Message, MessageEncoder
 from fsmde_core.rig.rig import Rig
-from fsmde_core.sources.playback import Pace, Reel, cues
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
 from fsmde_core.sources.source import Source
 from fsmde_ros.client.depth_listener import DepthListener
 from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
 from fsmde_ros.client.player import Player, PlayerSettings
-from fsmde_ros.client.replay_tracker import Ledger, Passage
+from fsmde_ros.client.replay_tracker import ReplayedFrame, ReplayTracker
 from fsmde_ros.client.session import ros_node
 
 PRELOAD_BYTES = 512 << 20
@@ -54,35 +54,35 @@ class ReplaySettings:
     namespace: str = ""
 
     def __post_init__(self) -> None:
-        Pace(hz=self.hz)
+        PlaybackRate(hz=self.hz)
 
 
-class ModelFile(NamedTuple):
-    """See `document.ModelFile`."""
+class ReportedModel(NamedTuple):
+    """See `document.ReportedModel`."""
 
     path: Path
     sha256: str
 
 
-class RunningEngine(NamedTuple):
+class ReportedEngine(NamedTuple):
     """What the node says of its engine; see `document.Runner`."""
 
     name: str
     device: str
     precision: str
-    info: ModelFile
+    info: ReportedModel
 
 
 @dataclass(frozen=True, eq=False)
 class Replay:
     """A node that answers, and a recording on its way through it."""
 
-    engine: RunningEngine
-    ledger: Ledger
+    engine: ReportedEngine
+    ledger: ReplayTracker
     _playing: Future[None]
     _check: Callable[[], None]
 
-    def passages(self) -> Iterator[Passage]:
+    def passages(self) -> Iterator[ReplayedFrame]:
         """Every frame that was played, in order, and what came back; FsmdeError when node or recording fail."""
         while not self.ledger.is_done:
             passage = self.ledger.take(timeout_s=0.5)
@@ -101,14 +101,14 @@ def open_replay(recording: Source, settings: ReplaySettings) -> Iterator[Replay]
     """
     if settings.node is not None:
         keep_apart()
-    ledger = Ledger()
+    ledger = ReplayTracker()
     compressed = _has_jpeg(recording) if settings.compressed is None else settings.compressed
     encoder = _AnnouncingEncoder(ledger, recording.rig, compressed)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ros = stack.enter_context(ros_node("fsmde_replay", settings.namespace))
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        reel = stack.enter_context(Reel(recording, encoder, settings.span, limit_bytes=PRELOAD_BYTES))
+        reel = stack.enter_context(MessagePrefetcher(recording, encoder, settings.span, limit_bytes=PRELOAD_BYTES))
         stack.callback(ledger.close)
         frames = iter(reel)
         first = next(frames)
@@ -133,7 +133,7 @@ def _has_jpeg(recording: Source) -> bool:
 class _AnnouncingEncoder(MessageEncoder):
     """Tells the ledger of every frame that becomes messages."""
 
-    def __init__(self, ledger: Ledger, rig: Rig, compressed: bool) -> None:
+    def __init__(self, ledger: ReplayTracker, rig: Rig, compressed: bool) -> None:
         super().__init__(rig, compressed)
         self._ledger = ledger
 
@@ -145,7 +145,7 @@ class _AnnouncingEncoder(MessageEncoder):
 class _TellingPlayer(Player):
     """Tells the ledger of every image that goes out."""
 
-    def __init__(self, ledger: Ledger, *arguments: Any) -> None:
+    def __init__(self, ledger: ReplayTracker, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._ledger = ledger
 
@@ -180,8 +180,8 @@ def _check_listeners(player: Player) -> None:
 
 
 def _warm_up(
-    player: Player, listener: DepthListener, ledger: Ledger, first: Messages, check: Callable[[], None]
-) -> RunningEngine:
+    player: Player, listener: DepthListener, ledger: ReplayTracker, first: Messages, check: Callable[[], None]
+) -> ReportedEngine:
     """Send the first set until it was answered on every topic: connections stand from then on. It does not count."""
     deadline = time.monotonic() + ANSWER_SECONDS
     missing, node = ["node"], listener.statuses.get("node")
@@ -200,21 +200,21 @@ def _warm_up(
         node = listener.statuses.get("node")
     ledger.restart()
     values = node.values
-    model = ModelFile(Path(values["model"]), values["model_sha256"])
-    return RunningEngine(values["engine"], values["device"], values["precision"], model)
+    model = ReportedModel(Path(values["model"]), values["model_sha256"])
+    return ReportedEngine(values["engine"], values["device"], values["precision"], model)
 
 
-def _play(player: Player, ledger: Ledger, frames: Iterable[Messages], hz: float | None) -> None:
+def _play(player: Player, ledger: ReplayTracker, frames: Iterable[Messages], hz: float | None) -> None:
     try:
         if hz is None:
             _play_in_step(player, ledger, frames)
         else:
-            player.play(cues(frames, Pace(hz=hz)), lambda _: not ledger.is_closed)
+            player.play(timed_messages(frames, PlaybackRate(hz=hz)), lambda _: not ledger.is_closed)
     finally:
         ledger.end()
 
 
-def _play_in_step(player: Player, ledger: Ledger, frames: Iterable[Messages]) -> None:
+def _play_in_step(player: Player, ledger: ReplayTracker, frames: Iterable[Messages]) -> None:
     """Each set at once, with its recorded stagger in its stamps, after the answer to the one before."""
     stamp_ns = time.time_ns()
     for number, (_, messages) in enumerate(frames):

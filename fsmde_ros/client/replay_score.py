@@ -16,13 +16,13 @@ from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.score import score_frame
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.client.depth_listener import PublishedDepth
-from fsmde_ros.client.replay_tracker import TIMING, Passage
+from fsmde_ros.client.replay_tracker import TIMING, ReplayedFrame
 
 FOCAL_TOLERANCE = 1e-4
 
 
 def published_records(
-    passages: Iterable[Passage], baselines: Sequence[Predictor], protocol: EvaluationProtocol, drops: DropCounter
+    passages: Iterable[ReplayedFrame], baselines: Sequence[Predictor], protocol: EvaluationProtocol, drops: DropCounter
 ) -> Iterator[FrameRecord]:
     """One record per frame, of the images whose depth came back; `drops` counts the others. took_ms: through the node.
 
@@ -50,7 +50,7 @@ def _only(predictions: Mapping[str, Prediction], cameras: Mapping[str, object]) 
     return {name: predictions[name] for name in cameras}
 
 
-def _depth(passage: Passage) -> tuple[dict[str, Prediction], int]:
+def _depth(passage: ReplayedFrame) -> tuple[dict[str, Prediction], int]:
     """The depth of each camera, in the order of the images; and how many are left out since they show another view."""
     frame = passage.frame
     there = {name: passage.answers[name] for name in frame.images if name in passage.answers}

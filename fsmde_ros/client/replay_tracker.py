@@ -17,7 +17,7 @@ POLL_S = 0.05
 
 
 @dataclass(eq=False)
-class Passage:
+class ReplayedFrame:
     """One frame. frame: without pixels. sent: stamp in nanoseconds that each camera's image went out with.
 
     answers: what came back, by camera and TIMING.
@@ -39,7 +39,7 @@ class Passage:
         return not self.waiting or (complete and time.monotonic() - self.sent_s > PATIENCE_S)
 
 
-class Ledger:
+class ReplayTracker:
     """Matches answers with frames by the stamps that the images were sent with.
 
     An answer will not come any more when PATIENCE_S have passed since the frame's last image, or when the same camera
@@ -48,7 +48,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._passages: dict[int, Passage] = {}  # by number of the frame, in order
+        self._passages: dict[int, ReplayedFrame] = {}  # by number of the frame, in order
         self._recorded: dict[tuple[str, int], int] = {}  # camera and recorded stamp -> number
         self._live: dict[tuple[str, int], int] = {}  # camera or TIMING, and stamp sent with -> number
         self._announced = 0
@@ -57,7 +57,7 @@ class Ledger:
     def announce(self, frame: Frame) -> None:
         """A frame was read; waits while the backlog is full."""
         images = {name: CameraImage(image.stamp_ns) for name, image in frame.images.items()}
-        passage = Passage(replace(frame, images=images))
+        passage = ReplayedFrame(replace(frame, images=images))
         passage.begin()
         with self._changed:
             while len(self._passages) >= BACKLOG and not self._closed:
@@ -103,7 +103,7 @@ class Ledger:
             self._passages[0].begin()
             self._live.clear()
 
-    def take(self, timeout_s: float) -> Passage | None:
+    def take(self, timeout_s: float) -> ReplayedFrame | None:
         """The next frame in order, once nothing more is to be expected of it; None if there is none within the time."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -114,7 +114,7 @@ class Ledger:
                 self._changed.wait(POLL_S)
         return None
 
-    def _remove(self, number: int) -> Passage:
+    def _remove(self, number: int) -> ReplayedFrame:
         passage = self._passages.pop(number)
         for name, image in passage.frame.images.items():
             self._recorded.pop((name, image.stamp_ns), None)

@@ -22,17 +22,17 @@ from fsmde_ros.middleware.compat import SimpleFilter
 from fsmde_ros.middleware.image_type import image_type
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.health import Health
-from fsmde_ros.node.rectifier import Rectification, Rectifier
+from fsmde_ros.node.rectifier import PendingImage, Rectifier
 
 # From Iron on a callback may ask for the time at which the middleware received the message.
 _GIVES_INFO = hasattr(Subscription, "CallbackType")
 
 
 @dataclass(frozen=True, eq=False)
-class Received:
+class ReceivedImage:
     """One image. rectification: gives it for the network. arrived_ns: monotonic, when the middleware had it."""
 
-    rectification: Rectification
+    rectification: PendingImage
     arrived_ns: int
 
 
@@ -60,7 +60,7 @@ class SurroundSubscriber(SimpleFilter):
         self._rectifier = rectifier
         self._reader = _compressed_reader if compressed else _raw_reader
         names = calibration.rig.names
-        self._synchronizer: Synchronizer[Received] = Synchronizer(names, settings)
+        self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, settings)
         self._lag_ns = 0
         kind, suffix = (CompressedImage, "/compressed") if compressed else (image_type(), "")
         self._subscriptions: list[Any] = []
@@ -131,7 +131,7 @@ class SurroundSubscriber(SimpleFilter):
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
             raise FsmdeError(f"the image's stamp is {stamp} ns, expected its time of exposure; set it in the driver")
-        received = Received(self._rectifier.start(name, self._reader(message)), arrived_ns)
+        received = ReceivedImage(self._rectifier.start(name, self._reader(message)), arrived_ns)
         self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))
 
     def _on_camera_info(self, name: str, message: CameraInfo, waited_ns: int) -> None:
@@ -143,7 +143,7 @@ class SurroundSubscriber(SimpleFilter):
         lag_ns, self._lag_ns = self._lag_ns, 0
         self._pass_on(self._synchronizer.poll(time.monotonic_ns() - lag_ns))
 
-    def _pass_on(self, images: ImageSet[Received] | None) -> None:
+    def _pass_on(self, images: ImageSet[ReceivedImage] | None) -> None:
         if images is not None:
             self.signalMessage(images)
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class LatestSlot(Generic[T]):
     """Holds at most one item; `put` never waits, `get` waits for an item."""
 
     def __init__(self) -> None:

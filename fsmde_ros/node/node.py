@@ -40,7 +40,7 @@ from fsmde_ros.node.health import Health
 from fsmde_ros.node.inputs import SurroundSubscriber
 from fsmde_ros.node.outputs import Outputs
 from fsmde_ros.node.rectifier import Rectifier
-from fsmde_ros.node.settings import Live, Setup
+from fsmde_ros.node.settings import DynamicSettings, NodeSetup
 from fsmde_ros.node.tf_mounts import TransformMounts
 from fsmde_ros.node.worker import Worker
 
@@ -53,7 +53,7 @@ _SOURCE_LINE = re.compile(r", at \S+:\d+")  # where in its own sources rcl found
 class _Loaded:
     """What the node holds from configure to cleanup; `closing` releases it in reverse order."""
 
-    setup: Setup
+    setup: NodeSetup
     calibration: Calibration
     mounts: TransformMounts | None
     pipeline: AnyPipeline[Any]
@@ -70,7 +70,7 @@ class _Running:
     closing: ExitStack
 
 
-class SurroundDepth(LifecycleNode):
+class SurroundDepthNode(LifecycleNode):
     """Configure loads rig and engine, activate receives and publishes, deactivate stops, cleanup releases.
 
     A transition that fails leaves the node unconfigured, with the reason in the log and on /diagnostics.
@@ -84,7 +84,7 @@ class SurroundDepth(LifecycleNode):
         self.loaded: _Loaded | None = None
         self._running: _Running | None = None
         parameters.declare(self)
-        self._live = Live.read(parameters.values(self))
+        self._live = DynamicSettings.read(parameters.values(self))
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(PERIOD_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -139,7 +139,7 @@ class SurroundDepth(LifecycleNode):
         return TransitionCallbackReturn.ERROR
 
     def _configure(self) -> None:
-        setup = Setup.read(parameters.values(self))
+        setup = NodeSetup.read(parameters.values(self))
         with ExitStack() as stack:
             calibration = Calibration(setup.rig)
             mounts = TransformMounts(self, calibration) if setup.use_tf else None
@@ -195,7 +195,7 @@ class SurroundDepth(LifecycleNode):
             )
             self._running = _Running(reporter, checks, stack.pop_all())
 
-    def _checks(self, setup: Setup) -> list[Check]:
+    def _checks(self, setup: NodeSetup) -> list[Check]:
         checks: list[Check] = []
         if setup.check_consistency:
             checks.append(ConsistencyCheck(setup.rig, self.get_logger().warning))
@@ -218,7 +218,7 @@ class SurroundDepth(LifecycleNode):
         changes = {parameter.name: parameter.value for parameter in changed}
         try:
             parameters.check_change(changes, configured=self.loaded is not None)
-            self._live = Live.read({**parameters.values(self), **changes})
+            self._live = DynamicSettings.read({**parameters.values(self), **changes})
         except FsmdeError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -276,7 +276,7 @@ def _run() -> None:
         signal.signal(number, on_signal)
     node = None
     try:
-        node = SurroundDepth()
+        node = SurroundDepthNode()
         forward_to(node.get_logger())
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -14,15 +14,15 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from fsmde_core.clouds.packer import CloudPacker
 from fsmde_core.images.colormap import depth_rgb
-from fsmde_core.pipeline.pipeline import AnyPipeline, SurroundDepth
+from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet
 from fsmde_core.rig.rig import Rig
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.conversions import camera_info, depth_image, header, point_cloud, rgb_image
-from fsmde_ros.node.settings import Live
+from fsmde_ros.node.settings import DynamicSettings
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedOutputs:
     """Who listens. depth, color and clouds: names of cameras."""
 
     depth: frozenset[str]
@@ -49,20 +49,22 @@ class Outputs:
         self._fused = self._create(PointCloud2, "points")
         self._timing = self._create(DiagnosticArray, "~/timing")
 
-    def wanted(self, live: Live) -> Wanted:
+    def wanted(self, live: DynamicSettings) -> RequestedOutputs:
         """What has listeners and is switched on."""
         depth = {n for n in self._depth if _heard(self._depth[n]) or _heard(self._infos[n])} if live.depth else ()
         color = _heard_of(self._color) if live.depth_color else frozenset()
         clouds = _heard_of(self._clouds) if live.camera_clouds else frozenset()
-        return Wanted(frozenset(depth), color, clouds, live.cloud and _heard(self._fused), _heard(self._timing))
+        return RequestedOutputs(
+            frozenset(depth), color, clouds, live.cloud and _heard(self._fused), _heard(self._timing)
+        )
 
     def publish(
         self,
-        result: SurroundDepth,
+        result: DepthSet,
         stamps_ns: dict[str, int],
-        wanted: Wanted,
+        wanted: RequestedOutputs,
         pipeline: AnyPipeline[Any],
-        live: Live,
+        live: DynamicSettings,
     ) -> dict[str, float]:
         """Send what is wanted; returns milliseconds of the stages `cloud` and `publish`.
 
@@ -122,5 +124,5 @@ def _heard_of(publishers: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name, publisher in publishers.items() if _heard(publisher))
 
 
-def _gated(result: SurroundDepth, packer: CloudPacker) -> NDArray[np.float32]:
+def _gated(result: DepthSet, packer: CloudPacker) -> NDArray[np.float32]:
     return np.where(packer.keep(result.depth, result.sigma), result.depth, np.float32("nan"))

@@ -17,7 +17,7 @@ from fsmde_ros.node.calibration import Calibration
 MAX_AHEAD_PER_CAMERA = 2  # images; more would pile up memory on a machine too slow for its cameras
 
 
-class Rectification:
+class PendingImage:
     """One image on its way to the network; used by one thread at a time."""
 
     def __init__(self, pool: ThreadPoolExecutor, job: Callable[[], Any]) -> None:
@@ -58,9 +58,9 @@ class Rectifier:
         self._room = BoundedSemaphore(MAX_AHEAD_PER_CAMERA * len(calibration.rig.cameras))
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="rectify")
 
-    def start(self, name: str, read: Callable[[], AnyImage]) -> Rectification:
+    def start(self, name: str, read: Callable[[], AnyImage]) -> PendingImage:
         """Take an image of camera `name`, and begin with it if there is room; read: gives its pixels."""
-        rectification = Rectification(self._pool, partial(self._rectify, name, read))
+        rectification = PendingImage(self._pool, partial(self._rectify, name, read))
         if self.ahead and self._room.acquire(blocking=False):
             rectification.begin().add_done_callback(lambda _: self._room.release())
         return rectification

@@ -22,7 +22,7 @@ _TOPIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Setup:
+class NodeSetup:
     """What takes effect when the node configures. rig: the cameras in use, and the frame of the fused cloud."""
 
     rig: Rig
@@ -38,7 +38,7 @@ class Setup:
     check_lidar_topic: str
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Setup:
+    def read(cls, values: Mapping[str, Any]) -> NodeSetup:
         """Raises FsmdeError for files that are not there or do not fit, and for settings that contradict each other."""
         rig = _select(_load_rig(values), values["cameras"])
         fewest, cameras = values["sync.min_cameras"], len(rig.cameras)
@@ -68,7 +68,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Live:
+class DynamicSettings:
     """What counts from the next set of images on."""
 
     depth: bool
@@ -81,7 +81,7 @@ class Live:
     stale_after_s: float
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Live:
+    def read(cls, values: Mapping[str, Any]) -> DynamicSettings:
         """Raises FsmdeError for settings that contradict each other."""
         prefix = "cloud."
         clouds = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}

@@ -15,11 +15,11 @@ from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.checks.checks import Checks
 from fsmde_ros.node.diagnostics import timing_message
 from fsmde_ros.node.health import Health, SetTiming, lags_ms
-from fsmde_ros.node.inputs import Received
-from fsmde_ros.node.latest_slot import Handover
+from fsmde_ros.node.inputs import ReceivedImage
+from fsmde_ros.node.latest_slot import LatestSlot
 from fsmde_ros.node.outputs import Outputs
 from fsmde_ros.node.rectifier import Rectifier
-from fsmde_ros.node.settings import Live
+from fsmde_ros.node.settings import DynamicSettings
 
 
 class Worker:
@@ -32,7 +32,7 @@ class Worker:
         rectifier: Rectifier,
         outputs: Outputs,
         health: Health,
-        live: Callable[[], Live],
+        live: Callable[[], DynamicSettings],
         min_cameras: int,
         checks: Checks,
     ) -> None:
@@ -44,11 +44,11 @@ class Worker:
         self._live = live
         self._min_cameras = min_cameras
         self._checks = checks
-        self._handover: Handover[ImageSet[Received]] = Handover()
+        self._handover: LatestSlot[ImageSet[ReceivedImage]] = LatestSlot()
         self._thread = threading.Thread(target=self._run, name="surround_depth")
         self._thread.start()
 
-    def offer(self, images: ImageSet[Received]) -> None:
+    def offer(self, images: ImageSet[ReceivedImage]) -> None:
         """Hand over a set; it replaces one that still waits."""
         replaced = self._handover.put(images)
         if replaced is not None:
@@ -70,7 +70,7 @@ class Worker:
             except Exception as error:  # the thread must live on: the next set may be in order
                 self._health.lost("internal", f"{type(error).__name__}: {error}", traceback.format_exc())
 
-    def _process(self, images: ImageSet[Received]) -> None:
+    def _process(self, images: ImageSet[ReceivedImage]) -> None:
         live = self._live()
         wanted = self._outputs.wanted(live)
         self._rectifier.ahead = bool(wanted)
@@ -105,7 +105,7 @@ class Worker:
             self._outputs.publish_timing(timing_message(timing))
         self._checks.offer(result, images.stamps_ns)
 
-    def _rectified(self, images: ImageSet[Received]) -> list[Any]:
+    def _rectified(self, images: ImageSet[ReceivedImage]) -> list[Any]:
         """The images of the set that can be used, as the pipeline took them, in ring order; the others are counted.
 
         All carry the mounts of one moment: those of a moving base change while a set comes in.

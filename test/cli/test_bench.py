@@ -16,12 +16,12 @@ from rich.console import Console
 
 from fsmde_core.clouds.packer import COLOR_FIELDS, PackedCloud
 from fsmde_core.engines import load_engine
-from fsmde_core.engines.timing import alternate, compare_with_teacher
+from fsmde_core.engines.timing import compare_with_teacher, time_in_turns
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.app import app
 from fsmde_ros.cli.benchmarks.node import bench_live, bench_teacher
 from fsmde_ros.cli.benchmarks.pipeline_stages import measure_stages
-from fsmde_ros.client.live_run import LiveSettings
+from fsmde_ros.client.live_run import LiveRunSettings
 from fsmde_ros.middleware.conversions import header, point_cloud
 from support.small_rig import SmallRig
 
@@ -29,7 +29,7 @@ STAGES = ["receive", "preprocess", "infer", "cloud", "publish"]
 
 
 def test_every_figure_of_the_whole_path(tiny_model: Path) -> None:
-    settings = LiveSettings(seconds=2, engine="onnxruntime", model=tiny_model, threads=1)
+    settings = LiveRunSettings(seconds=2, engine="onnxruntime", model=tiny_model, threads=1)
     result = bench_live(SmallRig(8), settings, Console(quiet=True))
     assert list(result["stages_ms"]) == STAGES
     assert all(milliseconds >= 0 for milliseconds in result["stages_ms"].values())
@@ -61,14 +61,14 @@ def test_messages_share_the_bytes_of_the_cloud() -> None:
 
 
 def test_alternate_tells_a_slow_call_from_a_fast_one() -> None:
-    slow, fast = alternate(lambda: time.sleep(0.02), lambda: time.sleep(0.002), rounds=3)
+    slow, fast = time_in_turns(lambda: time.sleep(0.02), lambda: time.sleep(0.002), rounds=3)
     assert 20 <= slow < 200
     assert 2 <= fast < slow
 
 
 def test_teacher_is_slower_at_fewer_pixels(tiny_model: Path) -> None:
     pytest.importorskip("transformers")
-    result = bench_teacher(LiveSettings(engine="onnxruntime", model=tiny_model), cameras=2)
+    result = bench_teacher(LiveRunSettings(engine="onnxruntime", model=tiny_model), cameras=2)
     assert result["teacher"] == "Depth Anything V2 Small, 112x56, onnxruntime f32"
     assert result["ratio"] == pytest.approx(result["teacher_ms"] / result["student_ms"], rel=0.2)
     assert result["ratio"] > 5  # twelve transformer layers against seven elementwise operators

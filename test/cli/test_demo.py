@@ -25,14 +25,14 @@ from fsmde_core.messages.write import CLOUD, BagWriter, Message, MessageEncoder,
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_ros.cli.demo.demo import run_demo
 from fsmde_ros.cli.demo.report import cloud_points
-from fsmde_ros.client.live_run import LiveSettings
+from fsmde_ros.client.live_run import LiveRunSettings
 from fsmde_ros.client.node_process import NodeProcess
 from support.small_rig import SmallRig
 
 
 def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) -> None:
     text = io.StringIO()
-    settings = LiveSettings(seconds=2.5, model=tiny_model, engine="onnxruntime", keep_s=2)
+    settings = LiveRunSettings(seconds=2.5, model=tiny_model, engine="onnxruntime", keep_s=2)
     summary = run_demo(SmallRig(20), tmp_path / "demo", settings, Console(file=text, width=120))
     assert summary["engine"] == "onnxruntime"
     assert summary["played_sets"] == 25
@@ -60,12 +60,12 @@ def test_a_demo_overwrites_nothing_but_a_demo(tmp_path: Path, left: str) -> None
     file.write_text("mine")
     out = file if left == "file" else tmp_path
     with pytest.raises(FsmdeError, match=r"give another (folder|one) with --out"):
-        run_demo(SmallRig(4), out, LiveSettings(seconds=1), Console(file=io.StringIO()))
+        run_demo(SmallRig(4), out, LiveRunSettings(seconds=1), Console(file=io.StringIO()))
     assert file.read_text() == "mine"
 
 
 def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model: Path) -> None:
-    settings = LiveSettings(seconds=1, model=tiny_model, engine="onnxruntime", keep_s=2)
+    settings = LiveRunSettings(seconds=1, model=tiny_model, engine="onnxruntime", keep_s=2)
     run_demo(SmallRig(4), tmp_path / "demo", settings, Console(file=io.StringIO()))
     from rosbags.highlevel import AnyReader
 
@@ -80,7 +80,7 @@ def test_bag_holds_the_outputs_at_their_inputs_stamps(tmp_path: Path, tiny_model
 
 
 def test_node_that_dies_says_why(tmp_path: Path) -> None:
-    settings = LiveSettings(model=tmp_path / "none.onnx")
+    settings = LiveRunSettings(model=tmp_path / "none.onnx")
     with pytest.raises(FsmdeError, match=r"none\.onnx"):
         run_demo(SmallRig(4), tmp_path / "demo", settings, Console(file=io.StringIO()))
 
@@ -147,7 +147,7 @@ def _processes_that_name(path: Path) -> list[str]:
 @pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"rate": -1.0}])
 def test_settings_must_be_positive(wrong: dict[str, float]) -> None:
     with pytest.raises(FsmdeError, match="greater than 0"):
-        LiveSettings(**wrong)
+        LiveRunSettings(**wrong)
 
 
 def test_cloud_points_reads_position_and_packed_colour() -> None:

@@ -14,15 +14,15 @@ from rich.console import Console
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.model import read_model_info  # noqa: E402
-from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
-from fsmde_core.pipeline.gpu_pipeline import GpuPipeline  # noqa: E402
-from fsmde_ros.cli.benchmarks.gpu import document, floors, frames, scene  # noqa: E402
-from fsmde_ros.cli.benchmarks.gpu.networks import gflop  # noqa: E402
-from fsmde_ros.cli.benchmarks.gpu.table import tables  # noqa: E402
-from support.gpu_cases import torch_device  # noqa: E402
-from support.tiny_model import HEIGHT, WIDTH  # noqa: E402
+from fsmde_core.engines.model import read_model_info
+from fsmde_core.engines.torch.engine import TorchEngine
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
+from fsmde_core.pipeline.gpu_pipeline import GpuPipeline
+from fsmde_ros.cli.benchmarks.gpu import document, floors, frames, scene
+from fsmde_ros.cli.benchmarks.gpu.networks import gflop
+from fsmde_ros.cli.benchmarks.gpu.table import tables
+from support.gpu_cases import torch_device
+from support.tiny_model import HEIGHT, WIDTH
 
 
 @pytest.fixture

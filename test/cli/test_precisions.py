@@ -10,11 +10,11 @@ import pytest
 from onnx import numpy_helper
 
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
-from fsmde_ros.cli.benchmarks.precisions import Row, compare, markdown
+from fsmde_ros.cli.benchmarks.precisions import PrecisionRow, compare, markdown
 
 
-def row(**difference: float) -> Row:
-    return Row("int8", "openvino", "bf16", {name: 0.2 * (1 + d) for name, d in difference.items()}, difference)
+def row(**difference: float) -> PrecisionRow:
+    return PrecisionRow("int8", "openvino", "bf16", {name: 0.2 * (1 + d) for name, d in difference.items()}, difference)
 
 
 def test_a_precision_is_offered_where_it_costs_no_recording_more_than_one_percent() -> None:

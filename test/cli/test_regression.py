@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("rclpy")
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.benchmarks.regression import MARGIN, TRIES, Verdict, compare
+from fsmde_ros.cli.benchmarks.regression import MARGIN, TRIES, RatioCheck, compare
 
 COMMITTED = {"cloud/copy": 2.0}
 
 
-def one(values: Iterator[float]) -> Verdict:
+def one(values: Iterator[float]) -> RatioCheck:
     """The verdict on a ratio that is measured as `values`, one after the other."""
     (verdict,) = compare({"cloud/copy": lambda: next(values)}, COMMITTED)
     return verdict
@@ -22,7 +22,7 @@ def one(values: Iterator[float]) -> Verdict:
 
 def test_within_the_margin_one_measurement_is_enough() -> None:
     values = iter([2.0 * MARGIN, 0.0])
-    assert one(values) == Verdict("cloud/copy", 2.0 * MARGIN, 2.0)
+    assert one(values) == RatioCheck("cloud/copy", 2.0 * MARGIN, 2.0)
     assert next(values) == 0  # was not asked for
 
 

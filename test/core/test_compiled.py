@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fsmde_core.compiled import F32, INT, NOTHING, compiled, filled, given
+from fsmde_core.compiled import F32, INT, NOTHING, compile_loop, read_array, written_array
 
 SOURCE = """
 def double(values, doubled):
@@ -18,7 +18,7 @@ def test_a_function_that_cannot_be_cached_works_all_the_same() -> None:
     """It has no source file, so there is no place beside it either."""
     names: dict[str, object] = {}
     exec(SOURCE, names)
-    double = compiled(NOTHING, given(F32, 1), filled(F32, 1))(names["double"])  # type: ignore[type-var]
+    double = compile_loop(NOTHING, read_array(F32, 1), written_array(F32, 1))(names["double"])  # type: ignore[type-var]
     values, doubled = np.array([1, 2.5], np.float32), np.zeros(2, np.float32)
     values.flags.writeable = False
     double(values, doubled)  # type: ignore[operator]
@@ -26,7 +26,7 @@ def test_a_function_that_cannot_be_cached_works_all_the_same() -> None:
 
 
 def test_other_types_are_refused_instead_of_compiled_for() -> None:
-    @compiled(INT, given(F32, 1))
+    @compile_loop(INT, read_array(F32, 1))
     def count(values: np.ndarray) -> int:
         return values.size
 

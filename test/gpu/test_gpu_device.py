@@ -20,9 +20,9 @@ from support.tiny_model import HEIGHT, WIDTH
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
-from support.gpu_cases import OPEN, RIG, raw  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
+from support.gpu_cases import OPEN, RIG, raw
 
 pytestmark = pytest.mark.gpu
 

@@ -12,15 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("rclpy")
 
-from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.parameter import Parameter
 
-from fsmde_core.engines.model import read_model_info  # noqa: E402
-from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
-from fsmde_core.pipeline.gpu_pipeline import GpuPipeline  # noqa: E402
-from fsmde_ros.middleware.readers import CvBridge  # noqa: E402
-from fsmde_ros.node import node as node_module  # noqa: E402
-from support.ros_harness import NAMES, Stage, open_stage  # noqa: E402
+from fsmde_core.engines.model import read_model_info
+from fsmde_core.engines.torch.engine import TorchEngine
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
+from fsmde_core.pipeline.gpu_pipeline import GpuPipeline
+from fsmde_ros.middleware.readers import CvBridge
+from fsmde_ros.node import node as node_module
+from support.ros_harness import NAMES, Stage, open_stage
 
 
 @pytest.fixture

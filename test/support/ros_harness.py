@@ -24,7 +24,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig, save_rig
 from fsmde_ros.middleware import conversions
-from fsmde_ros.node.node import SurroundDepth
+from fsmde_ros.node.node import SurroundDepthNode
 
 # Above 100 the ports of a domain leave the range that Linux keeps free.
 DOMAIN = 10 + os.getpid() % 90
@@ -120,11 +120,11 @@ class Stage:
         rclpy.init(context=self.context, domain_id=DOMAIN)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.client = Client(self)
-        self.nodes: list[SurroundDepth] = []
+        self.nodes: list[SurroundDepthNode] = []
 
     def node(
         self, start: bool = True, namespace: str = "", remaps: Mapping[str, str] | None = None, **parameters: Any
-    ) -> SurroundDepth:
+    ) -> SurroundDepthNode:
         """A node on the ring rig and the tiny model; dots in parameter names are written as two underscores."""
         rig = self._folder / "rig.yaml"
         save_rig(ring_rig(), rig)
@@ -132,7 +132,7 @@ class Stage:
         values |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         rules = [word for old, new in (remaps or {}).items() for word in ("-r", f"{old}:={new}")]
-        node = SurroundDepth(
+        node = SurroundDepthNode(
             context=self.context,
             namespace=namespace,
             parameter_overrides=overrides,
@@ -179,6 +179,6 @@ def open_stage(folder: Path, model: Path) -> Iterator[Stage]:
             stage.close()
 
 
-def state_of(node: SurroundDepth) -> str:
+def state_of(node: SurroundDepthNode) -> str:
     """The lifecycle state's name, as rclpy's state machine holds it."""
     return node._state_machine.current_state[1]

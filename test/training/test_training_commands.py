@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.data import Rings, RingSet
+from fsmde_training.distill.data import RingsDataModule, RingSet
 from fsmde_training.distill.rings import RingAugmentation
 from fsmde_training.networks.checkpoint import load_student, trained_size
 from fsmde_training.sets import cache
 from fsmde_training.supervised.augment import Augmentation
-from fsmde_training.supervised.data import Views
+from fsmde_training.supervised.data import ViewsDataModule
 from fsmde_training.teachers import load_teacher
 from fsmde_training.teachers.binned import load_binned_teacher
 from support.repository import ROOT
@@ -105,14 +105,16 @@ def test_views_that_the_network_cannot_take_are_refused_early(
     make_set(tmp_path / "even", 96, 64)
     make_set(tmp_path / "odd", 80, 64)
     with pytest.raises(FsmdeError, match=message):
-        Views(tmp_path, {"even": 1.0}, **{"validation": []} | settings, augmentation=Augmentation()).setup("fit")
+        ViewsDataModule(tmp_path, {"even": 1.0}, **{"validation": []} | settings, augmentation=Augmentation()).setup(
+            "fit"
+        )
 
 
 def test_rings_are_of_one_size_that_the_network_takes(tmp_path: Path) -> None:
     make_set(tmp_path / "small", 96, 64)
     make_set(tmp_path / "large", 192, 128)
     make_set(tmp_path / "odd", 80, 64)
-    rings = partial(Rings, tmp_path, augmentation=RingAugmentation())
+    rings = partial(RingsDataModule, tmp_path, augmentation=RingAugmentation())
     rings(train={"small": RingSet()}, validation=["small"]).setup("fit")
     with pytest.raises(FsmdeError, match=r"different sizes \(large 192x128, small 96x64\), expected one"):
         rings(train={"large": RingSet()}, validation=["small"]).setup("fit")
@@ -123,10 +125,10 @@ def test_rings_are_of_one_size_that_the_network_takes(tmp_path: Path) -> None:
 def test_the_networks_size_is_what_validates_or_a_whole_training_image(tmp_path: Path) -> None:
     make_set(tmp_path / "train", 672, 384)
     make_set(tmp_path / "val", 640, 352)
-    views = partial(Views, tmp_path, {"train": 1.0}, augmentation=Augmentation())
+    views = partial(ViewsDataModule, tmp_path, {"train": 1.0}, augmentation=Augmentation())
     assert views(validation=["val"]).network_size == (352, 640)
     assert views(validation=[]).network_size == (256, 448)
-    assert Rings(tmp_path, {"val": RingSet()}, [], RingAugmentation()).network_size == (352, 640)
+    assert RingsDataModule(tmp_path, {"val": RingSet()}, [], RingAugmentation()).network_size == (352, 640)
 
 
 def test_a_checkpoint_says_for_which_size_it_was_trained(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ OLDEST = (10, 3)
 log = logging.getLogger(__name__)
 
 
-class Log(trt.ILogger):
+class TensorRtLog(trt.ILogger):
     """TensorRT's messages in Python's log; a call's first error, the cause, is kept for the exception that follows."""
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Log(trt.ILogger):
         log.log(level, "TensorRT: %s", msg)
 
 
-LOG = Log()
+LOG = TensorRtLog()
 """One for the process: it must outlive every object that TensorRT makes with it."""
 
 
-class Monitor(trt.IProgressMonitor):
+class ProgressMonitor(trt.IProgressMonitor):
     """Passes TensorRT's progress on. An exception must not pass through TensorRT: it is kept, and the build ends."""
 
     def __init__(self, progress: Progress) -> None:
@@ -84,7 +84,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> Any:
         raise _failure(function, first_line(error)) from error
 
 
-def must(function: Callable[..., Any], *arguments: Any) -> Any:
+def require(function: Callable[..., Any], *arguments: Any) -> Any:
     """`run` where TensorRT says by None or False that it failed."""
     result = run(function, *arguments)
     if result is None or result is False:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsmde_core.engines.tensorrt.bindings import LOG, VERSION, Monitor, must, run, trt
+from fsmde_core.engines.tensorrt.bindings import LOG, VERSION, ProgressMonitor, require, run, trt
 from fsmde_core.engines.tensorrt.files import write_whole
 from fsmde_core.engines.tensorrt.progress import Progress
 from fsmde_core.errors import FsmdeError
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Limits:
+class BuildLimits:
     """cameras: the engine takes 1 to so many, and is tuned for all of them. height, width: of the images, pixels.
     workspace: MiB that a layer may use beside its tensors, None for all of the GPU's memory.
     """
@@ -27,23 +27,23 @@ class Limits:
     workspace: int | None = None
 
 
-def build_plan(graph: bytes, limits: Limits, timing: Path, progress: Progress) -> bytes:
+def build_plan(graph: bytes, limits: BuildLimits, timing: Path, progress: Progress) -> bytes:
     """Build the engine of an ONNX graph of the model contract; takes from seconds to minutes.
 
     timing: a file of measured kernel times, read and written: a second build on the same GPU is several times faster.
     Raises FsmdeError that names the call that failed, or what `progress` raised.
     """
-    builder = must(trt.Builder, LOG)
+    builder = require(trt.Builder, LOG)
     # TensorRT 11 has strongly typed networks only and ignores the flag.
-    network = must(builder.create_network, 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    network = require(builder.create_network, 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(network, graph)
-    config = must(builder.create_builder_config)
+    config = require(builder.create_builder_config)
     run(config.clear_flag, trt.BuilderFlag.TF32)  # float32 keeps its 24 bits, of which TF32 drops 13
     if limits.workspace is not None:
         run(config.set_memory_pool_limit, trt.MemoryPoolType.WORKSPACE, limits.workspace << 20)
     _add_profile(builder, config, limits)
     _read_timing(config, timing)
-    monitor = Monitor(progress)
+    monitor = ProgressMonitor(progress)
     config.progress_monitor = monitor
     plan = run(builder.build_serialized_network, network, config)
     if monitor.failure is not None:
@@ -55,7 +55,7 @@ def build_plan(graph: bytes, limits: Limits, timing: Path, progress: Progress) -
 
 
 def _parse(network: Any, graph: bytes) -> None:
-    parser = must(trt.OnnxParser, network, LOG)
+    parser = require(trt.OnnxParser, network, LOG)
     if run(parser.parse, graph):
         return
     reasons = []
@@ -67,9 +67,9 @@ def _parse(network: Any, graph: bytes) -> None:
     raise FsmdeError(f"TensorRT {VERSION} cannot take this model: {reason}; use another engine for it")
 
 
-def _add_profile(builder: Any, config: Any, limits: Limits) -> None:
+def _add_profile(builder: Any, config: Any, limits: BuildLimits) -> None:
     """One profile of 1 to all cameras, tuned for all: the usual case, and the one that takes longest."""
-    profile = must(builder.create_optimization_profile)
+    profile = require(builder.create_optimization_profile)
     for name, rest in (("images", (limits.height, limits.width, 3)), ("focal", ())):
         run(profile.set_shape, name, (1, *rest), (limits.cameras, *rest), (limits.cameras, *rest))
     if run(config.add_optimization_profile, profile) < 0:
@@ -92,4 +92,4 @@ def _read_timing(config: Any, path: Path) -> None:
 def _write_timing(config: Any, path: Path) -> None:
     cache = run(config.get_timing_cache)
     if cache is not None:
-        write_whole(path, bytes(must(cache.serialize)))
+        write_whole(path, bytes(require(cache.serialize)))

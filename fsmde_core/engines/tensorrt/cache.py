@@ -48,7 +48,7 @@ class EngineKey:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
-class Unfit(Exception):
+class UnfitEngineError(Exception):
     """An engine on disk that may not serve; the message says which field differs: found, expected."""
 
 
@@ -78,12 +78,12 @@ class EngineCache:
         path = self.path(model, key)
         try:
             return _other_than(refused, read_engine(path, key))  # no lock: prepared folders may be read-only
-        except Unfit:
+        except UnfitEngineError:
             pass
         with self._locked(path):
             try:
                 return _other_than(refused, read_engine(path, key))
-            except Unfit as reason:
+            except UnfitEngineError as reason:
                 log.info("engine %s is built: %s", path, reason)
             plan = build()
             sidecar = {"key": asdict(key), "engine_sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}
@@ -129,25 +129,25 @@ def read_engine(path: Path, key: EngineKey) -> bytes:
     try:
         path.stat()
     except FileNotFoundError:
-        raise Unfit(_nearest(path.parent, key)) from None
+        raise UnfitEngineError(_nearest(path.parent, key)) from None
     except OSError as error:
-        raise Unfit(f"the file cannot be read ({error.strerror})") from error
+        raise UnfitEngineError(f"the file cannot be read ({error.strerror})") from error
     difference = _difference(_key_of(path), key)
     if difference:
-        raise Unfit(f"the file is another engine's: {difference}")
+        raise UnfitEngineError(f"the file is another engine's: {difference}")
     try:
         plan = path.read_bytes()
     except OSError as error:
-        raise Unfit(f"the file cannot be read ({error.strerror})") from error
+        raise UnfitEngineError(f"the file cannot be read ({error.strerror})") from error
     found, expected = hashlib.sha256(plan).hexdigest(), _read_sidecar(path).get("engine_sha256")
     if found != expected:
-        raise Unfit(f"the file is damaged: its sha256 is {found[:16]}, expected {str(expected)[:16]}")
+        raise UnfitEngineError(f"the file is damaged: its sha256 is {found[:16]}, expected {str(expected)[:16]}")
     return plan
 
 
 def _other_than(refused: bytes | None, plan: bytes) -> bytes:
     if plan == refused:
-        raise Unfit("TensorRT refused what is there")
+        raise UnfitEngineError("TensorRT refused what is there")
     return plan
 
 
@@ -157,7 +157,7 @@ def _nearest(folder: Path, key: EngineKey) -> str:
     for path in sorted(folder.glob("*.engine")):
         try:
             differences.append((_difference(_key_of(path), key), path.name))
-        except Unfit:
+        except UnfitEngineError:
             continue
     if not differences:
         return "there is none yet"
@@ -181,7 +181,9 @@ def _read_sidecar(path: Path) -> dict[str, object]:
     try:
         sidecar = json.loads(_sidecar(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise Unfit(f"its description {_sidecar(path).name} cannot be read ({type(error).__name__})") from error
+        raise UnfitEngineError(
+            f"its description {_sidecar(path).name} cannot be read ({type(error).__name__})"
+        ) from error
     return sidecar if isinstance(sidecar, dict) else {}
 
 

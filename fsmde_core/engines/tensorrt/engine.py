@@ -12,11 +12,11 @@ from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines.base import DepthBatch, check_batch
 from fsmde_core.engines.model import ModelInfo
 from fsmde_core.engines.precision import SHORT_NAMES
-from fsmde_core.engines.tensorrt.bindings import LOG, must, run, trt
+from fsmde_core.engines.tensorrt.bindings import LOG, require, run, trt
 from fsmde_core.errors import FsmdeError
 
 
-class RefusedPlan(FsmdeError):
+class RefusedPlanError(FsmdeError):
     """TensorRT does not take a serialised engine, though it is whole and of this machine."""
 
 
@@ -116,11 +116,11 @@ class Network:
     def __init__(self, driver: Driver, plan: bytes, size: tuple[int, int], cameras: int) -> None:
         self._driver = driver
         self._stream = driver.stream()
-        self._runtime = must(trt.Runtime, LOG)
+        self._runtime = require(trt.Runtime, LOG)
         try:
-            self._engine = must(self._runtime.deserialize_cuda_engine, plan)
+            self._engine = require(self._runtime.deserialize_cuda_engine, plan)
         except FsmdeError as error:
-            raise RefusedPlan(str(error)) from error
+            raise RefusedPlanError(str(error)) from error
         self._memory = driver.device(max(self._engine.device_memory_size_v2, 1))
         self._contexts = {count: self._context(count, size) for count in range(1, cameras + 1)}
         self._graphs: dict[tuple[int, ...], Any] = {}
@@ -136,20 +136,20 @@ class Network:
         """Make the graph of `count` images at these addresses: name of the tensor -> address on the GPU."""
         context, stream = self._contexts[count], self._stream
         for name, address in addresses.items():
-            must(context.set_tensor_address, name, address)
+            require(context.set_tensor_address, name, address)
         # Run once outside: what TensorRT puts off until a first run, such as loading kernels, cannot be captured.
-        must(context.execute_async_v3, stream.handle)
+        require(context.execute_async_v3, stream.handle)
         self._driver.call("cuStreamSynchronize", stream.synchronize)
         with self._driver.capture(stream) as graph:
-            must(context.execute_async_v3, stream.handle)
+            require(context.execute_async_v3, stream.handle)
         self._graphs[(count, *addresses.values())] = graph
 
     def _context(self, count: int, size: tuple[int, int]) -> Any:
-        context = must(self._engine.create_execution_context, trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        context = require(self._engine.create_execution_context, trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         run(context.set_device_memory, int(self._memory), self._engine.device_memory_size_v2)
-        must(context.set_input_shape, "images", (count, *size, 3))
-        must(context.set_input_shape, "focal", (count,))
-        missing = must(context.infer_shapes)
+        require(context.set_input_shape, "images", (count, *size, 3))
+        require(context.set_input_shape, "focal", (count,))
+        missing = require(context.infer_shapes)
         if missing:
             raise FsmdeError(f"the TensorRT engine has inputs that the model contract does not know: {missing}")
         return context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines.model import ModelInfo
 from fsmde_core.engines.tensorrt.bindings import VERSION, check_version
-from fsmde_core.engines.tensorrt.build import Limits, build_plan
+from fsmde_core.engines.tensorrt.build import BuildLimits, build_plan
 from fsmde_core.engines.tensorrt.cache import EngineCache, EngineKey
 from fsmde_core.engines.tensorrt.network import prepare
 from fsmde_core.engines.tensorrt.progress import Progress
@@ -45,7 +45,8 @@ def provide(
     workspace: int | None = None,
     refused: bytes | None = None,
 ) -> bytes:
-    """The serialised engine for 1 to `plan_cameras(cameras)` images. workspace: see `Limits`; a built engine keeps its.
+    """The serialised engine for 1 to `plan_cameras(cameras)` images. workspace: as in `BuildLimits`; a built engine
+    keeps its own.
     refused: see `EngineCache.fetch`.
 
     Raises FsmdeError where the file does not give that precision, TensorRT fails, or the folder cannot be written to.
@@ -53,7 +54,7 @@ def provide(
     check_version()
     graph = prepare(info, precision)
     key = engine_key(info, precision, cameras)
-    limits = Limits(key.cameras, key.height, key.width, workspace)
+    limits = BuildLimits(key.cameras, key.height, key.width, workspace)
 
     def build() -> bytes:
         with Driver.shared().current():

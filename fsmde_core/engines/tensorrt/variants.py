@@ -10,7 +10,7 @@ from fsmde_core.engines.base import EngineReport
 from fsmde_core.engines.model import ModelInfo
 from fsmde_core.engines.tensorrt.bindings import VERSION
 from fsmde_core.engines.tensorrt.cache import EngineCache
-from fsmde_core.engines.tensorrt.engine import RefusedPlan, TensorRtEngine
+from fsmde_core.engines.tensorrt.engine import RefusedPlanError, TensorRtEngine
 from fsmde_core.engines.tensorrt.network import offered
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from fsmde_core.engines.tensorrt.provide import plan_cameras, provide
@@ -33,7 +33,7 @@ def _load(info: ModelInfo, precision: str, cameras: int) -> TensorRtEngine:
     plan = provide(info, precision, cameras, cache, LogProgress())
     try:
         return TensorRtEngine(info, precision, plan, most)
-    except RefusedPlan as error:
+    except RefusedPlanError as error:
         log.warning("the engine is built anew: %s", error)
     plan = provide(info, precision, cameras, cache, LogProgress(), refused=plan)
     return TensorRtEngine(info, precision, plan, most)

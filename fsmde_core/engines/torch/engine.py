@@ -14,11 +14,11 @@ from torch import Tensor
 from fsmde_core.engines.base import DepthBatch, EngineReport, check_batch
 from fsmde_core.engines.model import ModelInfo
 from fsmde_core.engines.torch.onnx_graph import TorchGraph
-from fsmde_core.engines.torch.stream import Lane, host_tensor
+from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class DeviceBatch:
     """Room for a batch that stays where it is. images: (N, H, W, 3) uint8. focal: (N,) float32.
 
     depth, sigma: (N, H, W) float32 metres. All on one device.
@@ -30,7 +30,7 @@ class Batch:
     sigma: Tensor
 
     @classmethod
-    def of(cls, make: Callable[[tuple[int, ...], torch.dtype], Tensor], cameras: int, info: ModelInfo) -> Batch:
+    def of(cls, make: Callable[[tuple[int, ...], torch.dtype], Tensor], cameras: int, info: ModelInfo) -> DeviceBatch:
         """make(shape, dtype): where it lies."""
         pixels = (cameras, info.height, info.width)
         return cls(
@@ -40,9 +40,9 @@ class Batch:
             make(pixels, torch.float32),
         )
 
-    def first(self, count: int) -> Batch:
+    def first(self, count: int) -> DeviceBatch:
         """The part of the first `count` cameras, in the same memory."""
-        return Batch(self.images[:count], self.focal[:count], self.depth[:count], self.sigma[:count])
+        return DeviceBatch(self.images[:count], self.focal[:count], self.depth[:count], self.sigma[:count])
 
 
 class TorchEngine:
@@ -61,7 +61,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         self.info = info
         self.precision = precision
-        self.lane = Lane(torch.device(device))
+        self.lane = DeviceStream(torch.device(device))
         self.device = torch.cuda.get_device_name(self.lane.device) if self.lane.device.type == "cuda" else device
         with self.lane.current():
             self._graph = TorchGraph(info.path, self.lane.device, half=precision == "f16")
@@ -71,12 +71,12 @@ class TorchEngine:
         """Make room for `cameras`; what has been recorded for fewer is recorded anew when it is next asked for."""
         device = self.lane.device
         with self.lane.current():
-            self.batch = Batch.of(
+            self.batch = DeviceBatch.of(
                 lambda shape, dtype: torch.zeros(shape, dtype=dtype, device=device), cameras, self.info
             )
         self._host = self.batch
         if device.type == "cuda":
-            self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, self.info)
+            self._host = DeviceBatch.of(lambda shape, dtype: pinned_tensor(shape, dtype, device), cameras, self.info)
         self._runs: dict[int, Callable[[], None]] = {}
 
     def run(self, count: int) -> None:

@@ -17,7 +17,7 @@ _WARM_UPS = 3
 _recording = threading.Lock()  # CUDA graphs are recorded one at a time in a process
 
 
-class Mark:
+class StreamEvent:
     """A moment in the order of a lane."""
 
     def __init__(self, event: torch.cuda.Event | None) -> None:
@@ -28,14 +28,14 @@ class Mark:
         if self._event is not None:
             self._event.synchronize()
 
-    def ms_since(self, earlier: Mark) -> float:
+    def ms_since(self, earlier: StreamEvent) -> float:
         """Milliseconds of the device between two moments that are reached, on the same or another lane."""
         if self._event is not None and earlier._event is not None:
             return float(earlier._event.elapsed_time(self._event))
         return 1e3 * (self._time - earlier._time)
 
 
-class Lane:
+class DeviceStream:
     """One order of work on `device`; what its graphs compute with is shared by them, as only one runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
@@ -48,15 +48,15 @@ class Lane:
         """Within it, torch's work of this thread goes to the lane."""
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
-    def mark(self) -> Mark:
+    def mark(self) -> StreamEvent:
         """This moment: all work sent to the lane so far."""
         if self._stream is None:
-            return Mark(None)
+            return StreamEvent(None)
         event = torch.cuda.Event(enable_timing=True)
         event.record(self._stream)
-        return Mark(event)
+        return StreamEvent(event)
 
-    def after(self, marks: Iterable[Mark]) -> None:
+    def after(self, marks: Iterable[StreamEvent]) -> None:
         """What is sent from now on begins when all `marks`, of other lanes, are reached."""
         for mark in marks:
             if self._stream is not None and mark._event is not None:
@@ -86,6 +86,6 @@ class Lane:
         return graph.replay
 
 
-def host_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def pinned_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros in host memory; page-locked where `device` is a GPU, so that copies need no detour."""
     return torch.zeros(shape, dtype=dtype, pin_memory=device.type == "cuda")

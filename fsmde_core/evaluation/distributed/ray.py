@@ -20,7 +20,7 @@ from typing import Any
 
 from fsmde_core.engines.base import first_line
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.distributed.shard import Job, Shard, evaluate_shard
+from fsmde_core.evaluation.distributed.shard import EvaluationJob, Shard, evaluate_shard
 from fsmde_core.evaluation.measures.steadiness import Moment, steadiness
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.sources.selection import FrameRange
@@ -36,14 +36,14 @@ _STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
-def fleet(address: str, job: Job, frames: int) -> Iterator[Callable[..., Iterator[FrameRecord]]]:
-    """`fleet_records` of a job on the `cluster` at `address`, as `complete.complete` takes it."""
-    with cluster(address, job.threads):
-        yield partial(fleet_records, job, frames)
+def ray_records(address: str, job: EvaluationJob, frames: int) -> Iterator[Callable[..., Iterator[FrameRecord]]]:
+    """`distributed_records` of a job on the `ray_cluster` at `address`, as `complete.complete` takes it."""
+    with ray_cluster(address, job.threads):
+        yield partial(distributed_records, job, frames)
 
 
 @contextmanager
-def cluster(address: str, threads: int = 1) -> Iterator[None]:
+def ray_cluster(address: str, threads: int = 1) -> Iterator[None]:
     """Ray in this process: the cluster at `address`, or, for `local`, one of this machine's cores that ends with it.
 
     Raises FsmdeError when Ray is not installed or the cluster cannot be reached.
@@ -73,10 +73,11 @@ def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
         ) from error
 
 
-def fleet_records(
-    job: Job, frames: int, span: FrameRange = (0, None), after: int | None = None
+def distributed_records(
+    job: EvaluationJob, frames: int, span: FrameRange = (0, None), after: int | None = None
 ) -> Iterator[FrameRecord]:
-    """Records of `span`, in order, as `run.frame_records` gives them, made by Ray's workers; call it within `cluster`.
+    """Records of `span`, in order, as `run.frame_records` gives them, made by Ray's workers; call it within
+    `ray_cluster`.
 
     frames: length of the recording. A shard whose worker dies is computed again, up to RETRIES times. FsmdeError for
     what `run.frame_records` raises, for a worker that cannot take part, and when workers keep dying.
@@ -116,7 +117,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _workers(ray: Any, job: Job) -> int:
+def _workers(ray: Any, job: EvaluationJob) -> int:
     """How many shards the cluster can work on at once just now; clusters grow and shrink."""
     return max(1, int(ray.cluster_resources().get("CPU", 0) // job.threads))
 

@@ -32,7 +32,7 @@ DECISIVE = ("engine", "precision", "model_sha256", "package", "numpy", "opencv",
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """What a process needs to take part: it calls `source` and `predictors` once, and keeps what they return.
 
     predictors: loads them for that source and a number of threads. threads: of one process.
@@ -76,8 +76,8 @@ def evaluate_shard(packed: bytes, span: FrameRange, after: int | None = None) ->
 
 
 @lru_cache(maxsize=1)
-def _opened(packed: bytes) -> tuple[Job, Source, Sequence[Predictor]]:
-    job: Job = pickle.loads(packed)
+def _opened(packed: bytes) -> tuple[EvaluationJob, Source, Sequence[Predictor]]:
+    job: EvaluationJob = pickle.loads(packed)
     cv2.setNumThreads(job.threads)
     source = job.source()
     return job, source, job.predictors(source, job.threads)

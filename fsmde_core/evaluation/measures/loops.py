@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.compiled import BOOL, F32, F64, INT, NOTHING, U8, compiled, filled, given, inlined
+from fsmde_core.compiled import BOOL, F32, F64, INT, NOTHING, U8, compile_loop, inline, read_array, written_array
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 _1 = np.float32(1)
 
 
-@compiled(NOTHING, given(INT, 1), filled(U8, 1), filled(BOOL, 1))
+@compile_loop(NOTHING, read_array(INT, 1), written_array(U8, 1), written_array(BOOL, 1))
 def mark_last(cell: Ints, taken: NDArray[np.uint8], last: NDArray[np.bool_]) -> None:
     """last: (M,) whether no later entry has the same number. taken: a bit per number, all 0 before."""
     for index in range(cell.size - 1, -1, -1):
@@ -26,7 +26,7 @@ def mark_last(cell: Ints, taken: NDArray[np.uint8], last: NDArray[np.bool_]) -> 
         taken[byte] |= bit
 
 
-@inlined
+@inline
 def _neighbours(index: int, step: float, size: int) -> tuple[int, int, np.float32]:
     """The two of `size` inputs between which an output pixel lies, and the second one's weight."""
     place = min(max((index + 0.5) * step - 0.5, 0.0), size - 1.0)
@@ -34,7 +34,7 @@ def _neighbours(index: int, step: float, size: int) -> tuple[int, int, np.float3
     return first, min(first + 1, size - 1), np.float32(place - first)
 
 
-@compiled(NOTHING, given(F32, 2), given(INT, 1), given(INT, 1), INT, INT, filled(F32, 1))
+@compile_loop(NOTHING, read_array(F32, 2), read_array(INT, 1), read_array(INT, 1), INT, INT, written_array(F32, 1))
 def sample_bilinear(values: Floats, row: Ints, column: Ints, height: int, width: int, found: Floats) -> None:
     """found: (M,) of (h, w) `values`, resized to height x width, at the pixels (row, column)."""
     rows, columns = values.shape
@@ -47,7 +47,7 @@ def sample_bilinear(values: Floats, row: Ints, column: Ints, height: int, width:
         found[index] = upper * (_1 - down) + lower * down
 
 
-@compiled(NOTHING, given(F32, 1), given(F32, 1), filled(INT, 1))
+@compile_loop(NOTHING, read_array(F32, 1), read_array(F32, 1), written_array(INT, 1))
 def find_bands(truth: Floats, edges: Floats, band: Ints) -> None:
     """band: (M,) how many of the rising `edges` are not above the true depth."""
     for index in range(truth.size):
@@ -57,7 +57,15 @@ def find_bands(truth: Floats, edges: Floats, band: Ints) -> None:
         band[index] = count
 
 
-@compiled(NOTHING, given(F64, 1), given(F64, 1), given(F64, 1), given(F64, 1), given(INT, 1), filled(F64, 2))
+@compile_loop(
+    NOTHING,
+    read_array(F64, 1),
+    read_array(F64, 1),
+    read_array(F64, 1),
+    read_array(F64, 1),
+    read_array(INT, 1),
+    written_array(F64, 2),
+)
 def add_errors(
     truth: Doubles, prediction: Doubles, ratio: Doubles, log_ratio: Doubles, cell: Ints, sums: Doubles
 ) -> None:
@@ -75,7 +83,7 @@ def add_errors(
         row[7] += 1
 
 
-@compiled(NOTHING, given(F64, 1), given(F64, 1), filled(F64, 2))
+@compile_loop(NOTHING, read_array(F64, 1), read_array(F64, 1), written_array(F64, 2))
 def add_to_bins(place: Doubles, values: Doubles, histogram: Doubles) -> None:
     """Add to histogram, (2, BINS), how many of the (M,) values there are by place, and their sums.
 
@@ -88,13 +96,13 @@ def add_to_bins(place: Doubles, values: Doubles, histogram: Doubles) -> None:
         histogram[1, number] += values[index]
 
 
-@inlined
+@inline
 def _nearest(at: float, scale: float, size: int) -> int:
     """The pixel of the same view at another scale."""
     return int(min(max(np.rint((at + 0.5) * scale - 0.5), 0.0), size - 1.0))
 
 
-@compiled(NOTHING, given(F64, 1), given(F64, 1), given(F32, 1), F64, F64, filled(F32, 2))
+@compile_loop(NOTHING, read_array(F64, 1), read_array(F64, 1), read_array(F32, 1), F64, F64, written_array(F32, 2))
 def find_nearest(u: Doubles, v: Doubles, z: Floats, scale_u: float, scale_v: float, nearest: Floats) -> None:
     """nearest: the least depth in each cell of a coarse grid over the view, as far as it was not less before."""
     rows, columns = nearest.shape
@@ -103,10 +111,10 @@ def find_nearest(u: Doubles, v: Doubles, z: Floats, scale_u: float, scale_v: flo
         nearest[row, column] = min(nearest[row, column], z[index])
 
 
-_POINTS = (given(INT, 1), given(F64, 1), given(F64, 1), given(F32, 1))
+_POINTS = (read_array(INT, 1), read_array(F64, 1), read_array(F64, 1), read_array(F32, 1))
 
 
-@compiled(NOTHING, *_POINTS, given(F32, 2), given(F32, 2), F64, F64, F32, F32, filled(F64, 1))
+@compile_loop(NOTHING, *_POINTS, read_array(F32, 2), read_array(F32, 2), F64, F64, F32, F32, written_array(F64, 1))
 def find_ratios(
     point: Ints,
     u: Doubles,
@@ -135,7 +143,15 @@ def find_ratios(
             ratios[point[index]] = depth[row, column] / z[index]
 
 
-@compiled(INT, given(F32, 2), given(F64, 2), given(F64, 1), given(F64, 1), given(F64, 2), filled(F64, 1))
+@compile_loop(
+    INT,
+    read_array(F32, 2),
+    read_array(F64, 2),
+    read_array(F64, 1),
+    read_array(F64, 1),
+    read_array(F64, 2),
+    written_array(F64, 1),
+)
 def compare_moved(
     points: Floats, T_world_points: Doubles, first: Doubles, second: Doubles, centres: Doubles, differences: Doubles
 ) -> int:
@@ -159,7 +175,18 @@ def compare_moved(
     return found
 
 
-@compiled(INT, given(F32, 2), given(F32, 2), given(F64, 2), INT, INT, F64, F64, filled(F64, 1), filled(F64, 1))
+@compile_loop(
+    INT,
+    read_array(F32, 2),
+    read_array(F32, 2),
+    read_array(F64, 2),
+    INT,
+    INT,
+    F64,
+    F64,
+    written_array(F64, 1),
+    written_array(F64, 1),
+)
 def look_up(
     depth: Floats,
     other: Floats,

@@ -22,7 +22,7 @@ STRIDE = 4
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class DepthView:
     """One camera's depth at one moment. camera: rectified, at the size of depth, (h, w) float32 metres."""
 
     stamp_ns: int
@@ -31,7 +31,7 @@ class View:
     depth: NDArray[np.float32]
 
 
-Moment = Mapping[str, View]
+Moment = Mapping[str, DepthView]
 """By camera: what steadiness needs of the frame before."""
 
 
@@ -48,11 +48,11 @@ def moment(frame: Frame, predictions: Mapping[str, Prediction]) -> Moment:
         height, width = prediction.depth.shape
         camera = rectified_view(frame.rig[name], width, height)
         T_world_camera = frame.T_world_base[name] @ camera.T_base_camera
-        views[name] = View(frame.images[name].stamp_ns, camera, T_world_camera, prediction.depth)
+        views[name] = DepthView(frame.images[name].stamp_ns, camera, T_world_camera, prediction.depth)
     return views
 
 
-def relative_changes(before: View, after: View, cap_m: float) -> NDArray[np.float64]:
+def relative_changes(before: DepthView, after: DepthView, cap_m: float) -> NDArray[np.float64]:
     """(M,) |z - d| / mean of z and d: z is the depth in `after` of a point of `before`, d what is predicted there.
 
     Our choice, and one that needs no lidar: every STRIDE-th pixel of `before` is placed in the world at its predicted

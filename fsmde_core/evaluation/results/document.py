@@ -19,7 +19,7 @@ from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 
 
-class ModelFile(Protocol):
+class ModelDescription(Protocol):
     """What the document says of the model; a `ModelInfo` has it."""
 
     @property
@@ -29,7 +29,7 @@ class ModelFile(Protocol):
     def sha256(self) -> str: ...
 
 
-class Runner(Protocol):
+class EngineDescription(Protocol):
     """What the document says of what runs the model; an `Engine` has it, here or in another process."""
 
     @property
@@ -42,7 +42,7 @@ class Runner(Protocol):
     def precision(self) -> str: ...
 
     @property
-    def info(self) -> ModelFile: ...
+    def info(self) -> ModelDescription: ...
 
 
 def head(
@@ -51,7 +51,7 @@ def head(
     root: Path | None,
     span: FrameRange,
     protocol: EvaluationProtocol,
-    engine: Runner,
+    engine: EngineDescription,
     flip: bool,
 ) -> dict[str, Any]:
     """The first keys of the document, known before the first frame is read. kind: of the source; root: its place."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.images.rectify import Rectification
+from fsmde_core.images.rectify import RectifyMaps
 from fsmde_core.pipeline.gpu.backend import Sampling
 
 _FRACTIONS = 32
@@ -16,7 +16,7 @@ _FRACTIONS = 32
 
 
 @lru_cache(maxsize=64)
-def sampling(way: Rectification, width: int, height: int, halved: bool) -> Sampling:
+def sampling(way: RectifyMaps, width: int, height: int, halved: bool) -> Sampling:
     """The same look-up as `way`, from an image of width x height pixels; one object per calibration.
 
     halved: the image has its first halving behind it, and width and height are those after it.
@@ -25,7 +25,7 @@ def sampling(way: Rectification, width: int, height: int, halved: bool) -> Sampl
     return replace(first, halvings=first.halvings - 1) if halved else first
 
 
-def _first(way: Rectification, width: int, height: int) -> Sampling:
+def _first(way: RectifyMaps, width: int, height: int) -> Sampling:
     """From the whole image."""
     maps = _resize_maps(way, width, height) if way.maps is None else _decoded_maps(*way.maps)
     return Sampling(way.halvings, way.supersample, maps, way.outside)
@@ -37,7 +37,7 @@ def _decoded_maps(whole: NDArray[np.int16], fraction: NDArray[np.uint16]) -> NDA
     return (whole + rest / np.float32(_FRACTIONS)).astype(np.float32)
 
 
-def _resize_maps(way: Rectification, width: int, height: int) -> NDArray[np.float32]:
+def _resize_maps(way: RectifyMaps, width: int, height: int) -> NDArray[np.float32]:
     """Centres of the pixels of the grid in an image of width x height after its halvings."""
     columns, rows = (
         (np.arange(count) + 0.5) * (size >> way.halvings) / count - 0.5

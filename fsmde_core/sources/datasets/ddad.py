@@ -20,7 +20,7 @@ CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "cam
 LIDAR = "lidar"
 
 
-class Datum(NamedTuple):
+class DgpDatum(NamedTuple):
     """One file of one sensor: where it lies, when it was taken, and the sensor's pose then."""
 
     path: Path
@@ -29,9 +29,9 @@ class Datum(NamedTuple):
     size: tuple[int, int]
 
 
-class Sample(NamedTuple):
+class DgpSample(NamedTuple):
     calibration: Path
-    datums: dict[str, Datum]
+    datums: dict[str, DgpDatum]
 
 
 class DdadSource(IndexedSource):
@@ -79,14 +79,14 @@ class DdadSource(IndexedSource):
                 return [self.root / name for name in dict.fromkeys(name for names in chosen for name in names)]
         raise FsmdeError(f"{self.root} has no split '{split}', only {list(splits)}")
 
-    def _rig(self, sample: Sample) -> Rig:
+    def _rig(self, sample: DgpSample) -> Rig:
         return Rig(tuple(self._camera(name, sample) for name in CAMERAS))
 
-    def _camera(self, name: str, sample: Sample) -> Camera:
+    def _camera(self, name: str, sample: DgpSample) -> Camera:
         K, T_base_camera = self._calibration(sample, name)
         return Camera(name, *sample.datums[name].size, K=K, T_base_camera=T_base_camera)
 
-    def _calibration(self, sample: Sample, name: str) -> tuple[Matrix, Matrix]:
+    def _calibration(self, sample: DgpSample, name: str) -> tuple[Matrix, Matrix]:
         """K and T_base_sensor of one sensor."""
         path = sample.calibration
         if path not in self._calibrations:
@@ -98,7 +98,7 @@ class DdadSource(IndexedSource):
             raise FsmdeError(f"calibration {path} lacks {name.upper()}, it has {sorted(self._calibrations[path])}")
         return self._calibrations[path][name]
 
-    def _sweep(self, sample: Sample) -> LidarSweep | None:
+    def _sweep(self, sample: DgpSample) -> LidarSweep | None:
         datum = sample.datums.get(LIDAR)
         if datum is None or not datum.path.is_file():
             return None
@@ -109,7 +109,7 @@ class DdadSource(IndexedSource):
         return LidarSweep(datum.stamp_ns, points, datum.T_world_sensor @ invert(T_base_lidar))
 
 
-def _read_samples(scene: Path) -> list[Sample]:
+def _read_samples(scene: Path) -> list[DgpSample]:
     """Samples of a scene file whose six images are on disk, in the order of the file, which is that of time."""
     document, samples = read_json(scene), []
     with reading(scene):
@@ -118,14 +118,14 @@ def _read_samples(scene: Path) -> list[Sample]:
             wanted = [entries[key] for key in sample["datum_keys"] if key in entries]
             datums = {e["id"]["name"].lower(): _datum(scene.parent, e) for e in wanted}
             if all(name in datums and datums[name].path.is_file() for name in CAMERAS):
-                samples.append(Sample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
+                samples.append(DgpSample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
     return samples
 
 
-def _datum(folder: Path, entry: dict[str, Any]) -> Datum:
+def _datum(folder: Path, entry: dict[str, Any]) -> DgpDatum:
     content = entry["datum"].get("image") or entry["datum"]["point_cloud"]
     size = (int(content.get("width", 0)), int(content.get("height", 0)))
-    return Datum(folder / content["filename"], _stamp_ns(entry["id"]["timestamp"]), _pose(content["pose"]), size)
+    return DgpDatum(folder / content["filename"], _stamp_ns(entry["id"]["timestamp"]), _pose(content["pose"]), size)
 
 
 def _stamp_ns(text: str) -> int:

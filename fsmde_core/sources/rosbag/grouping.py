@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fsmde_core.sources.rosbag.storage.bag import Bag
-from fsmde_core.sources.rosbag.storage.records import Record
-from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in
+from fsmde_core.sources.rosbag.storage.records import BagMessage
+from fsmde_core.sources.rosbag.tf import TF_TOPICS, add_transforms
 from fsmde_core.sources.rosbag.transforms import LIMIT_NS, TransformTree
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings
 
@@ -17,13 +17,13 @@ LIDAR_GAP_NS = 50_000_000
 _ENDLESS_NS = 1_000_000_000_000
 
 
-class Group(NamedTuple):
-    images: ImageSet[Record]
-    sweep: Record | None
+class FrameMessages(NamedTuple):
+    images: ImageSet[BagMessage]
+    sweep: BagMessage | None
 
 
 class _Pending(NamedTuple):
-    images: ImageSet[Record]
+    images: ImageSet[BagMessage]
     closed_ns: int
 
 
@@ -50,17 +50,17 @@ class Grouper:
         """
         self._bag, self._jump_ms = bag, sync.jump_ms
         self._names, self._lidar, self._tree, (self._world, self._base) = names, lidar, tree, way
-        self._synchronizer: Synchronizer[Record] = Synchronizer(names.values(), sync)
+        self._synchronizer: Synchronizer[BagMessage] = Synchronizer(names.values(), sync)
         self._pending: deque[_Pending] = deque()
-        self._sweeps: deque[Record] = deque()
+        self._sweeps: deque[BagMessage] = deque()
         self._keep_ns = LIMIT_NS + 2 * LIDAR_GAP_NS + int(sync.deadline_ms * 1e6)  # longest that a sweep is waited for
         self._now_ns = 0
 
-    def groups(self, records: Iterable[Record]) -> Iterator[Group]:
+    def groups(self, records: Iterable[BagMessage]) -> Iterator[FrameMessages]:
         """The sets of a stream; each must be used before the next one is asked for, because the tree moves on."""
         for record in records:
             if record.topic in TF_TOPICS:
-                take_in(self._bag, self._tree, record)
+                add_transforms(self._bag, self._tree, record)
             else:
                 self._add(record)
             while self._pending and self._is_ready(*self._pending[0]):
@@ -70,7 +70,7 @@ class Grouper:
         while self._pending:
             yield self._take()
 
-    def _add(self, record: Record) -> None:
+    def _add(self, record: BagMessage) -> None:
         self._now_ns = max(self._now_ns, record.time_ns)
         if record.topic == self._lidar:
             self._sweeps.append(record)
@@ -80,7 +80,7 @@ class Grouper:
             self._add_image(self._names[record.topic], record)
         self._close(self._synchronizer.poll(self._now_ns))
 
-    def _add_image(self, camera: str, record: Record) -> None:
+    def _add_image(self, camera: str, record: BagMessage) -> None:
         self._close(self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record))
         counts = self._synchronizer.stats.cameras[camera]
         if counts.off_clock:
@@ -91,11 +91,11 @@ class Grouper:
                 "(a clock that is not set, or a jump of all stamps)",
             )
 
-    def _close(self, images: ImageSet[Record] | None) -> None:
+    def _close(self, images: ImageSet[BagMessage] | None) -> None:
         if images is not None:
             self._pending.append(_Pending(images, self._now_ns))
 
-    def _is_ready(self, images: ImageSet[Record], closed_ns: int) -> bool:
+    def _is_ready(self, images: ImageSet[BagMessage], closed_ns: int) -> bool:
         """Whether a sweep that belongs to the set would have come, and the poses for both."""
         if self._now_ns - closed_ns > LIMIT_NS:
             return True
@@ -106,8 +106,8 @@ class Grouper:
         tracks = [track for way in ways for track in self._tree.tracks(*way)]
         return all((track.newest_ns or 0) >= needed_ns for track in tracks)
 
-    def _take(self) -> Group:
+    def _take(self) -> FrameMessages:
         """The oldest set with its nearest sweep; sweeps are let go by age, because stamps may jump back."""
         images = self._pending.popleft().images
         near = [sweep for sweep in self._sweeps if abs(sweep.stamp_ns - images.stamp_ns) <= LIDAR_GAP_NS]
-        return Group(images, min(near, key=lambda sweep: abs(sweep.stamp_ns - images.stamp_ns), default=None))
+        return FrameMessages(images, min(near, key=lambda sweep: abs(sweep.stamp_ns - images.stamp_ns), default=None))

@@ -12,7 +12,7 @@ from fsmde_core.messages.write import CAMERA_INFO, TF_TOPIC
 from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
-from fsmde_core.sources.rosbag.tf import TF_TOPICS, take_in, world_frame
+from fsmde_core.sources.rosbag.tf import TF_TOPICS, add_transforms, world_frame
 from fsmde_core.sources.rosbag.topics import CameraTopics
 from fsmde_core.sources.rosbag.transforms import TransformTree
 
@@ -21,7 +21,7 @@ SETTLE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Opening:
+class BagCalibration:
     """tree: frames as far as known, without poses. world: the frame that the vehicle moves in, None where it stands."""
 
     rig: Rig
@@ -29,7 +29,7 @@ class Opening:
     world: str | None
 
 
-def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str) -> Opening:
+def read_calibration(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str) -> BagCalibration:
     """Read until every camera is placed in the base frame and the base's motion is found, and a second more.
 
     Read to the end where something does not come. FsmdeError when a camera is not calibrated or not placed.
@@ -39,7 +39,7 @@ def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str)
     settled_ns: int | None = None
     for record in bag.messages([*TF_TOPICS, *names]):
         if record.topic in TF_TOPICS:
-            take_in(bag, tree, record)
+            add_transforms(bag, tree, record)
         elif names[record.topic] not in infos:
             infos[names[record.topic]] = deserialized(record, CAMERA_INFO)
         if settled_ns is None and _is_complete(bag, tree, cameras, infos, base_frame):
@@ -50,7 +50,7 @@ def read_opening(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str)
     world = world_frame(tree, base_frame)
     if world is None:
         bag.note(f"has no motion of '{base_frame}' on {TF_TOPIC}: the vehicle is taken to stand still")
-    return Opening(rig, tree.without_poses(), world)
+    return BagCalibration(rig, tree.without_poses(), world)
 
 
 def _is_complete(

@@ -12,11 +12,11 @@ from fsmde_core.images.encodings import RawImage, to_rgb
 from fsmde_core.messages.read import compressed_image, raw_image
 from fsmde_core.messages.write import COMPRESSED, typestore
 from fsmde_core.rig.rig import Rig
-from fsmde_core.sources.rosbag.storage.records import Record
+from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
 
 
-def deserialized(record: Record, kind: str) -> Any:
+def deserialized(record: BagMessage, kind: str) -> Any:
     """The message of a record; FsmdeError when its bytes are no message of that type."""
     try:
         return typestore().deserialize_cdr(record.data, kind)
@@ -35,7 +35,7 @@ class ImageReader:
     rig: Rig
     _seen: set[str] = field(default_factory=set)
 
-    def read(self, camera: str, record: Record) -> CameraImage:
+    def read(self, camera: str, record: BagMessage) -> CameraImage:
         """The image of `camera`, decoded unless it is an ordinary JPEG or PNG; FsmdeError when it cannot be used."""
         topics = self.topics[camera]
         message = deserialized(record, topics.type)
@@ -51,7 +51,7 @@ class ImageReader:
             raise FsmdeError(f"{record.topic}, image of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
         return CameraImage(record.stamp_ns, encoded=message.data.tobytes())
 
-    def _decoded(self, camera: str, record: Record, image: RawImage) -> CameraImage:
+    def _decoded(self, camera: str, record: BagMessage, image: RawImage) -> CameraImage:
         calibrated = self.rig[camera]
         if (image.width, image.height) != (calibrated.width, calibrated.height):
             raise FsmdeError(

@@ -16,11 +16,11 @@ from fsmde_core.frames import Frame, LidarSweep
 from fsmde_core.messages.read import cloud_xyz
 from fsmde_core.messages.write import CLOUD
 from fsmde_core.rig.geometry import Matrix, transform
-from fsmde_core.sources.rosbag.grouping import Group, Grouper
-from fsmde_core.sources.rosbag.opening import read_opening
+from fsmde_core.sources.rosbag.grouping import FrameMessages, Grouper
+from fsmde_core.sources.rosbag.opening import read_calibration
 from fsmde_core.sources.rosbag.sensors import ImageReader, deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
-from fsmde_core.sources.rosbag.storage.records import Record
+from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.tf import TF_TOPICS
 from fsmde_core.sources.rosbag.topics import camera_topics, lidar_topic
 from fsmde_core.sources.rosbag.transforms import TransformTree
@@ -31,7 +31,7 @@ from fsmde_core.sync.synchronizer import SyncSettings
 class _Pass:
     """On the way through a bag. tree: frames at the moment of the last group taken. index: of the next one."""
 
-    groups: Iterator[Group]
+    groups: Iterator[FrameMessages]
     tree: TransformTree
     index: int = 0
 
@@ -52,7 +52,7 @@ class RosbagSource:
         self._bag = Bag(self.path)
         self._cameras = camera_topics(self._bag)
         self._lidar = lidar_topic(self._bag)
-        self._opening = read_opening(self._bag, self._cameras, base_frame)
+        self._opening = read_calibration(self._bag, self._cameras, base_frame)
         self.rig = self._opening.rig
         self._images = ImageReader(self._cameras, self.rig)
         self._length: int | None = None
@@ -96,7 +96,7 @@ class RosbagSource:
         tree = self._opening.tree.without_poses()
         return _Pass(self._groups(tree), tree)
 
-    def _groups(self, tree: TransformTree) -> Iterator[Group]:
+    def _groups(self, tree: TransformTree) -> Iterator[FrameMessages]:
         names = {self._cameras[name].image: name for name in self.rig.names}
         grouper = Grouper(self._bag, names, self._lidar, tree, (self._opening.world, self.rig.base_frame), self._sync)
         topics = [*TF_TOPICS, *names, *([self._lidar] if self._lidar else [])]
@@ -105,7 +105,7 @@ class RosbagSource:
         except FsmdeError as error:
             raise self._bag.error(f"cannot be read on: {error}") from error
 
-    def _frame(self, index: int, group: Group, tree: TransformTree) -> Frame:
+    def _frame(self, index: int, group: FrameMessages, tree: TransformTree) -> Frame:
         images = group.images
         try:
             return Frame(
@@ -122,7 +122,7 @@ class RosbagSource:
         world = self._opening.world
         return np.eye(4) if world is None else tree.lookup(world, self.rig.base_frame, stamp_ns)
 
-    def _sweep(self, record: Record, tree: TransformTree) -> LidarSweep:
+    def _sweep(self, record: BagMessage, tree: TransformTree) -> LidarSweep:
         message = deserialized(record, CLOUD)
         try:
             T_base_lidar = tree.lookup(self.rig.base_frame, record.frame_id, record.stamp_ns)

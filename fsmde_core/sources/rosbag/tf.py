@@ -8,7 +8,7 @@ from fsmde_core.messages.write import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
 from fsmde_core.sources.datasets.poses import recorded_pose
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
-from fsmde_core.sources.rosbag.storage.records import Record
+from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.transforms import TransformTree
 
 TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
@@ -16,7 +16,7 @@ TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
 CONTINUOUS_FRAME = "odom"
 
 
-def take_in(bag: Bag, tree: TransformTree, record: Record) -> None:
+def add_transforms(bag: Bag, tree: TransformTree, record: BagMessage) -> None:
     """Add the transforms of one message of TF_TOPICS to the tree, with a note on each frame that has broken ones."""
     for entry in deserialized(record, TRANSFORMS).transforms:
         parent, child = entry.header.frame_id.lstrip("/"), entry.child_frame_id.lstrip("/")  # tf of old wrote slashes

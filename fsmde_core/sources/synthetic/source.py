@@ -17,7 +17,7 @@ from fsmde_core.sources.synthetic.layout.style import draw_style
 from fsmde_core.sources.synthetic.rendering.lidar import sweep
 from fsmde_core.sources.synthetic.rendering.light import Light
 from fsmde_core.sources.synthetic.rendering.raycast import PinholeRays
-from fsmde_core.sources.synthetic.rendering.render import Stage
+from fsmde_core.sources.synthetic.rendering.render import Renderer
 from fsmde_core.sources.synthetic.rendering.shadows import ShadowMap
 
 PERIOD_NS = 100_000_000
@@ -117,13 +117,13 @@ class SyntheticStreet(IndexedSource):
         u, _, vt = np.linalg.svd(sway)
         return T @ rigid(u @ vt, np.zeros(3))
 
-    def _make_stage(self, index: int) -> Stage:
+    def _make_stage(self, index: int) -> Renderer:
         plan, style = self._plan, self._style
         world = plan.at(index * PERIOD_NS * 1e-9)
         s = style.ego_speed * index * PERIOD_NS * 1e-9
         ground = plan.ground_solids
         shadows = ShadowMap(world, style.course, self._light.sun, s, ground)
-        return Stage(world, style.course, plan.marking, self._light, shadows, int(world.first[ground]))
+        return Renderer(world, style.course, plan.marking, self._light, shadows, int(world.first[ground]))
 
     def _check(self, index: int) -> None:
         if not 0 <= index < self._frames:

@@ -15,7 +15,7 @@ from fsmde_core.engines.timing import compare_with_teacher
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS, measure_stages
-from fsmde_ros.client.live_run import LiveSettings, run_live
+from fsmde_ros.client.live_run import LiveRunSettings, run_live
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TEACHER = "Depth Anything V2 Small"
 
 
-def bench_live(recording: Source, settings: LiveSettings, console: Console) -> dict[str, Any]:
+def bench_live(recording: Source, settings: LiveRunSettings, console: Console) -> dict[str, Any]:
     """Play `recording` into the node; the figures are those of the node's own clock, the rate and drops seen from here.
 
     overhead_ms: median of everything from the last image's arrival to the last publication except inference.
@@ -51,13 +51,13 @@ def bench_live(recording: Source, settings: LiveSettings, console: Console) -> d
     }
 
 
-def bench_stages(settings: LiveSettings) -> dict[str, Any]:
+def bench_stages(settings: LiveRunSettings) -> dict[str, Any]:
     """See `stages.measure_stages`, with the engine that the node would use."""
     engine = load_engine(settings.engine, settings.model or default_model_path(), settings.threads, CAMERAS)
     return measure_stages(engine, settings.threads)
 
 
-def bench_teacher(settings: LiveSettings, cameras: int) -> dict[str, Any]:
+def bench_teacher(settings: LiveRunSettings, cameras: int) -> dict[str, Any]:
     """The student against Depth Anything V2 Small with random weights, at no more pixels, in one process.
 
     Raises FsmdeError where the training extra, which has the teacher's architecture, is not installed.

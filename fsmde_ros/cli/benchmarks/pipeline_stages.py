@@ -11,11 +11,11 @@ import numpy as np
 
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings, PackedCloud
 from fsmde_core.engines.base import Engine
-from fsmde_core.engines.timing import against_copy
+from fsmde_core.engines.timing import time_against_copy
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.paths import find_shared
-from fsmde_core.pipeline.pipeline import Pipeline, SurroundDepth
+from fsmde_core.pipeline.pipeline import DepthSet, Pipeline
 from fsmde_core.rig.rig import Rig, load_rig
 from fsmde_ros.middleware.conversions import camera_info, depth_image, header, point_cloud
 
@@ -26,7 +26,7 @@ ROUNDS = 30
 INFERENCE = "infer"
 
 
-class Stages:
+class StageBenchmark:
     """Six raw 1920x1080 images, a cloud of all pixels of the network's size, and the messages that carry the result.
 
     calls: by stage, what one set takes. floors: by stage, bytes that it reads or writes at the least: the images read,
@@ -43,7 +43,7 @@ class Stages:
         pixels = [generator.integers(0, 256, size, dtype=np.uint8) for size in sizes]
         self._images = {name: RawImage.from_rgb(one) for name, one in zip(self.rig.names, pixels, strict=True)}
         self._rectified, _ = self._pipeline.rectify_all(self._images, self.rig)
-        self._result: SurroundDepth = self._pipeline.infer(self._rectified)
+        self._result: DepthSet = self._pipeline.infer(self._rectified)
         self._cloud: PackedCloud = self._pack()
         self.calls: dict[str, Callable[[], object]] = {
             "rectify": lambda: self._pipeline.rectify_all(self._images, self.rig),
@@ -80,7 +80,7 @@ def measure_stages(engine: Engine, threads: int = 0) -> dict[str, Any]:
     ms: median of one set. copy_ms: of a copy of as many `bytes`, in turns with it. without_inference_ms: the sum of all
     stages but that.
     """
-    stages = Stages(engine, threads)
+    stages = StageBenchmark(engine, threads)
     try:
         found = {name: _figures(stages, name) for name in stages.calls}
     finally:
@@ -95,9 +95,9 @@ def measure_stages(engine: Engine, threads: int = 0) -> dict[str, Any]:
     }
 
 
-def _figures(stages: Stages, name: str) -> dict[str, float]:
+def _figures(stages: StageBenchmark, name: str) -> dict[str, float]:
     nbytes = stages.floors.get(name, 0)
-    ms, copy_ms = against_copy(stages.calls[name], nbytes, ROUNDS)
+    ms, copy_ms = time_against_copy(stages.calls[name], nbytes, ROUNDS)
     if not nbytes:
         return {"ms": round(ms, 2)}
     return {"ms": round(ms, 2), "bytes": nbytes, "copy_ms": round(copy_ms, 3), "ratio": round(ms / copy_ms, 2)}

@@ -46,7 +46,7 @@ Recording = tuple[Source, FrameRange]
 
 
 @dataclass(frozen=True)
-class Row:
+class PrecisionRow:
     """file: precision of the ONNX file; arithmetic: of the engine.
 
     abs_rel: by recording. difference: of it from the reference's, relative.
@@ -63,7 +63,7 @@ class Row:
         return all(found <= LARGEST_COST for found in self.difference.values())
 
 
-def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Iterator[Row]:
+def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Iterator[PrecisionRow]:
     """Rows of those RUNS whose file is there, an engine's own precisions one after the other.
 
     files: by precision; `fp32`, in ONNX Runtime, is the reference.
@@ -75,7 +75,7 @@ def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Itera
         for engine in engine_module(name).variants(read_model_info(files[precision]), 0, CAMERAS):
             found = _abs_rel(engine, recordings)
             difference = {recording: found[recording] / expected[recording] - 1 for recording in found}
-            yield Row(precision, name, engine.precision, found, difference)
+            yield PrecisionRow(precision, name, engine.precision, found, difference)
 
 
 def _abs_rel(engine: Engine, recordings: Sequence[Recording]) -> dict[str, float]:
@@ -107,7 +107,7 @@ def make_files(path: Path, folder: Path) -> dict[str, Path]:
     return files
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[PrecisionRow]) -> str:
     """A table of the rows."""
     names = list(rows[0].abs_rel)
     lines = [

@@ -19,12 +19,12 @@ from typing import Any
 
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.model import default_model_path
-from fsmde_core.engines.timing import against_copy
+from fsmde_core.engines.timing import time_against_copy
 from fsmde_core.errors import FsmdeError, one_sentence
 from fsmde_core.evaluation.results.document import write_document
 from fsmde_ros.cli.benchmarks.node import bench_teacher
-from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS, Stages
-from fsmde_ros.client.live_run import LiveSettings
+from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS, StageBenchmark
+from fsmde_ros.client.live_run import LiveRunSettings
 
 MARGIN = 1.4
 """A ratio may be so many times the committed one."""
@@ -35,7 +35,7 @@ Measures = Mapping[str, Callable[[], float]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RatioCheck:
     """One ratio, the smaller the better: the best of the tries beside the committed one."""
 
     name: str
@@ -51,7 +51,7 @@ class Verdict:
         return f"{'ok  ' if self.passed else 'SLOW'} {self.name:16} {self.found:.3g} ({limit})"
 
 
-def compare(measures: Measures, committed: Mapping[str, float]) -> Iterator[Verdict]:
+def compare(measures: Measures, committed: Mapping[str, float]) -> Iterator[RatioCheck]:
     """One by one; FsmdeError when the committed ratios are others than the measured ones."""
     if measures.keys() != committed.keys():
         raise FsmdeError(
@@ -59,22 +59,22 @@ def compare(measures: Measures, committed: Mapping[str, float]) -> Iterator[Verd
             "commit new ones with --write"
         )
     for name, measure in measures.items():
-        verdict = Verdict(name, measure(), committed[name])
+        verdict = RatioCheck(name, measure(), committed[name])
         for _ in range(TRIES - 1):
             if not verdict.passed:
-                verdict = Verdict(name, min(verdict.found, measure()), committed[name])
+                verdict = RatioCheck(name, min(verdict.found, measure()), committed[name])
         yield verdict
 
 
-def ratios(stages: Stages) -> Measures:
+def ratios(stages: StageBenchmark) -> Measures:
     """Each stage over a copy of its bytes, and the student over its teacher in the same runtime."""
 
     def over_copy(name: str) -> float:
-        ms, copy_ms = against_copy(stages.calls[name], stages.floors[name])
+        ms, copy_ms = time_against_copy(stages.calls[name], stages.floors[name])
         return ms / copy_ms
 
     found: dict[str, Callable[[], float]] = {f"{name}/copy": partial(over_copy, name) for name in stages.floors}
-    found["student/teacher"] = lambda: 1 / float(bench_teacher(LiveSettings(), CAMERAS)["ratio"])
+    found["student/teacher"] = lambda: 1 / float(bench_teacher(LiveRunSettings(), CAMERAS)["ratio"])
     return found
 
 
@@ -88,7 +88,7 @@ def main() -> int:
         raise FsmdeError(f"the committed ratios {options.file} do not exist; measure them with --write")
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     engine = load_engine("auto", default_model_path(), cameras=CAMERAS)
-    stages = Stages(engine)
+    stages = StageBenchmark(engine)
     measures = ratios(stages)
     if options.write:
         found = {name: round(min(measure() for _ in range(TRIES)), 4) for name, measure in measures.items()}

@@ -10,13 +10,13 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.demo.report import BAG, LOG, write_report
 from fsmde_ros.cli.versions import package_versions
-from fsmde_ros.client.live_run import LiveRun, LiveSettings, run_live
+from fsmde_ros.client.live_run import LiveRun, LiveRunSettings, run_live
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def run_demo(recording: Source, out: Path, settings: LiveSettings, console: Console) -> dict[str, Any]:
+def run_demo(recording: Source, out: Path, settings: LiveRunSettings, console: Console) -> dict[str, Any]:
     """Play `recording` into the node and leave pictures, a bag and summary.json in `out`; returns the summary."""
     _claim(out)
     run = run_live(recording, settings, out / LOG, console)

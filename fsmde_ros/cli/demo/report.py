@@ -17,7 +17,7 @@ from fsmde_core.frames import CameraImage
 from fsmde_core.messages.write import CLOUD, IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
 from fsmde_core.sources.source import Source
 from fsmde_core.views.matplotlib import birds_eye, surround_sheet
-from fsmde_ros.client.live_run import Sent
+from fsmde_ros.client.live_run import SentImage
 
 BAG = "recording"
 """The bag's name in the demo's folder."""
@@ -28,7 +28,7 @@ LOG = "node.log"
 def write_report(
     out: Path,
     recording: Source,
-    sent: Sequence[Sent],
+    sent: Sequence[SentImage],
     outputs: Sequence[Message],
     summary: dict[str, Any],
 ) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _metres(message: Message) -> NDArray[np.float32]:
     return image.data.view(np.float32).reshape(image.height, image.width)  # type: ignore[no-any-return]
 
 
-def _images_of_set(recording: Source, sent: Sequence[Sent], live_ns: dict[str, int]) -> dict[str, CameraImage]:
+def _images_of_set(recording: Source, sent: Sequence[SentImage], live_ns: dict[str, int]) -> dict[str, CameraImage]:
     """The recorded images that went out with these stamps, in ring order."""
     played = {(entry.topic, entry.live_ns): entry.recorded_ns for entry in sent}
     recorded = {name: played[f"{name}/image_raw", stamp] for name, stamp in live_ns.items()}
@@ -106,7 +106,7 @@ def _images_of_set(recording: Source, sent: Sequence[Sent], live_ns: dict[str, i
     return {name: found[name] for name in recording.rig.names if name in found}
 
 
-def _write_bag(path: Path, recording: Source, sent: Sequence[Sent], outputs: Sequence[Message]) -> float:
+def _write_bag(path: Path, recording: Source, sent: Sequence[SentImage], outputs: Sequence[Message]) -> float:
     """Inputs (as JPEG) and outputs of the time that `outputs` cover; returns its length in seconds."""
     begin, end = min(m.stamp_ns for m in outputs), max(m.stamp_ns for m in outputs)
     times: dict[tuple[str, int], list[int]] = defaultdict(list)

@@ -17,10 +17,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline.pipeline import SurroundDepth
+from fsmde_core.pipeline.pipeline import DepthSet
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.node.diagnostics import WARN, status
-from fsmde_ros.node.latest_slot import Handover
+from fsmde_ros.node.latest_slot import LatestSlot
 
 PERIOD_S = 1.0
 """Between the beginnings of two rounds of checks, at least."""
@@ -29,7 +29,7 @@ CPU_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class CheckedSet:
     """One result, copied. cameras: N rectified ones; rgb: (N, H, W, 3) uint8 and depth: (N, H, W) float32 metres beside
     them. stamps_ns: of each exposure, by name.
     """
@@ -45,7 +45,7 @@ class Check(Protocol):
 
     name: str
 
-    def update(self, sample: Sample) -> None:
+    def update(self, sample: CheckedSet) -> None:
         """Look at a sample; runs on the thread of the checks and may raise."""
         ...
 
@@ -65,16 +65,16 @@ class Checks:
         self._checks = checks
         self._faults: dict[str, str] = {}
         self._due = 0.0
-        self._handover: Handover[Sample] = Handover()
+        self._handover: LatestSlot[CheckedSet] = LatestSlot()
         self._thread = threading.Thread(target=self._run, name="checks")
         self._thread.start()
 
-    def offer(self, result: SurroundDepth, stamps_ns: Mapping[str, int]) -> None:
+    def offer(self, result: DepthSet, stamps_ns: Mapping[str, int]) -> None:
         """Hand over a copy of `result` if a round is due; returns at once, and never raises for what is in it."""
         if not self._checks or time.monotonic() < self._due:
             return
         self._due = math.inf  # until this round is over
-        self._handover.put(Sample(result.cameras, result.rgb.copy(), result.depth.copy(), dict(stamps_ns)))
+        self._handover.put(CheckedSet(result.cameras, result.rgb.copy(), result.depth.copy(), dict(stamps_ns)))
 
     def statuses(self, node_name: str) -> list[DiagnosticStatus]:
         """One per check; `node_name` as in diagnostics.qualified_name."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from fsmde_core.mounts import MountCheck, MountReport, verdict
+from fsmde_core.mounts import MountCheck, MountReport, misalignment_sentence
 from fsmde_core.mounts.check import MIN_CHECKS
 from fsmde_core.rig.rig import Rig
-from fsmde_ros.node.checks.checks import Sample
+from fsmde_ros.node.checks.checks import CheckedSet
 from fsmde_ros.node.diagnostics import OK, WARN, status
 
 
@@ -26,12 +26,12 @@ class ConsistencyCheck:
         self._latest: tuple[float, MountReport] | None = None
         self._named: tuple[str, ...] = ()
 
-    def update(self, sample: Sample) -> None:
+    def update(self, sample: CheckedSet) -> None:
         report = self._check.update(sample.cameras, sample.rgb, sample.depth, sample.stamps_ns)
         self._latest = time.monotonic(), report
         named = tuple(turned.camera for turned in report.turned)
         if named and named != self._named:
-            self._warn(verdict(report.turned))
+            self._warn(misalignment_sentence(report.turned))
         self._named = named
 
     def status(self, name: str) -> DiagnosticStatus:
@@ -48,7 +48,7 @@ class ConsistencyCheck:
         if report.unseen:
             values["unseen"] = ",".join(report.unseen)
         if report.turned:
-            return status(name, WARN, verdict(report.turned), values)
+            return status(name, WARN, misalignment_sentence(report.turned), values)
         if report.checks < MIN_CHECKS:
             return status(name, OK, f"{report.checks} of the {MIN_CHECKS} checks that a verdict needs", values)
         doubt = f"; {', '.join(report.unseen)} cannot be judged, too little is shared" if report.unseen else ""

@@ -23,7 +23,7 @@ from fsmde_core.messages.read import cloud_xyz, stamp_ns
 from fsmde_core.rig.geometry import Matrix, invert, transform
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.middleware import qos
-from fsmde_ros.node.checks.checks import Sample
+from fsmde_ros.node.checks.checks import CheckedSet
 from fsmde_ros.node.diagnostics import OK, WARN, status
 from fsmde_ros.node.tf_mounts import matrix
 
@@ -57,7 +57,7 @@ class LidarCheck:
         self._subscription = qos.subscription(node, PointCloud2, topic, self._on_sweep)
         self._topic = self._subscription.topic_name
 
-    def update(self, sample: Sample) -> None:
+    def update(self, sample: CheckedSet) -> None:
         centre = int(median(sample.stamps_ns.values()))
         sweep = self._sweep_at(centre)
         if sweep is None:

@@ -33,7 +33,7 @@ def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def engine_name(request: pytest.FixtureRequest) -> str:
     try:
         registry.engine_module(request.param)
-    except registry.AbsentEngine as error:
+    except registry.AbsentEngineError as error:
         pytest.skip(str(error))
     return str(request.param)
 

@@ -15,8 +15,8 @@ from fsmde_core.errors import FsmdeError
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.onnx_graph import TorchGraph  # noqa: E402
-from fsmde_core.engines.torch.onnx_operators import OPERATORS  # noqa: E402
+from fsmde_core.engines.torch.onnx_graph import TorchGraph
+from fsmde_core.engines.torch.onnx_operators import OPERATORS
 
 # One node per operator of the torch engine: (operator, attributes, input shapes or constant arrays).
 I64 = np.int64

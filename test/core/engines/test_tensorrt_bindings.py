@@ -84,7 +84,7 @@ def test_every_name_and_signature_is_in_every_release(
 def test_the_fake_refuses_what_the_bindings_do_not_have(fake_tensorrt: FakeTensorRt) -> None:
     trt = fake_tensorrt.module
     with pytest.raises(AttributeError):
-        trt.Builder.build_cuda_engine  # noqa: B018 (removed in TensorRT 10)
+        trt.Builder.build_cuda_engine  # noqa: B018
     with pytest.raises(TypeError, match="incompatible function arguments"):
         trt.Builder()
     with pytest.raises(TypeError, match="incompatible function arguments"):

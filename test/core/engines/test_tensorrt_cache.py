@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.engines.tensorrt.cache import EngineCache, EngineKey, Unfit, default_folder, read_engine
+from fsmde_core.engines.tensorrt.cache import EngineCache, EngineKey, UnfitEngineError, default_folder, read_engine
 from fsmde_core.errors import FsmdeError
 
 KEY = EngineKey("ab" * 32, "NVIDIA H100", "9.0", 132, 80, "11.4.0.106", "fp16", 6, 256, 448)
@@ -122,7 +122,7 @@ def test_no_changed_byte_gets_past(place: int, value: int, sidecar: bool, cache:
     file.write_bytes(data)
     try:
         assert read_engine(path, KEY) == PLAN
-    except Unfit:
+    except UnfitEngineError:
         assert bytes(data) != whole
     finally:
         file.write_bytes(whole)
@@ -220,7 +220,7 @@ def test_an_engine_that_cannot_be_read_is_unfit(cache: EngineCache) -> None:
     path = cache.path("student", KEY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "read_bytes", _refuse(path, Path.read_bytes))
-        with pytest.raises(Unfit, match="cannot be read"):
+        with pytest.raises(UnfitEngineError, match="cannot be read"):
             read_engine(path, KEY)
 
 

@@ -13,7 +13,7 @@ from fsmde_core.evaluation.measures.loops import add_to_bins
 from fsmde_core.evaluation.measures.means import Percentiles
 from fsmde_core.evaluation.measures.metrics import Metrics, depth_metrics
 from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth
-from fsmde_core.evaluation.measures.steadiness import View, moment, relative_changes, steadiness
+from fsmde_core.evaluation.measures.steadiness import DepthView, moment, relative_changes, steadiness
 from fsmde_core.evaluation.measures.uncertainty import REMOVED, SigmaSums, sigma_sums
 from fsmde_core.evaluation.predictors.predictors import Prediction
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
@@ -142,10 +142,10 @@ FORWARD = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 CAMERA = Camera("front", 40, 20, K, rigid(FORWARD, [0, 0, 1]))
 
 
-def view(depth: float, ahead: float = 0.0, stamp_ms: int = 0) -> View:
+def view(depth: float, ahead: float = 0.0, stamp_ms: int = 0) -> DepthView:
     """A wall at `depth` metres, seen from `ahead` metres further on."""
     T_world_camera = rigid(np.eye(3), [ahead, 0, 0]) @ CAMERA.T_base_camera
-    return View(stamp_ms * MS, CAMERA, T_world_camera, np.full((20, 40), depth, np.float32))
+    return DepthView(stamp_ms * MS, CAMERA, T_world_camera, np.full((20, 40), depth, np.float32))
 
 
 def test_a_wall_that_comes_nearer_as_the_vehicle_moves_is_steady() -> None:
@@ -162,7 +162,7 @@ def test_a_wall_that_does_not_is_not() -> None:
 def test_a_turn_is_taken_out() -> None:
     """After a quarter turn to the left the camera sees nothing of what it saw."""
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    after = View(0, CAMERA, rigid(turn, [0, 0, 0]) @ CAMERA.T_base_camera, np.full((20, 40), 20, np.float32))
+    after = DepthView(0, CAMERA, rigid(turn, [0, 0, 0]) @ CAMERA.T_base_camera, np.full((20, 40), 20, np.float32))
     assert relative_changes(view(20), after, 80).size == 0
 
 

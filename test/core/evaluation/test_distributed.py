@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.distributed import ray as distributed
-from fsmde_core.evaluation.distributed.shard import Job, check_same, evaluate_shard, load_predictors
+from fsmde_core.evaluation.distributed.shard import EvaluationJob, check_same, evaluate_shard, load_predictors
 from fsmde_core.evaluation.predictors.predictors import model_and_baselines
 from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
 from fsmde_core.evaluation.results.document import head
@@ -77,8 +77,8 @@ def asked(source: Source, model: Path, **other: Any) -> dict[str, Any]:
     return {**head(source, "rosbag", None, (0, None), RULES, engine, False), **other}
 
 
-def job_of(opened: Callable[[], Source], model: Path, **other: Any) -> Job:
-    return Job(opened, partial(load_predictors, model, asked(SmallRig(), model, **other), True), RULES)
+def job_of(opened: Callable[[], Source], model: Path, **other: Any) -> EvaluationJob:
+    return EvaluationJob(opened, partial(load_predictors, model, asked(SmallRig(), model, **other), True), RULES)
 
 
 def lines(records: Iterator[FrameRecord]) -> list[str]:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.images.encodings import RawImage
-from fsmde_core.mounts import Aligned, LidarMountCheck, Suspect, check_recording, verdict
+from fsmde_core.mounts import LidarMisalignment, LidarMountCheck, Suspect, check_recording, misalignment_sentence
 from fsmde_core.mounts.alignment import SweepView, align
 from fsmde_core.mounts.lidar import MIN_SWEEPS, sweep_view
 from fsmde_core.rig.geometry import rigid
@@ -131,7 +131,7 @@ def test_what_the_camera_cannot_see_is_left_out() -> None:
     np.testing.assert_allclose(view.points[view.points[:, 2] == 10.0], points[4:], atol=1e-5)
 
 
-def judged(mount: np.ndarray, depth: np.ndarray, sweeps: int = MIN_SWEEPS) -> list[Aligned]:
+def judged(mount: np.ndarray, depth: np.ndarray, sweeps: int = MIN_SWEEPS) -> list[LidarMisalignment]:
     """By a rig that has the camera straight while its mount is turned by `mount`."""
     check = LidarMountCheck()
     for number in range(sweeps):
@@ -166,20 +166,20 @@ def test_depth_that_does_not_fit_the_lidar_is_no_witness() -> None:
 
 
 def test_a_turn_counts_less_its_doubt() -> None:
-    aligned = Aligned("front", pitch=0.0, yaw=1.6, roll=0.0, doubt=0.1, error=0.03)
+    aligned = LidarMisalignment("front", pitch=0.0, yaw=1.6, roll=0.0, doubt=0.1, error=0.03)
     assert aligned.is_turned
     assert not replace(aligned, doubt=0.2).is_turned
     assert not replace(aligned, error=0.07).is_turned
 
 
 def test_a_verdict_is_one_sentence_that_names_its_witness() -> None:
-    aligned = Aligned("back", pitch=0.0, yaw=-3.0, roll=4.0, doubt=0.1, error=0.03)
-    assert verdict([aligned]) == (
+    aligned = LidarMisalignment("back", pitch=0.0, yaw=-3.0, roll=4.0, doubt=0.1, error=0.03)
+    assert misalignment_sentence([aligned]) == (
         "camera 'back' is turned by 5.0 degrees against the rig, as the lidar shows (pitch +0.0, yaw -3.0, roll +4.0); "
         "check its mount, then calibrate it anew"
     )
     suspects = [Suspect(name, pitch=2.0, yaw=0.0, roll=0.0, gain=9.0) for name in ("left", "front_left")]
-    assert verdict(suspects).startswith(
+    assert misalignment_sentence(suspects).startswith(
         "camera 'left' or 'front_left' is turned by 2.0 degrees against the rig, as the overlap with its neighbours "
     )
 
@@ -198,7 +198,7 @@ def sweeps(source: IndexedSource) -> tuple[int, ...]:
 
 def judgements(
     source: IndexedSource, rig: Rig, frames: tuple[int, ...], names: tuple[str, ...], every: int = 1
-) -> Iterator[list[Aligned]]:
+) -> Iterator[list[LidarMisalignment]]:
     """What is said of the cameras `names` after every `every`-th of the frames, when there are sweeps enough."""
     check = LidarMountCheck()
     places = [rig.names.index(name) for name in names]

@@ -14,7 +14,7 @@ import pytest
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
-from fsmde_core.pipeline.gpu.cuda.images import ImageUploads
+from fsmde_core.pipeline.gpu.cuda.images import CudaUploads
 from fsmde_core.rig.rig import Camera
 from support.cuda_cases import GivenDepth, given_depth, noise_image, on_each_driver, plain_sample, plain_sampling
 from support.cuda_host import HostDriver
@@ -75,7 +75,7 @@ def test_images_that_come_first_and_at_once_have_memory_of_their_own() -> None:
             return uploads._take(8)
 
     with driver.current():
-        uploads = ImageUploads(driver)
+        uploads = CudaUploads(driver)
     uploads._slots = _Together(4)
     with ThreadPoolExecutor(4) as pool:
         assert len({id(slot) for slot in pool.map(take, range(4))}) == 4

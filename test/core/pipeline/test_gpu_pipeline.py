@@ -24,10 +24,10 @@ from support.tiny_model import HEIGHT, WIDTH
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.engine import TorchEngine  # noqa: E402
-from fsmde_core.engines.torch.stream import Lane, Mark  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.backend import TorchBackend  # noqa: E402
-from support.gpu_cases import DEVICES, OPEN, RIG, raw, texture, torch_device  # noqa: E402
+from fsmde_core.engines.torch.engine import TorchEngine
+from fsmde_core.engines.torch.stream import DeviceStream, StreamEvent
+from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
+from support.gpu_cases import DEVICES, OPEN, RIG, raw, texture, torch_device
 
 
 @pytest.fixture(scope="module", params=DEVICES)
@@ -106,7 +106,7 @@ def test_times_are_asked_of_events_that_were_waited_for(
     tiny_model: Path, wanted: CloudSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = TorchEngine(read_model_info(tiny_model), 1, 2)
-    monkeypatch.setattr(Lane, "mark", lambda _: Mark(Event()))  # type: ignore[arg-type]
+    monkeypatch.setattr(DeviceStream, "mark", lambda _: StreamEvent(Event()))  # type: ignore[arg-type]
     ours = GpuPipeline(engine, TorchBackend(engine), 1)
     ours.pack(ours.run({"front": raw(RIG["front"], 0)}, RIG), wanted)
     ours.close()

@@ -21,14 +21,14 @@ from fsmde_core.pipeline.gpu.sampling import sampling
 
 torch = pytest.importorskip("torch")
 
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from fsmde_core.engines.torch.engine import Batch  # noqa: E402
-from fsmde_core.engines.torch.onnx_graph import TorchGraph  # noqa: E402
-from fsmde_core.engines.torch.stream import Lane  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.packing import TorchPacking  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.sampling import Resampling  # noqa: E402
-from support.gpu_cases import camera  # noqa: E402
+from fsmde_core.engines.torch.engine import DeviceBatch
+from fsmde_core.engines.torch.onnx_graph import TorchGraph
+from fsmde_core.engines.torch.stream import DeviceStream
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacker
+from fsmde_core.pipeline.gpu.torch.sampling import TorchSampler
+from support.gpu_cases import camera
 
 META = torch.device("meta")
 
@@ -80,7 +80,7 @@ def test_sampling_of_any_encoding(encoding: str) -> None:
     seen = camera("any", 640, 400, "plumb_bob")
     look_up = sampling(rectification(seen, seen.rectified(112, 64)), 640, 400, False)
     step = 640 * ENCODINGS[encoding].channels + 5
-    resampling = Resampling(look_up, 640, 400, step, encoding, META)
+    resampling = TorchSampler(look_up, 640, 400, step, encoding, META)
     raw = torch.zeros(400 * step, dtype=torch.uint8, device=META)
     recordable(lambda: resampling(raw, torch.empty((64, 112, 3), dtype=torch.uint8, device=META)))
 
@@ -90,7 +90,7 @@ def test_packing(wanted: CloudSettings) -> None:
     shape = (2, 64, 112)
     images = torch.zeros((*shape, 3), dtype=torch.uint8, device=META)
     depth, sigma = torch.zeros(shape, device=META), torch.zeros(shape, device=META)
-    packing = TorchPacking(Lane(META), Batch(images, torch.zeros(2, device=META), depth, sigma), wanted)
+    packing = TorchPacker(DeviceStream(META), DeviceBatch(images, torch.zeros(2, device=META), depth, sigma), wanted)
     recordable(packing._pack)
 
 

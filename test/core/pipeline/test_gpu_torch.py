@@ -21,12 +21,12 @@ from support.depth_scenes import depth_scene
 
 torch = pytest.importorskip("torch")
 
-from fsmde_core.engines.torch.engine import Batch  # noqa: E402
-from fsmde_core.engines.torch.stream import Lane  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.color import planes  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.packing import TorchPacking, first_per_voxel  # noqa: E402
-from fsmde_core.pipeline.gpu.torch.uploads import Uploads  # noqa: E402
-from support.gpu_cases import DEVICES, LENSES, camera, raw, texture, torch_device  # noqa: E402
+from fsmde_core.engines.torch.engine import DeviceBatch
+from fsmde_core.engines.torch.stream import DeviceStream
+from fsmde_core.pipeline.gpu.torch.color import planes
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacker, first_per_voxel
+from fsmde_core.pipeline.gpu.torch.uploads import TorchUploads
+from support.gpu_cases import DEVICES, LENSES, camera, raw, texture, torch_device
 
 
 @pytest.fixture(scope="module", params=DEVICES)
@@ -53,7 +53,7 @@ def test_colour_is_that_of_opencv(encoding: str, half_width: int, height: int, s
 
 def sampled(image: Any, source: Camera, size: tuple[int, int], device: Any) -> np.ndarray:
     way = rectification(source, source.rectified(*size))
-    upload = Uploads(device).upload(image, sampling(way, image.width, image.height, False))
+    upload = TorchUploads(device).upload(image, sampling(way, image.width, image.height, False))
     upload.sampled.reached()
     return np.asarray(upload.rgb.cpu())
 
@@ -83,14 +83,14 @@ def test_any_encoding_and_step(encoding: str, device: Any) -> None:
 def test_dropped_images_give_their_memory_back(device: Any) -> None:
     seen = camera("any", 112, 64)
     way = rectification(seen, seen.rectified(112, 64))
-    uploads, image = Uploads(device), raw(seen, 0)
+    uploads, image = TorchUploads(device), raw(seen, 0)
     held = uploads.upload(image, sampling(way, 112, 64, False))
     places = {uploads.upload(image, sampling(way, 112, 64, False)).rgb.data_ptr() for _ in range(10)}
     assert len(places) == 1 and held.rgb.data_ptr() not in places
 
 
 def test_memory_of_a_calibration_goes_with_it(device: Any) -> None:
-    uploads, image = Uploads(device), raw(camera("any", 112, 64), 0)
+    uploads, image = TorchUploads(device), raw(camera("any", 112, 64), 0)
     way = rectification(camera("any", 112, 64), camera("any", 112, 64).rectified(112, 64))
     look_up = replace(sampling(way, 112, 64, False))
     uploads.upload(image, look_up)
@@ -118,9 +118,9 @@ def test_packing_follows_the_cpu(wanted: CloudSettings, count: int, device: Any)
     rgb, depth, sigma = depth_scene(3, height, width, seed=count)
     depth[count:] = np.nan
     tensors = [torch.from_numpy(values).to(device) for values in (rgb, np.zeros(3, np.float32), depth, sigma)]
-    lane = Lane(device)
+    lane = DeviceStream(device)
     with lane.current():
-        packing = TorchPacking(lane, Batch(*tensors), wanted)
+        packing = TorchPacker(lane, DeviceBatch(*tensors), wanted)
     expected = CloudPacker(wanted).pack(cameras, rgb[:count], depth[:count], sigma[:count]).records()
     for _ in range(2):
         with lane.current():

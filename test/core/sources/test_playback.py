@@ -16,7 +16,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame
 from fsmde_core.messages.write import Message, MessageEncoder
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.playback import Pace, Reel, cues
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
 
 MS = 1_000_000
 # A rig whose exposures are spread over the period, with a lidar message that reaches into the next frame.
@@ -33,7 +33,7 @@ def recorded(frames: int, rounds: int = 1, period_ms: int = 100) -> list[tuple[i
 
 @given(st.floats(1, 10), st.integers(1, 5), st.integers(1, 3))
 def test_recorded_pace_keeps_every_interval(rate: float, frames: int, rounds: int) -> None:
-    played = list(cues(recorded(frames, rounds), Pace(rate)))
+    played = list(timed_messages(recorded(frames, rounds), PlaybackRate(rate)))
     assert len(played) == frames * rounds * len(STAGGER_MS)
     due = [cue.due_s for cue in played]
     assert due == sorted(due)
@@ -44,7 +44,7 @@ def test_recorded_pace_keeps_every_interval(rate: float, frames: int, rounds: in
 @given(st.floats(1, 100), st.integers(2, 5), st.integers(1, 3), st.booleans())
 def test_the_frame_rate_is_as_asked_and_no_stagger_grows(hz: float, frames: int, rounds: int, as_rate: bool) -> None:
     """The recording has 10 Hz: above, exposures move together; below, each frame's stay as close as they were."""
-    played = list(cues(recorded(frames, rounds), Pace(hz / 10) if as_rate else Pace(hz=hz)))
+    played = list(timed_messages(recorded(frames, rounds), PlaybackRate(hz / 10) if as_rate else PlaybackRate(hz=hz)))
     assert [cue.due_s for cue in played] == sorted(cue.due_s for cue in played)
     for cue in played:
         stagger_s = int(cue.message.topic[1:]) / 1000
@@ -52,7 +52,7 @@ def test_the_frame_rate_is_as_asked_and_no_stagger_grows(hz: float, frames: int,
 
 
 def test_stamps_go_on_over_rounds() -> None:
-    played = [cue for cue in cues(recorded(3, rounds=3), Pace()) if cue.message.topic == "t0"]
+    played = [cue for cue in timed_messages(recorded(3, rounds=3), PlaybackRate()) if cue.message.topic == "t0"]
     assert [cue.stamp_ns // MS for cue in played] == [1000 + 100 * k for k in range(9)]
     assert [cue.message.stamp_ns // MS for cue in played] == [1000, 1100, 1200] * 3
 
@@ -60,7 +60,7 @@ def test_stamps_go_on_over_rounds() -> None:
 @pytest.mark.parametrize("pace", [{"rate": 0.0}, {"rate": -1.0}, {"hz": 0.0}, {"rate": float("nan")}])
 def test_pace_must_be_positive(pace: dict[str, float]) -> None:
     with pytest.raises(FsmdeError, match="greater than 0"):
-        Pace(**pace)
+        PlaybackRate(**pace)
 
 
 class Film:
@@ -89,9 +89,9 @@ def frame_bytes(film: Film) -> int:
     return sum(len(message.data) for message in MessageEncoder(film.rig, compressed=False).frame(frame))
 
 
-def reel(film: Film, loop: bool = False, frames: int = 100) -> Reel:
+def reel(film: Film, loop: bool = False, frames: int = 100) -> MessagePrefetcher:
     encoder = MessageEncoder(film.rig, compressed=False)
-    return Reel(film, encoder, loop=loop, limit_bytes=frames * frame_bytes(film))
+    return MessagePrefetcher(film, encoder, loop=loop, limit_bytes=frames * frame_bytes(film))
 
 
 def first_stamps(entries: Iterator[tuple[int, list[Message]]]) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from fsmde_core.messages.write import Message
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.mcap_index import read_index
-from fsmde_core.sources.rosbag.storage.records import Record, in_time_order
+from fsmde_core.sources.rosbag.storage.records import BagMessage, in_time_order
 from support.bags import MS, Arrange, WideRig, cloud, mcap, recorded, stamps, storage_file, write_bag, write_messages
 from support.small_rig import SmallRig
 
@@ -166,10 +166,10 @@ def test_foreign_encodings_are_named(tmp_path: Path) -> None:
 def test_merging_opens_a_piece_when_it_is_reached() -> None:
     opened: list[int] = []
 
-    def piece(number: int, *times: int) -> tuple[int, Callable[[], Iterator[Record]]]:
-        def open_piece() -> Iterator[Record]:
+    def piece(number: int, *times: int) -> tuple[int, Callable[[], Iterator[BagMessage]]]:
+        def open_piece() -> Iterator[BagMessage]:
             opened.append(number)
-            return iter([Record(time, str(number), b"") for time in times])
+            return iter([BagMessage(time, str(number), b"") for time in times])
 
         return times[0] if times else 8, open_piece
 
@@ -182,7 +182,7 @@ def test_merging_opens_a_piece_when_it_is_reached() -> None:
 def test_frames_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first frames come before the rest is read."""
     source = RosbagSource(write_bag(tmp_path / "bag", SmallRig(200)))
-    seen: list[Record] = []
+    seen: list[BagMessage] = []
     messages = source._bag.messages
     monkeypatch.setattr(source._bag, "messages", lambda topics: (seen.append(r) or r for r in messages(topics)))
     assert len(list(islice(source.frames(), 2))) == 2

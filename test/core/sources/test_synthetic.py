@@ -19,7 +19,7 @@ from fsmde_core.sources.synthetic import SyntheticStreet, street_rig
 from fsmde_core.sources.synthetic.layout.street import Course
 from fsmde_core.sources.synthetic.rendering.lidar import MOUNT
 from fsmde_core.sources.synthetic.rendering.raycast import PinholeRays, cast
-from fsmde_core.sources.synthetic.shapes.solids import Look, box, column, ellipsoid
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, box, column, ellipsoid
 from fsmde_core.sources.synthetic.shapes.world import assemble
 
 FRONT = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -60,7 +60,7 @@ def frame(street: SyntheticStreet) -> Frame:
 @pytest.mark.parametrize("yaw", [0.0, 0.4, -1.1])
 def test_box_matches_the_slab_method(yaw: float) -> None:
     low, high, centre = np.array([-2.0, -1, 0]), np.array([2.0, 1, 2.2]), np.array([11.0, -1.5, 0.3])
-    solid = box((low[0], high[0]), (low[1], high[1]), (low[2], high[2]), Look()).moved(*centre, yaw=yaw)
+    solid = box((low[0], high[0]), (low[1], high[1]), (low[2], high[2]), Appearance()).moved(*centre, yaw=yaw)
     view = camera()
     origin, directions = pixel_rays(view)
     c, s = np.cos(yaw), np.sin(yaw)
@@ -81,7 +81,7 @@ def test_ellipsoid_matches_its_equation_and_is_nearest() -> None:
     centre, radii = np.array([9.0, 0.5, 1.4]), np.array([1.5, 2.0, 0.8])
     view = camera()
     origin, directions = pixel_rays(view)
-    depth = depth_of([ellipsoid(tuple(centre), tuple(radii), Look())], view)
+    depth = depth_of([ellipsoid(tuple(centre), tuple(radii), Appearance())], view)
     hit = depth > 0
     points = origin + directions[hit] * depth[hit, None]
     inside = np.sum(((points - centre) / radii) ** 2, axis=1)
@@ -93,7 +93,7 @@ def test_ellipsoid_matches_its_equation_and_is_nearest() -> None:
 
 
 def test_cone_points_lie_on_the_hull_and_the_nearest_solid_wins() -> None:
-    near, far = column((0.5, 0.5), (0, 3), Look(), 24).moved(6, 0.2), box((20, 21), (-9, 9), (0, 9), Look())
+    near, far = column((0.5, 0.5), (0, 3), Appearance(), 24).moved(6, 0.2), box((20, 21), (-9, 9), (0, 9), Appearance())
     view = camera()
     depth = depth_of([far, near], view)
     middle = depth[24, 29]

@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.client.listener import NodeListener
-from fsmde_ros.client.live_run import Measured
+from fsmde_ros.client.live_run import LiveStatistics
 from fsmde_ros.client.session import ros_node
 
 
@@ -26,7 +26,7 @@ def test_only_complete_sets_make_the_rate() -> None:
         for cameras, late in ((6.0, 0.0), (2.0, 0.05))
     ]
     collector: Any = SimpleNamespace(timings=lambda: timings)
-    measured = Measured(collector, played=21, cameras=6)
+    measured = LiveStatistics(collector, played=21, cameras=6)
     assert measured.complete == 21
     assert measured.sets_per_s == 10.0
     measured._before = time.monotonic() - 2.1

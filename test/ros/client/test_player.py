@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from fsmde_core.messages.read import cloud_xyz, raw_image, stamp_ns
 from fsmde_core.messages.write import Message, MessageEncoder
-from fsmde_core.sources.playback import Cue, Pace, Reel, cues
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, TimedMessages, timed_messages
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
 from support.small_rig import SmallRig
@@ -54,7 +54,7 @@ class Listener:
 
 
 def play(
-    topics: dict[str, Any], settings: PlayerSettings, pace: Pace, frames: int = 4, compressed: bool = False,
+    topics: dict[str, Any], settings: PlayerSettings, pace: PlaybackRate, frames: int = 4, compressed: bool = False,
 ) -> tuple[dict[str, list[Any]], float]:  # fmt: skip
     """(what a listener got of `frames` frames, seconds that playing took)."""
     encoder = MessageEncoder(FILM.rig, compressed)
@@ -62,9 +62,9 @@ def play(
         listener = Listener(there, topics, reliable=not settings.best_effort)
         player = Player(here, encoder.topics, settings)
         _until(lambda: all(here.count_subscribers(s.topic_name) for s in listener.subscriptions))
-        with Reel(FILM, encoder, loop=True) as reel:
+        with MessagePrefetcher(FILM, encoder, loop=True) as reel:
             begin = time.monotonic()
-            player.play(cues(reel, pace), on_frame=lambda frame: frame < frames)
+            player.play(timed_messages(reel, pace), on_frame=lambda frame: frame < frames)
             took = time.monotonic() - begin
         _until(lambda: len(listener.got[next(iter(topics))]) >= frames)
         listener.close()
@@ -83,7 +83,7 @@ def truth() -> Iterator[Any]:
 
 def test_recorded_images_and_lidar_arrive_unchanged() -> None:
     topics = {"left/image_raw": Image, "left/camera_info": CameraInfo, "lidar/points": PointCloud2}
-    got, _ = play(topics, PlayerSettings(), Pace(hz=40))
+    got, _ = play(topics, PlayerSettings(), PlaybackRate(hz=40))
     frames = list(truth())
     images = got["left/image_raw"]
     assert [stamp_ns(m.header.stamp) for m in images] == [f.images["left"].stamp_ns for f in frames]
@@ -97,7 +97,7 @@ def test_recorded_images_and_lidar_arrive_unchanged() -> None:
 
 def test_pace_and_clock_of_the_recording() -> None:
     got, took = play(
-        {"front/image_raw/compressed": CompressedImage, "/clock": Clock}, PlayerSettings(), Pace(2.0), 6, True
+        {"front/image_raw/compressed": CompressedImage, "/clock": Clock}, PlayerSettings(), PlaybackRate(2.0), 6, True
     )
     assert len(got["front/image_raw/compressed"]) == 6
     # The sixth frame begins 0.5 s after the first; then its first and the fifth's last message end the play.
@@ -110,7 +110,7 @@ def test_pace_and_clock_of_the_recording() -> None:
 @pytest.mark.parametrize("jump_back", [False, True])
 def test_loop_goes_on_or_jumps_back(jump_back: bool) -> None:
     topic = "front/image_raw"
-    got, _ = play({topic: Image}, PlayerSettings(jump_back=jump_back), Pace(hz=50), frames=9)
+    got, _ = play({topic: Image}, PlayerSettings(jump_back=jump_back), PlaybackRate(hz=50), frames=9)
     steps = np.diff([stamp_ns(message.header.stamp) for message in got[topic]]) // 1_000_000
     expected = [100] * 8
     if jump_back:
@@ -121,7 +121,7 @@ def test_loop_goes_on_or_jumps_back(jump_back: bool) -> None:
 def test_live_stamps_are_the_present() -> None:
     begin = time.time_ns()
     settings = PlayerSettings(live_stamps=True, best_effort=True)
-    got, _ = play({"back/image_raw": Image, "front/image_raw": Image}, settings, Pace(hz=20))
+    got, _ = play({"back/image_raw": Image, "front/image_raw": Image}, settings, PlaybackRate(hz=20))
     back = [stamp_ns(message.header.stamp) for message in got["back/image_raw"]]
     front = [stamp_ns(message.header.stamp) for message in got["front/image_raw"]]
     assert begin < front[0] < time.time_ns()
@@ -132,7 +132,9 @@ def test_live_stamps_are_the_present() -> None:
 def test_the_clock_stands_still_where_frames_overlap() -> None:
     """A sweep of the first frame is stamped after the second frame's begin, but goes out before it."""
     stamps = {(0, 0.0): 1000, (0, 0.1): 1118, (1, 0.2): 1100, (1, 0.3): 1120}
-    played = [Cue(frame, due, ms * 10**6, Message("t", "x", ms * 10**6, b"")) for (frame, due), ms in stamps.items()]
+    played = [
+        TimedMessages(frame, due, ms * 10**6, Message("t", "x", ms * 10**6, b"")) for (frame, due), ms in stamps.items()
+    ]
     with ros_node("listener") as there, ros_node("player") as here:
         listener = Listener(there, {"/clock": Clock}, reliable=True)
         player = Player(here, {}, PlayerSettings())

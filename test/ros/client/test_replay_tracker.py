@@ -18,7 +18,7 @@ from fsmde_core.frames import Frame
 from fsmde_ros.client import replay_tracker
 from fsmde_ros.client.depth_listener import PublishedDepth
 from fsmde_ros.client.replay_score import published_records
-from fsmde_ros.client.replay_tracker import TIMING, Ledger, Passage
+from fsmde_ros.client.replay_tracker import TIMING, ReplayedFrame, ReplayTracker
 from support.small_rig import MS, Scanned, SmallRig
 
 NAMES = SmallRig().rig.names
@@ -29,19 +29,19 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_tracker, "PATIENCE_S", 0.2)
 
 
-def announced(frames: int) -> tuple[Ledger, list[Frame]]:
-    ledger, film = Ledger(), list(SmallRig(frames).frames())
+def announced(frames: int) -> tuple[ReplayTracker, list[Frame]]:
+    ledger, film = ReplayTracker(), list(SmallRig(frames).frames())
     for frame in film:
         ledger.announce(frame)
     return ledger, film
 
 
-def send(ledger: Ledger, frame: Frame, shift_ns: int) -> None:
+def send(ledger: ReplayTracker, frame: Frame, shift_ns: int) -> None:
     for name, image in frame.images.items():
         ledger.sending(name, image.stamp_ns, image.stamp_ns + shift_ns)
 
 
-def answer(ledger: Ledger, frame: Frame, shift_ns: int, names: tuple[str, ...] = NAMES) -> None:
+def answer(ledger: ReplayTracker, frame: Frame, shift_ns: int, names: tuple[str, ...] = NAMES) -> None:
     """With the recorded stamp; on TIMING with that of the newest image."""
     for name in names:
         ledger.answer(name, frame.images[name].stamp_ns + shift_ns, frame.images[name].stamp_ns)
@@ -147,16 +147,16 @@ def test_drops_add_up() -> None:
     assert "a 2 of 5, b 2 of 4; 1 left out" in drops_sentence(found)
 
 
-def passage(frame: Frame, names: tuple[str, ...], K_of: str | None = None) -> Passage:
+def passage(frame: Frame, names: tuple[str, ...], K_of: str | None = None) -> ReplayedFrame:
     """`frame` with depth of 5 m from cameras `names`, with intrinsics of another size for camera `K_of`."""
     answers = {}
     for name in names:
         K = frame.rig[name].rectified(*((8, 6) if name == K_of else (16, 10))).K
         answers[name] = PublishedDepth(np.full((10, 16), 5, np.float32), K)
-    return Passage(frame, dict.fromkeys(frame.images, 1), answers)
+    return ReplayedFrame(frame, dict.fromkeys(frame.images, 1), answers)
 
 
-def passages() -> Iterator[Passage]:
+def passages() -> Iterator[ReplayedFrame]:
     first, _, third, _, fifth, _ = Scanned().frames()
     yield passage(first, NAMES)
     yield passage(third, NAMES[1:], K_of=NAMES[3])

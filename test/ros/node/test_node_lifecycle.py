@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from fsmde_core.paths import find_shared
-from fsmde_ros.node.node import SurroundDepth
+from fsmde_ros.node.node import SurroundDepthNode
 from fsmde_ros.node.parameters import PARAMETERS
 from support.ros_harness import NAMES, Stage, open_stage, state_of
 from support.tiny_model import METADATA, write_tiny_model
@@ -29,7 +29,7 @@ def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
         yield opened
 
 
-def refusal(node: SurroundDepth, name: str, value: object) -> str:
+def refusal(node: SurroundDepthNode, name: str, value: object) -> str:
     """Why the node does not take the value."""
     result = node.set_parameters([Parameter(name, value=value)])[0]
     assert not result.successful
@@ -60,7 +60,7 @@ def test_a_transition_that_the_state_does_not_allow_is_refused(stage: Stage, mon
     """Also where rclpy raises what it logs from Kilted on."""
     trigger = LifecycleNodeMixin._LifecycleNodeMixin__change_state
 
-    def raising(node: SurroundDepth, transition: int) -> TransitionCallbackReturn:
+    def raising(node: SurroundDepthNode, transition: int) -> TransitionCallbackReturn:
         if transition not in {found[0] for found in node._state_machine.available_transitions}:
             raise RuntimeError("Transition is not registered")
         return trigger(node, transition)

@@ -28,9 +28,9 @@ from fsmde_ros.middleware import compat, conversions, readers
 from fsmde_ros.middleware.logs import forward_to
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.health import Health, lags_ms
-from fsmde_ros.node.latest_slot import Handover
+from fsmde_ros.node.latest_slot import LatestSlot
 from fsmde_ros.node.parameters import PARAMETERS
-from fsmde_ros.node.settings import Setup
+from fsmde_ros.node.settings import NodeSetup
 from fsmde_ros.node.tf_mounts import TransformMounts
 from support.ros_harness import NAMES, ring_rig
 
@@ -120,7 +120,7 @@ def test_read_padded_images() -> None:
 
 
 def test_the_newest_item_wins() -> None:
-    handover: Handover[int] = Handover()
+    handover: LatestSlot[int] = LatestSlot()
     assert handover.put(1) is None
     assert handover.put(2) == 1
     assert handover.get() == 2
@@ -128,7 +128,7 @@ def test_the_newest_item_wins() -> None:
 
 
 def test_closing_wakes_the_waiting_thread() -> None:
-    handover: Handover[int] = Handover()
+    handover: LatestSlot[int] = LatestSlot()
     got: list[object] = []
     thread = threading.Thread(target=lambda: got.append(handover.get()))
     thread.start()
@@ -215,16 +215,16 @@ def test_camera_names_must_serve_as_topics(tmp_path: Path) -> None:
     save_rig(Rig((replace(ring_rig()["front"], name="CAM FRONT"),)), tmp_path / "rig.yaml")
     defaults = {spec.name: spec.default for spec in PARAMETERS}
     with pytest.raises(FsmdeError, match="'CAM FRONT'"):
-        Setup.read({**defaults, "rig": str(tmp_path / "rig.yaml")})
+        NodeSetup.read({**defaults, "rig": str(tmp_path / "rig.yaml")})
 
 
 def test_another_base_frame_needs_mounts_from_tf(tmp_path: Path) -> None:
     save_rig(ring_rig(), tmp_path / "rig.yaml")
     values = {spec.name: spec.default for spec in PARAMETERS} | {"rig": str(tmp_path / "rig.yaml")}
-    assert Setup.read({**values, "base_frame": "base_link"}).rig.base_frame == "base_link"
-    assert Setup.read({**values, "base_frame": "odom", "extrinsics_source": "tf"}).rig.base_frame == "odom"
+    assert NodeSetup.read({**values, "base_frame": "base_link"}).rig.base_frame == "base_link"
+    assert NodeSetup.read({**values, "base_frame": "odom", "extrinsics_source": "tf"}).rig.base_frame == "odom"
     with pytest.raises(FsmdeError, match=r"'odom', but the rig's mounts are in 'base_link'"):
-        Setup.read({**values, "base_frame": "odom"})
+        NodeSetup.read({**values, "base_frame": "odom"})
 
 
 class FakeBuffer:

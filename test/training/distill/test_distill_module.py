@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.data import Rings, RingSet
+from fsmde_training.distill.data import RingsDataModule, RingSet
 from fsmde_training.distill.module import DistillationModule, gradient_norms
-from fsmde_training.distill.rings import Draw, RingAugmentation, RingViews
+from fsmde_training.distill.rings import RingAugmentation, RingDraw, RingViews
 from fsmde_training.distill.terms import TERMS
 from fsmde_training.losses import vrkd_affinity
 from fsmde_training.networks.student import Student
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def batch(folder: Path) -> dict[str, Any]:
     """A labelled and an unlabelled ring, with the teacher's outputs."""
     train = {"city": RingSet(labelled=2)}
-    data = Rings(
+    data = RingsDataModule(
         folder / "sets", train, [], STILL, str(folder / "teacher.ckpt"), folder / "outputs", views=VIEWS, pixels=64
     )
     data.prepare_data()
@@ -196,10 +196,12 @@ def test_every_term_falls_on_a_batch_seen_again_and_again(name: str, folder: Pat
 
 
 def test_a_live_teacher_says_what_its_cached_outputs_say(folder: Path, batch: dict[str, Any]) -> None:
-    data = Rings(folder / "sets", {"city": RingSet(labelled=2)}, [], STILL, str(folder / "teacher.ckpt"), views=VIEWS)
+    data = RingsDataModule(
+        folder / "sets", {"city": RingSet(labelled=2)}, [], STILL, str(folder / "teacher.ckpt"), views=VIEWS
+    )
     data.setup("fit")
     images = RingViews(cache.load(folder / "sets" / "city"), STILL, 4, views=VIEWS)
-    plain = default_collate([images[Draw(0, int(ring), (0, 0, 0))] for ring in batch["ring"]])
+    plain = default_collate([images[RingDraw(0, int(ring), (0, 0, 0))] for ring in batch["ring"]])
 
     class Training:
         training = True

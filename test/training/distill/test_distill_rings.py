@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.data import Rings, RingSet
-from fsmde_training.distill.rings import Draw, MixedRings, RingAugmentation, RingViews, mirror_maps
+from fsmde_training.distill.data import RingsDataModule, RingSet
+from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingDraw, RingViews, mirror_maps
 from fsmde_training.distill.sampler import RingSampler, Stratum, interleave
 from fsmde_training.sets import cache
 from fsmde_training.teachers import CachedOutputs
@@ -24,14 +24,14 @@ STILL = RingAugmentation(flip=0.0, colour=0.0, damage=0.0)
 MIRROR = RingAugmentation(flip=1.0, colour=0.0, damage=0.0)
 
 
-def image_set(rings: int, seed: int = 0) -> cache.ImageSet:
+def image_set(rings: int, seed: int = 0) -> cache.TrainingSet:
     """Random images; depth in the lower half; the focal length counts the images."""
     rng = np.random.default_rng(seed)
     count = rings * VIEWS
     depth = rng.uniform(2, 50, (count, HEIGHT, WIDTH)).astype(np.float16)
     depth[:, : HEIGHT // 2] = np.nan
     images = rng.integers(0, 256, (count, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    return cache.ImageSet(images, depth, np.arange(count, dtype=np.float32) + 100)
+    return cache.TrainingSet(images, depth, np.arange(count, dtype=np.float32) + 100)
 
 
 class FakeOutputs(CachedOutputs):
@@ -54,7 +54,7 @@ class FakeOutputs(CachedOutputs):
 
 def test_items_are_the_stored_rings() -> None:
     images = image_set(4)
-    item = RingViews(images, STILL, pixels=50, views=VIEWS)[Draw(0, 2, (0, 0, 0))]
+    item = RingViews(images, STILL, pixels=50, views=VIEWS)[RingDraw(0, 2, (0, 0, 0))]
     stored = slice(2 * VIEWS, 3 * VIEWS)
     np.testing.assert_array_equal(item["images"], images.images[stored])
     np.testing.assert_array_equal(item["depth"], images.depth[stored].astype(np.float32))
@@ -69,7 +69,7 @@ def test_items_are_the_stored_rings() -> None:
 def test_labelled_rings_are_spread_evenly(rings: int, data: st.DataObject) -> None:
     labelled = data.draw(st.integers(0, rings))
     blank = np.zeros((rings * VIEWS, 1, 1), np.float16)
-    images = cache.ImageSet(np.zeros((rings * VIEWS, 1, 1, 3), np.uint8), blank, np.ones(rings * VIEWS, np.float32))
+    images = cache.TrainingSet(np.zeros((rings * VIEWS, 1, 1, 3), np.uint8), blank, np.ones(rings * VIEWS, np.float32))
     chosen = RingViews(images, STILL, 1, labelled, VIEWS).labelled
     assert len(np.unique(chosen)) == labelled
     assert ((chosen >= 0) & (chosen < rings)).all()
@@ -94,15 +94,15 @@ def test_unlabelled_rings_have_images_and_no_depth() -> None:
     views = RingViews(image_set(4), STILL, pixels=5, labelled=1, views=VIEWS)
     assert views.labelled.tolist() == [2]
     for ring in range(4):
-        item = views[Draw(0, ring, (0, 0, 0))]
+        item = views[RingDraw(0, ring, (0, 0, 0))]
         assert item["depth"].isnan().all() == (ring != 2)
         assert (item["pixels"] == -1).all() == (ring != 2)
 
 
 def test_a_mirrored_ring_and_its_teacher_maps_mirror_alike() -> None:
     images = image_set(2)
-    plain = RingViews(images, STILL, 5, views=VIEWS, teacher=FakeOutputs())[Draw(0, 1, (0, 0, 0))]
-    mirrored = RingViews(images, MIRROR, 5, views=VIEWS, teacher=FakeOutputs())[Draw(0, 1, (0, 0, 0))]
+    plain = RingViews(images, STILL, 5, views=VIEWS, teacher=FakeOutputs())[RingDraw(0, 1, (0, 0, 0))]
+    mirrored = RingViews(images, MIRROR, 5, views=VIEWS, teacher=FakeOutputs())[RingDraw(0, 1, (0, 0, 0))]
     order = [0, 2, 1]  # the ring runs the other way
     assert mirrored["mirrored"]
     np.testing.assert_array_equal(mirrored["images"], plain["images"][order].flip(2))
@@ -116,10 +116,10 @@ def test_a_mirrored_ring_and_its_teacher_maps_mirror_alike() -> None:
 
 def test_augmentation_depends_on_the_draw_alone() -> None:
     views = RingViews(image_set(2), RingAugmentation(), 5, views=VIEWS)
-    first = views[Draw(0, 1, (1, 2, 3))]
+    first = views[RingDraw(0, 1, (1, 2, 3))]
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
-    again, other = views[Draw(0, 1, (1, 2, 3))], views[Draw(0, 1, (1, 2, 4))]
+    again, other = views[RingDraw(0, 1, (1, 2, 3))], views[RingDraw(0, 1, (1, 2, 4))]
     for name in ("images", "depth", "pixels"):
         np.testing.assert_array_equal(first[name], again[name])
     assert not torch.equal(first["images"], other["images"])
@@ -131,7 +131,7 @@ def test_sets_that_do_not_fit_are_named() -> None:
     with pytest.raises(FsmdeError, match=r"labelled=5, expected 0 to 4"):
         RingViews(image_set(4), STILL, 5, labelled=5, views=VIEWS)
     small = image_set(1)
-    small = cache.ImageSet(small.images[:, :16], small.depth[:, :16], small.focal)
+    small = cache.TrainingSet(small.images[:, :16], small.depth[:, :16], small.focal)
     with pytest.raises(FsmdeError, match="expected one; prepare them at one size"):
         MixedRings([RingViews(image_set(1), STILL, 5, views=VIEWS), RingViews(small, STILL, 5, views=VIEWS)])
 
@@ -199,7 +199,9 @@ def root(tmp_path: Path) -> Path:
 
 def batches(root: Path, workers: int) -> list[dict[str, torch.Tensor]]:
     train = {"city": RingSet(share=2.0, labelled=2), "street": RingSet(labelled=0)}
-    data = Rings(root, train, ["city"], RingAugmentation(), views=VIEWS, samples=12, workers=workers, pixels=8)
+    data = RingsDataModule(
+        root, train, ["city"], RingAugmentation(), views=VIEWS, samples=12, workers=workers, pixels=8
+    )
     return list(data.train_dataloader())
 
 
@@ -216,11 +218,13 @@ def test_batches_mix_sets_and_do_not_depend_on_the_workers(root: Path) -> None:
 
 def test_supervision_alone_draws_labelled_rings_only(root: Path) -> None:
     train = {"city": RingSet(labelled=2, labelled_share=1.0)}
-    data = Rings(root, train, ["city"], RingAugmentation(), views=VIEWS, samples=12, workers=0, pixels=8)
+    data = RingsDataModule(root, train, ["city"], RingAugmentation(), views=VIEWS, samples=12, workers=0, pixels=8)
     for batch in data.train_dataloader():
         assert set(batch["ring"].tolist()) <= {1, 4}
     with pytest.raises(FsmdeError, match=r"labelled_share=1\.5"):
-        Rings(root, {"city": RingSet(labelled=2, labelled_share=1.5)}, [], RingAugmentation()).train_dataloader()
+        RingsDataModule(
+            root, {"city": RingSet(labelled=2, labelled_share=1.5)}, [], RingAugmentation()
+        ).train_dataloader()
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
@@ -231,7 +235,9 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, height, width, 3))
     np.lib.format.open_memmap(folder / "depth.npy", "w+", np.float16, (count, height, width))
     np.save(folder / "focal.npy", np.ones(count, np.float32))
-    data = Rings(tmp_path, {"large": RingSet()}, [], STILL, batch_size=1, samples=8, views=VIEWS, workers=0, pixels=8)
+    data = RingsDataModule(
+        tmp_path, {"large": RingSet()}, [], STILL, batch_size=1, samples=8, views=VIEWS, workers=0, pixels=8
+    )
     tracemalloc.start()
     try:
         rings = sum(len(batch["ring"]) for batch in data.train_dataloader())

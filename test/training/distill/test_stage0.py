@@ -12,7 +12,7 @@ import yaml
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.distill import stage0
-from fsmde_training.distill.data import Rings, RingSet
+from fsmde_training.distill.data import RingsDataModule, RingSet
 from fsmde_training.distill.rings import RingAugmentation
 from fsmde_training.distill.stage0 import FILE, WEIGHTS, Stage0Module
 from fsmde_training.networks.decoder import WIDTHS
@@ -68,11 +68,11 @@ def arguments(sets: Path, run: Path, callbacks: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def batch(sets: Path) -> dict[str, Any]:
-    """A labelled and an unlabelled ring as `Rings` gives them, with the teacher's outputs."""
+    """A labelled and an unlabelled ring as `RingsDataModule` gives them, with the teacher's outputs."""
     train = {"city": RingSet(labelled=2)}
     still = RingAugmentation(flip=0.0, colour=0.0, damage=0.0)
     teacher, outputs = str(sets / "teacher.ckpt"), sets / "outputs"
-    data = Rings(sets / "sets", train, [], still, teacher, outputs, views=VIEWS, pixels=256, workers=0)
+    data = RingsDataModule(sets / "sets", train, [], still, teacher, outputs, views=VIEWS, pixels=256, workers=0)
     data.prepare_data()
     data.setup("fit")
     return next(iter(data.train_dataloader()))

@@ -23,7 +23,7 @@ from fsmde_training.experiment.evaluate import measure
 from fsmde_training.experiment.report.plots import plot_ring, spread_points
 from fsmde_training.experiment.report.report import END, START, between_markers, write_report
 from fsmde_training.experiment.report.table import to_markdown, verdict
-from fsmde_training.experiment.results import Latency, Results, RunResult, Spread, gains, read_results
+from fsmde_training.experiment.results import Latency, Results, RunResult, SeedSpread, gains, read_results
 from fsmde_training.experiment.sets import open_set
 from fsmde_training.experiment.settings import Settings, claim_folder
 from fsmde_training.experiment.training import CONFIGS, run_once
@@ -57,8 +57,8 @@ def test_the_gain_is_relative_to_the_same_seed_and_counts_every_set_alike() -> N
     assert gains(RUNS, "ckd_vrkd") == pytest.approx({1: (10 + 20) / 2, 2: (10 + 10) / 2})
     assert gains(RUNS, "supervised") == pytest.approx({1: 0, 2: 0})
     assert gains(RUNS, "teacher") == pytest.approx({1: 50, 2: (0 + 60) / 2})
-    assert Spread.of([15, 10]) == Spread(12.5, pytest.approx(5 / math.sqrt(2)))
-    assert math.isnan(Spread.of([1.0]).std)
+    assert SeedSpread.of([15, 10]) == SeedSpread(12.5, pytest.approx(5 / math.sqrt(2)))
+    assert math.isnan(SeedSpread.of([1.0]).std)
 
 
 def test_the_table_holds_mean_and_spread() -> None:

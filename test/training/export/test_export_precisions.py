@@ -21,7 +21,7 @@ from fsmde_training import export
 from fsmde_training.export import calibration, fp16, int8
 from fsmde_training.export import onnx as onnx_export
 from fsmde_training.export.calibration import load_calibration
-from fsmde_training.export.compare import Cost, accuracy_cost, compare
+from fsmde_training.export.compare import AccuracyCost, accuracy_cost, compare
 from fsmde_training.export.equalise import equalise
 from fsmde_training.networks.student import Student
 from fsmde_training.sets import cache
@@ -223,7 +223,7 @@ def test_the_cost_is_the_mean_over_images(float32: Path, tmp_path: Path) -> None
     )
     assert cost.float32 == pytest.approx(expected, rel=1e-4)
     assert cost.relative == 0
-    assert Cost(0.1, 0.12, 1).relative == pytest.approx(0.2)
+    assert AccuracyCost(0.1, 0.12, 1).relative == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ def test_quantisation_needs_images_and_its_library(
 
 
 def test_the_command_prints_the_cost_and_warns(capsys: pytest.CaptureFixture[str]) -> None:
-    print_cost(Cost(0.1, 0.1005, 6))
+    print_cost(AccuracyCost(0.1, 0.1005, 6))
     assert "6 held-out images: float32 0.1000, int8 0.1005 (+0.5%)" in capsys.readouterr().out
-    print_cost(Cost(0.1, 0.103, 6))
+    print_cost(AccuracyCost(0.1, 0.103, 6))
     assert "warning: int8 raises AbsRel by 3.0%, more than 1%" in capsys.readouterr().err
     print_cost(None)
     assert "no held-out depth" in capsys.readouterr().err

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.export import export_onnx
-from fsmde_training.networks.binning import Binning, Centres, Probabilities, share
-from fsmde_training.networks.binning.centres import ATTRACTORS, SHARPNESS, pull
+from fsmde_training.networks.binning import Binning, Centres, Probabilities, share_binning
+from fsmde_training.networks.binning.centres import ATTRACTORS, SHARPNESS, attract
 from fsmde_training.networks.binning.probabilities import LogBinomialHead
 from fsmde_training.networks.decoder import WIDTHS, Pyramid, upsample
 from fsmde_training.networks.student import Student
@@ -84,7 +84,7 @@ def test_attractors_pull_as_the_formula_says() -> None:
         (0 + 0.4 / (1 + SHARPNESS * 0.16)) / 2,
         (-0.1 / (1 + SHARPNESS * 0.01) + 0.3 / (1 + SHARPNESS * 0.09)) / 2,
     ]
-    found = pull(attractors[None, :, None, None], centres[None, :, None, None])
+    found = attract(attractors[None, :, None, None], centres[None, :, None, None])
     torch.testing.assert_close(found.flatten(), torch.tensor(expected))
 
 
@@ -148,7 +148,7 @@ def test_sharing_copies_the_named_parts_only(
     student, teacher = (binning(centres, probabilities, seed) for seed in (2, 3))
     before = {name: value.clone() for name, value in student.state_dict().items()}
     theirs = {name: value.clone() for name, value in teacher.state_dict().items()}
-    share(student, teacher, what)
+    share_binning(student, teacher, what)
     for name, value in student.state_dict().items():
         assert torch.equal(value, (theirs if name.split(".")[0] in parts else before)[name]), name
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
@@ -162,13 +162,13 @@ def test_sharing_copies_the_named_parts_only(
 
 def test_what_is_not_built_alike_cannot_be_shared() -> None:
     student, teacher = binning("widths"), binning("attractor")
-    share(student, teacher, "probability_head")
+    share_binning(student, teacher, "probability_head")
     with pytest.raises(FsmdeError, match="centres=widths, of the teacher attractor"):
-        share(student, teacher, "all")
+        share_binning(student, teacher, "all")
     with pytest.raises(FsmdeError, match="probabilities=softmax"):
-        share(student, binning(probabilities="log_binomial"), "probability_head")
+        share_binning(student, binning(probabilities="log_binomial"), "probability_head")
     with pytest.raises(FsmdeError, match="sharing 'half' is not known; use one of all, probability_head, none"):
-        share(student, student, "half")  # type: ignore[arg-type]
+        share_binning(student, student, "half")  # type: ignore[arg-type]
     with pytest.raises(FsmdeError, match="centres 'uniform' is not known; use one of widths, attractor"):
         binning("uniform")
 
@@ -207,7 +207,7 @@ def test_every_kind_exports(centres: Centres, probabilities: Probabilities, tmp_
     torch.manual_seed(0)
     student = Student(centres=centres, probabilities=probabilities)
     student.encoder, student.decoder = Backbone(), nn.Identity()  # type: ignore[assignment]
-    share(student.bins, binning(centres, probabilities), "all")
+    share_binning(student.bins, binning(centres, probabilities), "all")
     path = tmp_path / "student.onnx"
     export_onnx(student.eval(), path, (64, 96))
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)

@@ -21,9 +21,9 @@ from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
 from fsmde_core.sources.source import IndexedSource
 from fsmde_training.sets import cache, prepare
-from fsmde_training.sets.drives import TRAIN_ALL, Part, WholeRings, drives
+from fsmde_training.sets.drives import TRAIN_ALL, SplitPart, WholeRings, drives
 from fsmde_training.sets.labels import NEIGHBOUR_NS, SweptFrame, label_ring, with_sweeps
-from fsmde_training.sets.parallel import mapped
+from fsmde_training.sets.parallel import parallel_map
 from fsmde_training.sets.prepare import main, recording_set
 from fsmde_training.sets.streets import CAMERAS
 
@@ -134,7 +134,7 @@ def test_work_on_processes_keeps_the_order_and_takes_little_ahead(processes: int
         taken.append(item)
         return item
 
-    for number, result in enumerate(mapped(operator.neg, map(take, range(1, 21)), processes), start=1):
+    for number, result in enumerate(parallel_map(operator.neg, map(take, range(1, 21)), processes), start=1):
         assert result == -number
         assert len(taken) - number < 2 * processes
     assert len(taken) == 20
@@ -142,9 +142,9 @@ def test_work_on_processes_keeps_the_order_and_takes_little_ahead(processes: int
 
 @given(share=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), count=st.integers(0, 40))
 def test_a_share_of_the_drives_is_held_out_and_the_rest_trains(share: float, count: int) -> None:
-    held_out = [Part(share, True).has(drive) for drive in range(count)]
+    held_out = [SplitPart(share, True).has(drive) for drive in range(count)]
     assert sum(held_out) == math.floor(count * share + 1e-9)
-    assert [Part(share, False).has(drive) for drive in range(count)] == [not held for held in held_out]
+    assert [SplitPart(share, False).has(drive) for drive in range(count)] == [not held for held in held_out]
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=12))
@@ -156,7 +156,7 @@ def test_drives_end_where_the_stamps_jump(seconds: list[int]) -> None:
 
 def test_a_single_drive_cannot_be_split() -> None:
     with pytest.raises(FsmdeError, match=r"of 1 drives none is left for validation when a share of 0\.5 validates"):
-        list(Part(0.5, True).of([frame(0), frame(PERIOD_NS)]))
+        list(SplitPart(0.5, True).of([frame(0), frame(PERIOD_NS)]))
 
 
 def test_rings_with_a_missing_camera_are_left_out_and_counted() -> None:
@@ -214,7 +214,7 @@ def test_exact_depth_goes_before_lidar_and_its_holes_are_sky() -> None:
 def test_training_and_validation_share_no_drive(tmp_path: Path) -> None:
     stamps = [1000 * drive * SECOND_NS + step * PERIOD_NS for drive in range(4) for step in range(drive + 1)]
     for name, held_out in (("train", False), ("val", True)):
-        recording_set(tmp_path / name, Drive(stamps), (0, None), Part(0.5, held_out), SIZE, processes=1)
+        recording_set(tmp_path / name, Drive(stamps), (0, None), SplitPart(0.5, held_out), SIZE, processes=1)
     assert len(cache.load(tmp_path / "train")) == 3 * (1 + 3)  # drives 0 and 2 with 1 and 3 frames of three cameras
     assert len(cache.load(tmp_path / "val")) == 3 * (2 + 4)
 
@@ -289,8 +289,8 @@ def test_without_a_source_the_shipped_students_sets_are_made(
     with pytest.raises(SystemExit, match=r"^0$"):
         main([f"--out={tmp_path}", "--streets=2", "--no-sky", "--processes=1", *sizes])
     assert recordings == {
-        "pandaset_val": ((40, None), Part(1.0, True), SIZE, 1),
-        "pandaset_train": ((0, 40), Part(0.0, False), (64, 96), 1, False),
+        "pandaset_val": ((40, None), SplitPart(1.0, True), SIZE, 1),
+        "pandaset_train": ((0, 40), SplitPart(0.0, False), (64, 96), 1, False),
     }
     assert len(cache.load(tmp_path / "street_train")) == 12
     assert len(cache.load(tmp_path / "street_val")) == 24

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.rig.rig import ring_order
-from fsmde_training.sets.streets import HEIGHT, PITCH, photograph, random_rig, street_samples
+from fsmde_training.sets.streets import HEIGHT, PITCH, random_rig, render_street, street_samples
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -27,7 +27,7 @@ def test_random_rigs_look_around_upright(seed: int) -> None:
 
 
 def test_a_seed_gives_the_same_images_again_and_another_one_others() -> None:
-    first, again, other = photograph(10_001, 64, 32), photograph(10_001, 64, 32), photograph(10_002, 64, 32)
+    first, again, other = render_street(10_001, 64, 32), render_street(10_001, 64, 32), render_street(10_002, 64, 32)
     assert len(first) == 6
     for (rgb, depth, focal), (rgb_again, depth_again, focal_again) in zip(first, again, strict=True):
         np.testing.assert_array_equal(rgb, rgb_again)
@@ -42,7 +42,7 @@ def test_a_seed_gives_the_same_images_again_and_another_one_others() -> None:
 
 def test_streets_follow_each_other_in_the_order_of_their_seeds() -> None:
     samples = list(street_samples(range(10_003, 10_005), 32, 32, processes=1))
-    expected = photograph(10_003, 32, 32) + photograph(10_004, 32, 32)
+    expected = render_street(10_003, 32, 32) + render_street(10_004, 32, 32)
     assert len(samples) == 12
     for (rgb, _, focal), (expected_rgb, _, expected_focal) in zip(samples, expected, strict=True):
         np.testing.assert_array_equal(rgb, expected_rgb)

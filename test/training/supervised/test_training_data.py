@@ -95,7 +95,7 @@ def test_training_draws_labelled_pixels_only(tmp_path: Path) -> None:
     depth[:, 5:] = np.nan
     depth[:8, :5] = np.inf
     blank = np.full_like(depth, np.nan)
-    views = cache.ImageSet(np.stack([rgb, rgb]), np.stack([depth, blank]), np.full(2, focal, np.float32))
+    views = cache.TrainingSet(np.stack([rgb, rgb]), np.stack([depth, blank]), np.full(2, focal, np.float32))
     settings = Augmentation(zoom=(1.0, 1.0), aspect=0.0)
     dataset = TrainingViews(views, settings, (HEIGHT, WIDTH), network_width=WIDTH, pixels=100)
     item = dataset[0]

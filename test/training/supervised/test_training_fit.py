@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_training.export import Origin, check_export, export_onnx
+from fsmde_training.export import Provenance, check_export, export_onnx
 from fsmde_training.networks.checkpoint import load_student
 from fsmde_training.networks.student import Student
 from fsmde_training.sets import cache
@@ -152,7 +152,7 @@ def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, S
     torch.testing.assert_close(student.state_dict()[name], content["state_dict"][f"student.{name}"])
     assert not torch.equal(student.state_dict()[name], content["current_model_state"][f"student.{name}"])
 
-    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Origin("PandaSet", "Apache-2.0"))
+    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Provenance("PandaSet", "Apache-2.0"))
     info = read_model_info(path)
     assert (info.height, info.width) == (64, 96)
     assert info.focal_canonical == student.focal_canonical

@@ -32,7 +32,7 @@ class RingSet:
     labelled_share: float = 0.5
 
 
-class Rings(L.LightningDataModule):
+class RingsDataModule(L.LightningDataModule):
     """Training rings and validation images out of sets of `fsmde_training.sets.cache`, mapped into memory.
 
     root: folder of the sets. train: sets of rings by name. validation: sets. All have the network's size.

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fsmde_core.errors import one_sentence
-from fsmde_training.distill.data import Rings
+from fsmde_training.distill.data import RingsDataModule
 from fsmde_training.distill.module import DistillationModule
 from fsmde_training.supervised.fit import TrainingCLI
 
@@ -33,7 +33,7 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
     """
     trainer = {"callbacks": list(callbacks)}
     return DistillationCLI(
-        DistillationModule, Rings, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
+        DistillationModule, RingsDataModule, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
     )
 
 

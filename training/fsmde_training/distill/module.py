@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.terms import BINNED, LEVELS, TERMS, Comparison
-from fsmde_training.networks.binning import BinDistribution, Sharing, share
+from fsmde_training.distill.terms import BINNED, LEVELS, TERMS, RingComparison
+from fsmde_training.networks.binning import BinDistribution, Sharing, share_binning
 from fsmde_training.networks.decoder import WIDTHS, Pyramid
 from fsmde_training.networks.student import Student
 from fsmde_training.supervised.module import StudentModule, labelled_pixels, supervised_terms, weighted_terms
@@ -60,7 +60,7 @@ class DistillationModule(StudentModule):
         self.teacher = None if binned_teacher is None else load_binned_teacher(binned_teacher)
         self._check_teacher(sharing)
         if self.teacher is not None and start is None:
-            share(self.student.bins, self.teacher.binning, sharing)
+            share_binning(self.student.bins, self.teacher.binning, sharing)
         self.adapter: nn.Conv2d | None = None
         if self.teacher is not None and "fitnets" in self.distillation:
             level = self.levels["fitnets"]
@@ -94,7 +94,7 @@ class DistillationModule(StudentModule):
 
     def _compare(
         self, batch: dict[str, Any], views: dict[str, Tensor], pyramid: Pyramid, distribution: BinDistribution
-    ) -> Comparison:
+    ) -> RingComparison:
         if "teacher" not in batch:
             raise FsmdeError(f"no teacher for the terms {sorted(self.distillation)}; give data.teacher")
         maps, relative = batch["teacher"]
@@ -103,7 +103,7 @@ class DistillationModule(StudentModule):
         if self.teacher is not None and BINNED & set(self.distillation):
             with torch.no_grad():
                 bins = self.teacher.distribution(teacher.pyramid)
-        return Comparison(
+        return RingComparison(
             views=batch["images"].shape[1],
             pyramid=tuple(level.float() for level in pyramid),
             distribution=distribution,

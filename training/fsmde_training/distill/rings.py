@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.sets.cache import ImageSet
+from fsmde_training.sets.cache import TrainingSet
 from fsmde_training.supervised.augment import damage, flip_ring, jitter_colour
 from fsmde_training.supervised.data import draw_labelled
 from fsmde_training.teachers import TeacherOutput
@@ -34,7 +34,7 @@ class RingAugmentation:
     damage: float = 0.25
 
 
-class Draw(NamedTuple):
+class RingDraw(NamedTuple):
     """One sample of an epoch: the set, the ring in it, and the numbers that seed its augmentation."""
 
     dataset: int
@@ -57,7 +57,7 @@ class RingViews(Dataset):
 
     def __init__(
         self,
-        images: ImageSet,
+        images: TrainingSet,
         augmentation: RingAugmentation,
         pixels: int,
         labelled: int | None = None,
@@ -86,7 +86,7 @@ class RingViews(Dataset):
         """(height, width) of the images, pixels."""
         return self._images.size
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: RingDraw) -> dict[str, Any]:
         cv2.setNumThreads(0)
         rng = np.random.default_rng(draw.key)
         settings, stored = self._augmentation, slice(draw.ring * self._views, (draw.ring + 1) * self._views)
@@ -120,7 +120,7 @@ class RingViews(Dataset):
         return TeacherOutput(pyramid, relative)
 
 
-def _measured_rings(images: ImageSet, views: int) -> NDArray[np.int64]:
+def _measured_rings(images: TrainingSet, views: int) -> NDArray[np.int64]:
     """Indices of the rings with a measured depth in at least one view."""
     if images.labelled is None:
         return np.arange(len(images) // views)
@@ -133,7 +133,7 @@ def mirror_maps(maps: Tensor) -> Tensor:
 
 
 class MixedRings(Dataset):
-    """Several `RingViews`, indexed by `Draw`; images of all must have one size."""
+    """Several `RingViews`, indexed by `RingDraw`; images of all must have one size."""
 
     def __init__(self, sets: Sequence[RingViews]) -> None:
         self.sets = tuple(sets)
@@ -143,5 +143,5 @@ class MixedRings(Dataset):
     def __len__(self) -> int:
         return sum(len(views) for views in self.sets)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: RingDraw) -> dict[str, Any]:
         return self.sets[draw.dataset][draw]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DistributedSampler
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.rings import Draw, MixedRings
+from fsmde_training.distill.rings import MixedRings, RingDraw
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class RingSampler(DistributedSampler):
     def __len__(self) -> int:
         return self._steps * self._batch_size
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[RingDraw]:
         places = np.arange(self._steps * self.num_replicas * self._batch_size)
         order = interleave([stratum.share for stratum in self._strata], len(places))
         rings = np.empty(len(places), np.int64)
@@ -70,4 +70,4 @@ class RingSampler(DistributedSampler):
             rounds = [rng.permutation(stratum.rings) for _ in range(-(-count // len(stratum.rings)))]
             rings[order == number] = np.concatenate([stratum.rings[:0], *rounds])[:count]
         for place in places.reshape(self._steps, self.num_replicas, self._batch_size)[:, self.rank].flat:
-            yield Draw(self._strata[order[place]].dataset, int(rings[place]), (self.seed, self.epoch, int(place)))
+            yield RingDraw(self._strata[order[place]].dataset, int(rings[place]), (self.seed, self.epoch, int(place)))

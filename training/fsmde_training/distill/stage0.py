@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch import Tensor
 
 from fsmde_core.errors import one_sentence
-from fsmde_training.distill.data import Rings
+from fsmde_training.distill.data import RingsDataModule
 from fsmde_training.distill.module import PER_VIEW
 from fsmde_training.supervised.module import RISE, supervised_terms
 from fsmde_training.teachers import load_teacher
@@ -28,7 +28,7 @@ FILE = "binned_teacher.pt"
 class Stage0Module(L.LightningModule):
     """SILog of the depth and likelihood of the truth under the bins, as in supervised training.
 
-    The teacher is not part of the module: its features come with the batches of `Rings`, cached or computed.
+    The teacher is not part of the module: its features come with the batches of `RingsDataModule`, cached or computed.
     When training ends, the result is FILE in trainer.default_root_dir. learning_rate: highest of a one-cycle schedule.
     """
 
@@ -38,7 +38,7 @@ class Stage0Module(L.LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The terms, unweighted, of a batch of `Rings` with the teacher's outputs."""
+        """The terms, unweighted, of a batch of `RingsDataModule` with the teacher's outputs."""
         views = {name: batch[name].flatten(0, 1) for name in PER_VIEW}
         maps, _relative = batch["teacher"]
         distribution = self.binned.distribution(tuple(level.flatten(0, 1) for level in maps))
@@ -78,7 +78,7 @@ def _channels(teacher: str) -> tuple[int, ...]:
 
 def main(args: list[str] | None = None) -> LightningCLI:
     """Run LightningCLI; `--ckpt_path last` goes on where the last run stopped."""
-    return Stage0CLI(Stage0Module, Rings, args=args, save_config_kwargs={"overwrite": True})
+    return Stage0CLI(Stage0Module, RingsDataModule, args=args, save_config_kwargs={"overwrite": True})
 
 
 if __name__ == "__main__":

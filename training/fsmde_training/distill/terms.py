@@ -18,7 +18,7 @@ LEVELS = {"vrkd_affinity": 3, "vrkd_relational": 3, "vrkd_borders": 2, "fitnets"
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class RingComparison:
     """What student and teacher make of the same B rings of V views; maps hold the B * V views one after the other.
 
     bins: the teacher's, None where no term asks for them. hint: the student's map at the level of "fitnets" in the
@@ -46,35 +46,35 @@ class Comparison:
         return self.bins
 
 
-def _ckd_probability(c: Comparison) -> Tensor:
+def _ckd_probability(c: RingComparison) -> Tensor:
     """At every pixel of stride 4, labelled or not: a twentieth of a step's time, so there is no need to choose some."""
     return losses.ckd_probability(
         c.distribution.logits.flatten(0, 2), c.teacher_bins().logits.flatten(0, 2), c.temperature
     )
 
 
-def _ckd_centres(c: Comparison) -> Tensor:
+def _ckd_centres(c: RingComparison) -> Tensor:
     student, teacher = c.distribution.at(*c.ground.cells), c.teacher_bins().at(*c.ground.cells)
     return losses.ckd_centres(teacher.probabilities, student.centres, c.ground.truth)
 
 
-def _ckd_reverse(c: Comparison) -> Tensor:
+def _ckd_reverse(c: RingComparison) -> Tensor:
     student, teacher = c.distribution.at(*c.ground.cells), c.teacher_bins().at(*c.ground.cells)
     return losses.ckd_reverse(student.probabilities, teacher.centres, c.ground.truth)
 
 
-def _rkd(c: Comparison) -> Tensor:
+def _rkd(c: RingComparison) -> Tensor:
     """Between the mean vectors of all views of the batch, whichever ring they belong to."""
     student, teacher = (maps.flatten(0, 1).mean((2, 3)) for maps in c.rings("rkd"))
     return losses.rkd(student, teacher)
 
 
-def _fitnets(c: Comparison) -> Tensor:
+def _fitnets(c: RingComparison) -> Tensor:
     assert c.hint is not None
     return losses.fitnets(c.hint, c.teacher.pyramid[c.levels["fitnets"]])
 
 
-TERMS: dict[str, Callable[[Comparison], Tensor]] = {
+TERMS: dict[str, Callable[[RingComparison], Tensor]] = {
     "ckd_probability": _ckd_probability,
     "ckd_centres": _ckd_centres,
     "ckd_reverse": _ckd_reverse,

@@ -12,13 +12,13 @@ from torch import nn
 from fsmde_core.engines.base import Engine
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, runner
 from fsmde_core.engines.registry import load_engine
-from fsmde_core.engines.timing import alternate
+from fsmde_core.engines.timing import time_in_turns
 from fsmde_core.evaluation.measures.consistency import cross_view_consistency
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor, Predictor
 from fsmde_core.evaluation.run import evaluate
 from fsmde_core.pipeline.pipeline import Pipeline
 from fsmde_training.experiment.results import Latency, RunResult
-from fsmde_training.experiment.sets import HeldOut
+from fsmde_training.experiment.sets import HeldOutSet
 
 ENGINE = OnnxRuntimeEngine.name
 """In 32 bit on the CPU: the reference that all engines are compared with."""
@@ -35,7 +35,7 @@ def model_predictor(model: Path) -> Iterator[ModelPredictor]:
         pipeline.close()
 
 
-def measure(arm: str, seed: int, seconds: float, predictor: Predictor, held_out: Mapping[str, HeldOut]) -> RunResult:
+def measure(arm: str, seed: int, seconds: float, predictor: Predictor, held_out: Mapping[str, HeldOutSet]) -> RunResult:
     """Scores on every set, cross-view consistency on the first. seconds: of the student's training."""
     found = {name: evaluate(s.source, [predictor], s.protocol, s.span) for name, s in held_out.items()}
     first = next(iter(held_out.values()))
@@ -50,7 +50,7 @@ def compare_speed(student: Path, teacher: Path, parameters: tuple[int, int]) -> 
     images = rng.integers(0, 256, (CAMERAS, info.height, info.width, 3), dtype=np.uint8)
     focal = np.full(CAMERAS, info.focal_canonical, np.float32)
     run_teacher = runner(teacher, {"images": images, "focal": focal}, threads=0, precision=engine.precision)
-    student_ms, teacher_ms = alternate(lambda: engine.infer(images, focal), run_teacher)
+    student_ms, teacher_ms = time_in_turns(lambda: engine.infer(images, focal), run_teacher)
     engine.close()
     return Latency(
         student_ms=student_ms,

@@ -58,14 +58,14 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpread:
     """Mean and sample standard deviation over seeds; NaN for one seed."""
 
     mean: float
     std: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> SeedSpread:
         return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
 
 
@@ -101,9 +101,9 @@ def of_arm(runs: Iterable[RunResult], arm: str) -> list[RunResult]:
     return sorted((run for run in runs if run.arm == arm), key=lambda run: run.seed)
 
 
-def over_seeds(runs: Iterable[RunResult], arm: str, value: Callable[[RunResult], float]) -> Spread:
+def over_seeds(runs: Iterable[RunResult], arm: str, value: Callable[[RunResult], float]) -> SeedSpread:
     """Spread of a number over the seeds of an arm."""
-    return Spread.of([value(run) for run in of_arm(runs, arm)])
+    return SeedSpread.of([value(run) for run in of_arm(runs, arm)])
 
 
 def gains(runs: Sequence[RunResult], arm: str, without: Collection[str] = ()) -> dict[int, float]:

@@ -11,10 +11,10 @@ from fsmde_training.experiment.evaluate import compare_speed, measure, model_pre
 from fsmde_training.experiment.report.report import RING, image_folder, write_report
 from fsmde_training.experiment.report.ring_picture import draw_ring
 from fsmde_training.experiment.results import Results, RunResult, read_run, write_json
-from fsmde_training.experiment.sets import TITLES, HeldOut, open_set
+from fsmde_training.experiment.sets import TITLES, HeldOutSet, open_set
 from fsmde_training.experiment.settings import Settings, claim_folder
 from fsmde_training.experiment.teacher_depth import export_teacher, load_teacher_depth
-from fsmde_training.experiment.training import Trained, Training
+from fsmde_training.experiment.training import TrainedStudent, Training
 from fsmde_training.export import export_onnx
 from fsmde_training.networks.checkpoint import load_student
 
@@ -35,14 +35,14 @@ def run(settings: Settings) -> None:
     _report(settings, training, runs, held_out)
 
 
-def _constant(settings: Settings, held_out: Mapping[str, HeldOut]) -> RunResult:
+def _constant(settings: Settings, held_out: Mapping[str, HeldOutSet]) -> RunResult:
     path = settings.folder / "constant.json"
     if not path.is_file():
         write_json(measure("constant", 0, 0.0, ConstantDepth(), held_out), path)
     return read_run(path)
 
 
-def _teacher(settings: Settings, training: Training, held_out: Mapping[str, HeldOut]) -> RunResult:
+def _teacher(settings: Settings, training: Training, held_out: Mapping[str, HeldOutSet]) -> RunResult:
     """The teacher's metric depth, after stage 0."""
     path = settings.folder / "teacher.json"
     if not path.is_file():
@@ -52,7 +52,7 @@ def _teacher(settings: Settings, training: Training, held_out: Mapping[str, Held
     return read_run(path)
 
 
-def _students(settings: Settings, training: Training, held_out: Mapping[str, HeldOut]) -> list[RunResult]:
+def _students(settings: Settings, training: Training, held_out: Mapping[str, HeldOutSet]) -> list[RunResult]:
     """All students; seed by seed, so that an experiment that is not finished already compares arms."""
     plan = [training.student(arm, seed) for seed in settings.seeds for arm in settings.arms]
     todo = [student for student in plan if not student.result.is_file()]
@@ -72,9 +72,9 @@ def _time_left(seconds: float, done: int, total: int) -> str:
     return f"about {seconds / done * (total - done) / 60:.0f} min left" if done else "the first tells how long"
 
 
-def _report(settings: Settings, training: Training, runs: list[RunResult], held_out: Mapping[str, HeldOut]) -> None:
+def _report(settings: Settings, training: Training, runs: list[RunResult], held_out: Mapping[str, HeldOutSet]) -> None:
     """Speed, pictures, tables; made anew at every start."""
-    shown: list[Trained] = [
+    shown: list[TrainedStudent] = [
         training.student(arm, settings.seeds[0]) for arm in (SUPERVISED, PROPOSED) if arm in settings.arms
     ]
     teacher = load_teacher_depth(training.teacher, training.bins)

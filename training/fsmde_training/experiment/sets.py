@@ -59,7 +59,7 @@ class ExactDepthProtocol(SurroundDepthProtocol):
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutSet:
     """An evaluation set: frames `span` of a source, and the rules."""
 
     source: Source
@@ -67,12 +67,12 @@ class HeldOut:
     span: tuple[int, int | None] = (0, None)
 
 
-def open_set(name: str, streets: int, size: tuple[int, int]) -> HeldOut:
+def open_set(name: str, streets: int, size: tuple[int, int]) -> HeldOutSet:
     """The set called `name`, one of TITLES. streets: how many synthetic ones; size: their (width, height)."""
     if name == "streets":
-        return HeldOut(HeldOutStreets(streets, *size), ExactDepthProtocol())
+        return HeldOutSet(HeldOutStreets(streets, *size), ExactDepthProtocol())
     source = open_source(name)
     first = 0
     if isinstance(source, PandaSetSource):
         first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
-    return HeldOut(source, make_protocol("surrounddepth", source.name), (first, None))
+    return HeldOutSet(source, make_protocol("surrounddepth", source.name), (first, None))

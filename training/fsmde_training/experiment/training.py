@@ -23,7 +23,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedStudent:
     """One student of the experiment and its files in `folder`."""
 
     arm: str
@@ -55,9 +55,9 @@ class Training:
         self.bins = folder / "bins" / "binned_teacher.pt"
         self.teacher_model = folder / "teacher.onnx"
 
-    def student(self, arm: str, seed: int) -> Trained:
+    def student(self, arm: str, seed: int) -> TrainedStudent:
         """Where a student is kept."""
-        return Trained(arm, seed, self._settings.folder / "students" / f"{arm}_{seed}")
+        return TrainedStudent(arm, seed, self._settings.folder / "students" / f"{arm}_{seed}")
 
     def prepare(self) -> None:
         """Training sets at the students' size and at the teacher's, the latter with densified lidar."""
@@ -83,7 +83,7 @@ class Training:
         own = {"data": self._data()}
         run_once(stage0.main, "distill/stage0.yaml", self.bins.parent, [self._settings.bins, own])
 
-    def train_student(self, student: Trained) -> float:
+    def train_student(self, student: TrainedStudent) -> float:
         """Seconds it took; of the last start where it was interrupted."""
         chosen, arm = self._settings, ARMS[student.arm]
         data = self._data()

@@ -14,7 +14,7 @@ from fsmde_core.frames import Frame
 from fsmde_core.sources import KINDS, open_source
 from fsmde_core.sources.source import Source
 from fsmde_training.sets import cache
-from fsmde_training.sets.cache import ImageSet
+from fsmde_training.sets.cache import TrainingSet
 from fsmde_training.sets.labels import SweptFrame, label_ring
 
 IMAGES = 60
@@ -28,7 +28,7 @@ class CalibrationData(NamedTuple):
 
     images: np.ndarray
     focal: np.ndarray
-    held_out: ImageSet | None
+    held_out: TrainingSet | None
 
 
 def load_calibration(place: str, size: tuple[int, int]) -> CalibrationData:
@@ -68,7 +68,7 @@ def _from_recording(source: Source, size: tuple[int, int]) -> CalibrationData:
     images, _, focal = _stacked(seen)
     rest = source.frames(split, len(source))
     labelled = list(_samples((frame for frame in rest if frame.lidar is not None or frame.depth), size))
-    return CalibrationData(images, focal, ImageSet(*_stacked(labelled)) if labelled else None)
+    return CalibrationData(images, focal, TrainingSet(*_stacked(labelled)) if labelled else None)
 
 
 def _samples(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[cache.Sample]:
@@ -78,14 +78,14 @@ def _samples(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[cache.S
         yield from label_ring(SweptFrame(frame, sweeps), width=size[1], height=size[0], sky=False)
 
 
-def _from_set(views: ImageSet, size: tuple[int, int]) -> CalibrationData:
+def _from_set(views: TrainingSet, size: tuple[int, int]) -> CalibrationData:
     split = _split(len(views))
     chosen = _resized(views, _spread(split, IMAGES), size)
     labelled = [split + i for i in _spread(len(views) - split, IMAGES)] if split < len(views) else []
     return CalibrationData(chosen.images, chosen.focal, _resized(views, labelled, size) if labelled else None)
 
 
-def _resized(views: ImageSet, indices: list[int], size: tuple[int, int]) -> ImageSet:
+def _resized(views: TrainingSet, indices: list[int], size: tuple[int, int]) -> TrainingSet:
     """Some images at the network's size; depth by nearest neighbour, focal length with the width."""
     height, width = size
     samples = [
@@ -96,7 +96,7 @@ def _resized(views: ImageSet, indices: list[int], size: tuple[int, int]) -> Imag
         )
         for i in indices
     ]
-    return ImageSet(*_stacked(samples))
+    return TrainingSet(*_stacked(samples))
 
 
 def _stacked(samples: Iterable[tuple]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine, open_session
 from fsmde_core.engines.self_check import Deviation, deviation, reference
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
-from fsmde_training.sets.cache import ImageSet
+from fsmde_training.sets.cache import TrainingSet
 
 CAMERAS = 6
 
 
-class Cost(NamedTuple):
+class AccuracyCost(NamedTuple):
     """AbsRel of the float32 file and of the reduced precision, over `images` images."""
 
     float32: float
@@ -39,7 +39,7 @@ def compare(path: Path, reduced: Path) -> Deviation:
         engine.close()
 
 
-def accuracy_cost(path: Path, reduced: Path, labelled: ImageSet) -> Cost:
+def accuracy_cost(path: Path, reduced: Path, labelled: TrainingSet) -> AccuracyCost:
     """AbsRel of both files on images of the network's size, up to 80 m, averaged over images; no scaling."""
     protocol = SurroundDepthProtocol()
     sums = np.zeros(2)
@@ -56,4 +56,4 @@ def accuracy_cost(path: Path, reduced: Path, labelled: ImageSet) -> Cost:
         raise FsmdeError(
             f"none of {len(labelled)} held-out images has a depth below 80 m; calibrate with labelled data"
         )
-    return Cost(sums[0] / count, sums[1] / count, count)
+    return AccuracyCost(sums[0] / count, sums[1] / count, count)

@@ -24,7 +24,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What the file says of where its weights come from; whoever trained them knows."""
 
     training_data: str = "not stated"
@@ -35,7 +35,7 @@ def export_onnx(
     student: Student | str | Path,
     path: str | Path,
     size: tuple[int, int] = DEFAULT_SIZE,
-    origin: Origin = Origin(),
+    origin: Provenance = Provenance(),
 ) -> Path:
     """`write_onnx` of `student` or the checkpoint of one; a file that was at `path` stays where that is refused."""
     student = student.eval() if isinstance(student, Student) else load_student(student)
@@ -45,7 +45,7 @@ def export_onnx(
     return path
 
 
-def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Origin) -> float:
+def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Provenance) -> float:
     """Write `student` for images of (height, width) = `size` and check the file; the difference of `check_export`.
 
     Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
@@ -103,7 +103,7 @@ def _example(cameras: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarra
     return smooth.permute(0, 2, 3, 1).contiguous().to(torch.uint8).numpy(), focal
 
 
-def _metadata(student: Student, size: tuple[int, int], origin: Origin) -> dict[str, str]:
+def _metadata(student: Student, size: tuple[int, int], origin: Provenance) -> dict[str, str]:
     height, width = size
     return {
         "width": str(width),

@@ -8,10 +8,10 @@ from pathlib import Path
 from fsmde_core.engines.self_check import Deviation
 from fsmde_core.errors import FsmdeError
 from fsmde_training.export.calibration import load_calibration
-from fsmde_training.export.compare import Cost, accuracy_cost, compare
+from fsmde_training.export.compare import AccuracyCost, accuracy_cost, compare
 from fsmde_training.export.fp16 import convert_fp16
 from fsmde_training.export.int8 import quantize
-from fsmde_training.export.onnx import Origin, write_onnx
+from fsmde_training.export.onnx import Provenance, write_onnx
 from fsmde_training.export.replacing import replacing
 from fsmde_training.networks.checkpoint import DEFAULT_SIZE, load_student, trained_size
 from fsmde_training.networks.student import Student
@@ -30,7 +30,7 @@ class ExportReport:
     precision: str
     difference: float
     deviation: Deviation | None = None
-    cost: Cost | None = None
+    cost: AccuracyCost | None = None
 
 
 def export(
@@ -39,7 +39,7 @@ def export(
     size: tuple[int, int] | None = None,
     precision: str = "fp32",
     calibration: str = DEFAULT_CALIBRATION,
-    origin: Origin = Origin(),  # noqa: B008 (frozen)
+    origin: Provenance = Provenance(),  # noqa: B008
 ) -> ExportReport:
     """Write `student`, or the checkpoint of one, for images of (height, width) = `size` as `out`.
 

@@ -22,7 +22,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class TrainingSet:
     """images: (M, H, W, 3) uint8; depth: (M, H, W) float16 metres, NaN unknown, inf sky; focal: (M,) float32 pixels.
 
     labelled: (M,) bool, whether an image has a measured depth; None where nobody looked: each counts as labelled.
@@ -47,13 +47,13 @@ def is_complete(folder: Path) -> bool:
     return (folder / "focal.npy").is_file()
 
 
-def load(folder: Path) -> ImageSet:
+def load(folder: Path) -> TrainingSet:
     """Map a cached set into memory; FsmdeError when it is not there or was not finished."""
     names = ["images", "depth", "focal"]
     if (folder / "labelled.npy").is_file():  # sets written by hand may do without
         names.append("labelled")
     try:
-        return ImageSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+        return TrainingSet(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
     except OSError as error:
         raise FsmdeError(
             f"no training set in {folder}; make it with 'python -m fsmde_training.sets.prepare'"

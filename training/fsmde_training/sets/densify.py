@@ -16,7 +16,7 @@ from rich.progress import track
 
 from fsmde_core.errors import one_sentence
 from fsmde_training.sets import cache
-from fsmde_training.sets.cache import ImageSet
+from fsmde_training.sets.cache import TrainingSet
 
 INTENSITY_SCALE = 12.0
 """Grey levels; a neighbour that differs by twice as much counts for an eighth."""
@@ -71,7 +71,7 @@ def densify_set(source: Path, target: Path, radius: int = 4) -> None:
     cache.save(target, track(_samples(views, radius), "densify", total=count), count, width, height)
 
 
-def _samples(views: ImageSet, radius: int) -> Iterator[tuple[NDArray, NDArray, float]]:
+def _samples(views: TrainingSet, radius: int) -> Iterator[tuple[NDArray, NDArray, float]]:
     for rgb, depth, focal in zip(views.images, views.depth, views.focal, strict=True):
         yield np.array(rgb), densify(np.array(rgb), depth, radius).astype(np.float16), float(focal)
 

@@ -24,7 +24,7 @@ def drives(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
         yield number, frame
 
 
-class Part(NamedTuple):
+class SplitPart(NamedTuple):
     """The drives that validate (held_out), or all others. share: of the drives, 0 to 1, how many are held out."""
 
     share: float
@@ -49,8 +49,8 @@ class Part(NamedTuple):
             )
 
 
-TRAIN_ALL = Part(0.0, False)
-VALIDATE_ALL = Part(1.0, True)
+TRAIN_ALL = SplitPart(0.0, False)
+VALIDATE_ALL = SplitPart(1.0, True)
 
 
 @dataclass

@@ -12,7 +12,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def mapped(function: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
+def parallel_map(function: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
     """`function` of every item, in order; at most 2 * processes items are taken ahead of the results.
 
     function and items must pickle. With one process the work is done in this one.

@@ -20,9 +20,9 @@ from fsmde_core.sources.selection import KINDS, FrameRange, frame_count, open_so
 from fsmde_core.sources.source import Source
 from fsmde_training.networks.sizes import check_size, parse_size
 from fsmde_training.sets import cache
-from fsmde_training.sets.drives import TRAIN_ALL, VALIDATE_ALL, Part, WholeRings
+from fsmde_training.sets.drives import TRAIN_ALL, VALIDATE_ALL, SplitPart, WholeRings
 from fsmde_training.sets.labels import label_ring, with_sweeps
-from fsmde_training.sets.parallel import mapped
+from fsmde_training.sets.parallel import parallel_map
 from fsmde_training.sets.streets import CAMERAS, street_samples
 
 FIRST_VALIDATION_FRAME = 40
@@ -56,7 +56,7 @@ def recording_set(
     folder: Path,
     source: Source,
     span: FrameRange,
-    part: Part,
+    part: SplitPart,
     size: Size,
     processes: int = 0,
     sky: bool = True,
@@ -75,7 +75,7 @@ def recording_set(
     rings = WholeRings(part.of(_shown(source.frames(*span), folder.name, frame_count(source, span))))
     swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not part.held_out)
     label = partial(label_ring, width=size[0], height=size[1], sky=sky)
-    samples = chain.from_iterable(mapped(label, swept, processes or _cores()))
+    samples = chain.from_iterable(parallel_map(label, swept, processes or _cores()))
     labelled = cache.save(folder, samples, None, *size)
     typer.echo(
         f"{folder}: {len(labelled)} images, {labelled.sum()} with labels; "
@@ -159,7 +159,10 @@ def command(
         options = _parse_options(option or [])
         recording = _open(source, root, options)
         recipe = {"root": str(root.resolve()) if root else None, "options": options}
-        for part, pixels in ((Part(validation, held_out=True), network), (Part(validation, held_out=False), training)):
+        for part, pixels in (
+            (SplitPart(validation, held_out=True), network),
+            (SplitPart(validation, held_out=False), training),
+        ):
             if part not in ((0, True), (1, False)):  # empty because asked for
                 folder = out / f"{name}_{'val' if part.held_out else 'train'}"
                 recording_set(folder, recording, parse_frames(frames), part, pixels, processes, sky, **recipe)

@@ -13,7 +13,7 @@ from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.synthetic import SyntheticStreet
 from fsmde_training.sets.cache import Sample
-from fsmde_training.sets.parallel import mapped
+from fsmde_training.sets.parallel import parallel_map
 
 CAMERAS = 6
 FOCAL_PER_WIDTH = (0.42, 1.16)
@@ -48,7 +48,7 @@ def _turn(axis: int, angle: float) -> NDArray[np.float64]:
     return rotation
 
 
-def photograph(seed: int, width: int, height: int) -> list[Sample]:
+def render_street(seed: int, width: int, height: int) -> list[Sample]:
     """The six images of the street and rig of `seed`, with exact depth; sky is infinitely far."""
     rig = random_rig(np.random.default_rng((seed, 1)), width, height)
     street = SyntheticStreet(seed, frames=1, rig=rig)
@@ -61,5 +61,5 @@ def photograph(seed: int, width: int, height: int) -> list[Sample]:
 
 def street_samples(seeds: range, width: int, height: int, processes: int) -> Iterator[Sample]:
     """Samples of all `seeds`, CAMERAS each, in order."""
-    for samples in mapped(partial(photograph, width=width, height=height), seeds, processes):
+    for samples in parallel_map(partial(render_street, width=width, height=height), seeds, processes):
         yield from samples

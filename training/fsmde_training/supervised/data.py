@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomS
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.networks.sizes import STRIDE, check_size
-from fsmde_training.sets.cache import ImageSet, load
+from fsmde_training.sets.cache import TrainingSet, load
 from fsmde_training.supervised.augment import Augmentation, augment
 
 
@@ -27,7 +27,7 @@ class TrainingViews(Dataset):
     """
 
     def __init__(
-        self, views: ImageSet, settings: Augmentation, size: tuple[int, int], network_width: int, pixels: int
+        self, views: TrainingSet, settings: Augmentation, size: tuple[int, int], network_width: int, pixels: int
     ) -> None:
         self._views, self._settings, self._size, self._pixels = views, settings, size, pixels
         self._network_scale = network_width / views.images.shape[2]
@@ -65,7 +65,7 @@ def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generat
 class ValidationViews(Dataset):
     """A cached set as it is: images (H, W, 3) uint8, depth (H, W) float32 metres, focal () float32."""
 
-    def __init__(self, views: ImageSet) -> None:
+    def __init__(self, views: TrainingSet) -> None:
         self._views = views
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class ValidationViews(Dataset):
         }
 
 
-class Views(L.LightningDataModule):
+class ViewsDataModule(L.LightningDataModule):
     """Sets prepared by `python -m fsmde_training.sets.prepare`.
 
     root: folder of the sets. train: set -> share of every epoch, any positive numbers.

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fsmde_core.errors import one_sentence
-from fsmde_training.supervised.data import Views
+from fsmde_training.supervised.data import ViewsDataModule
 from fsmde_training.supervised.module import StudentModule
 
 
@@ -32,7 +32,7 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
     """Run LightningCLI; `--ckpt_path last` goes on where the last run stopped. callbacks: besides the configured."""
     trainer = {"callbacks": list(callbacks)}
     return TrainingCLI(
-        StudentModule, Views, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
+        StudentModule, ViewsDataModule, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
     )
 
 

@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 from fsmde_core.errors import one_sentence
 from fsmde_training.losses import log_gradient, relative_error, silog
 from fsmde_training.networks.checkpoint import find_weights
-from fsmde_training.supervised.data import Views
+from fsmde_training.supervised.data import ViewsDataModule
 from fsmde_training.supervised.fit import TrainingCLI
 from fsmde_training.supervised.module import RISE, VALIDATION_RANGE, weighted_terms
 from fsmde_training.teachers.base import resize
@@ -116,7 +116,7 @@ def main(args: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> L
     """Run LightningCLI as `supervised.fit` does; `--ckpt_path last` goes on where the last run stopped."""
     trainer = {"callbacks": list(callbacks)}
     return TrainingCLI(
-        TeacherModule, Views, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
+        TeacherModule, ViewsDataModule, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True}
     )
 
 

@@ -14,10 +14,10 @@ from fsmde_core.engines.model import ModelInfo
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.gpu.backend import HostResult, Sampling
-from fsmde_core.pipeline.gpu.cuda.images import DeviceImage, ImageUploads
-from fsmde_core.pipeline.gpu.cuda.packing import Packer
-from fsmde_core.pipeline.gpu.cuda.sampling import Sampler
-from fsmde_core.pipeline.gpu.cuda.sampling_maps import Samplings
+from fsmde_core.pipeline.gpu.cuda.images import CudaUploads, DeviceImage
+from fsmde_core.pipeline.gpu.cuda.packing import CudaPacker
+from fsmde_core.pipeline.gpu.cuda.sampling import CudaSampler
+from fsmde_core.pipeline.gpu.cuda.sampling_maps import DeviceSamplings
 from fsmde_core.rig.rig import Camera
 
 
@@ -49,10 +49,10 @@ class CudaBackend:
 
     def _build(self, width: int, height: int) -> None:
         driver, cameras = self._driver, self._cameras
-        self._images = ImageUploads(driver)
-        self._samplings = Samplings(driver, width, height)
-        self._sampler = Sampler(driver, cameras, width, height)
-        self._packer = Packer(driver, cameras, width, height)
+        self._images = CudaUploads(driver)
+        self._samplings = DeviceSamplings(driver, width, height)
+        self._sampler = CudaSampler(driver, cameras, width, height)
+        self._packer = CudaPacker(driver, cameras, width, height)
         self._compute, self._download = driver.stream(), driver.stream()
         self._events = {name: driver.event() for name in ("sample", "sampled", "inferred", "downloaded")}
         self._record("sampled", self._compute)

@@ -17,7 +17,7 @@ _PIECE = 1 << 22
 """Bytes: some 80 microseconds of the bus, several times what a piece costs besides."""
 
 
-class Download:
+class CudaDownload:
     """Copies up to `most` bytes at a time through page-locked memory, in pieces: the host copies one while the next
     comes. An array that changes its length cannot be page-locked itself.
     """

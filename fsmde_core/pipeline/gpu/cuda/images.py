@@ -15,7 +15,7 @@ from fsmde_core.pipeline.gpu.backend import Sampling
 from fsmde_core.pipeline.gpu.cuda.sampling_maps import DeviceSampling
 
 
-class Slot:
+class UploadSlot:
     """Memory of one image on both sides. started, arrived: events around its copy."""
 
     def __init__(self, driver: Driver, nbytes: int) -> None:
@@ -33,7 +33,7 @@ class Slot:
 class DeviceImage:
     """One uploaded image; its slot is used again when the object goes. step: bytes per row."""
 
-    slot: Slot
+    slot: UploadSlot
     encoding: str
     width: int
     height: int
@@ -42,7 +42,7 @@ class DeviceImage:
     maps: DeviceSampling
 
 
-class ImageUploads:
+class CudaUploads:
     """Copies images to the GPU on a stream of its own; any thread.
 
     Slots are kept by size: with cameras of fixed sizes nothing is allocated once enough images have been in use at a
@@ -52,8 +52,8 @@ class ImageUploads:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self.stream = driver.stream()
-        self._slots: list[Slot] = []
-        self._free: defaultdict[int, list[Slot]] = defaultdict(list)
+        self._slots: list[UploadSlot] = []
+        self._free: defaultdict[int, list[UploadSlot]] = defaultdict(list)
         self._order = threading.Lock()
 
     def upload(self, image: RawImage, sampling: Sampling, maps: DeviceSampling) -> DeviceImage:
@@ -73,11 +73,11 @@ class ImageUploads:
             self._driver.record(slot.arrived, self.stream)
         return uploaded
 
-    def _take(self, nbytes: int) -> Slot:
+    def _take(self, nbytes: int) -> UploadSlot:
         try:
             return self._free[nbytes].pop()
         except IndexError:
-            slot = Slot(self._driver, nbytes)  # by name: the last of the list may be another thread's by now
+            slot = UploadSlot(self._driver, nbytes)  # by name: the last of the list may be another thread's by now
             self._slots.append(slot)
             return slot
 

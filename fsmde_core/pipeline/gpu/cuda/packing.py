@@ -13,7 +13,7 @@ from fsmde_core.clouds.loops import MOST_CELLS
 from fsmde_core.clouds.packer import COLOR_FIELDS, PLAIN_FIELDS, CloudSettings, PackedCloud, pinhole_geometry
 from fsmde_core.cuda.driver import Driver, Memory
 from fsmde_core.errors import FsmdeError
-from fsmde_core.pipeline.gpu.cuda.download import Download
+from fsmde_core.pipeline.gpu.cuda.download import CudaDownload
 from fsmde_core.rig.rig import Camera
 
 VIEW = np.dtype([("rays", "f4", 9), ("origin", "f4", 3)], align=True)
@@ -27,7 +27,7 @@ TILE = 256  # points per block, as in the kernel
 _SCAN_THREADS = 1024
 
 
-class Packer:
+class CudaPacker:
     """Packs clouds of up to `cameras` depth images of width x height pixels. One caller at a time."""
 
     def __init__(self, driver: Driver, cameras: int, width: int, height: int) -> None:
@@ -42,7 +42,7 @@ class Packer:
         self._records = driver.device(record_bytes)
         self._count = driver.pinned((1,), np.uint32)
         self._begun, self._counted, self._written = (driver.event() for _ in range(3))
-        self._download = Download(driver, record_bytes)
+        self._download = CudaDownload(driver, record_bytes)
         self._voxels: _Voxels | None = None
 
     def pack(

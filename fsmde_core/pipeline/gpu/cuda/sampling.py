@@ -40,7 +40,7 @@ LAYOUTS = {
 _BLOCK = (32, 8)
 
 
-class Sampler:
+class CudaSampler:
     """Fills the network's input and marks what no image shows. One caller at a time.
 
     cameras: the most in one batch. width, height: of the network's input, pixels.

@@ -25,7 +25,7 @@ class DeviceSampling:
     outside: Memory | None
 
 
-class Samplings:
+class DeviceSamplings:
     """The maps on the GPU, once per `Sampling` and for as long as it lives. Any thread."""
 
     def __init__(self, driver: Driver, width: int, height: int) -> None:

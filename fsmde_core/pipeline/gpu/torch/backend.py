@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from fsmde_core.clouds.packer import COLOR_FIELDS, CloudSettings, PackedCloud, pinhole_geometry
-from fsmde_core.engines.torch.engine import Batch, TorchEngine
-from fsmde_core.engines.torch.stream import Lane, host_tensor
+from fsmde_core.engines.torch.engine import DeviceBatch, TorchEngine
+from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.gpu.backend import HostResult, Sampling
-from fsmde_core.pipeline.gpu.torch.download import Download
-from fsmde_core.pipeline.gpu.torch.packing import TorchPacking
-from fsmde_core.pipeline.gpu.torch.uploads import Upload, Uploads
+from fsmde_core.pipeline.gpu.torch.download import TorchDownload
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacker
+from fsmde_core.pipeline.gpu.torch.uploads import TorchUpload, TorchUploads
 from fsmde_core.rig.rig import Camera
 
 
@@ -27,10 +27,10 @@ class TorchBackend:
     """
 
     def __init__(self, engine: TorchEngine) -> None:
-        self._engine, self._lane, self._down = engine, engine.lane, Lane(engine.lane.device)
-        self._uploads = Uploads(engine.lane.device)
-        self._packing: TorchPacking | None = None
-        self._download = Download(engine.lane, 0)
+        self._engine, self._lane, self._down = engine, engine.lane, DeviceStream(engine.lane.device)
+        self._uploads = TorchUploads(engine.lane.device)
+        self._packing: TorchPacker | None = None
+        self._download = TorchDownload(engine.lane, 0)
         self._stage_ms: dict[str, float] = {}
         self._make_room(len(engine.batch.focal))
 
@@ -43,14 +43,14 @@ class TorchBackend:
         pixels, device = (cameras, info.height, info.width), engine.lane.device
         with engine.lane.current():
             self._outside = torch.zeros(pixels, dtype=torch.bool, device=device)
-        self._host = Batch.of(lambda shape, dtype: host_tensor(shape, dtype, device), cameras, info)
-        self._download = Download(engine.lane, 4 * len(COLOR_FIELDS) * math.prod(pixels))
+        self._host = DeviceBatch.of(lambda shape, dtype: pinned_tensor(shape, dtype, device), cameras, info)
+        self._download = TorchDownload(engine.lane, 4 * len(COLOR_FIELDS) * math.prod(pixels))
 
-    def upload(self, image: RawImage, sampling: Sampling) -> Upload:
+    def upload(self, image: RawImage, sampling: Sampling) -> TorchUpload:
         """See `GpuBackend.upload`."""
         return self._uploads.upload(image, sampling)
 
-    def infer(self, uploads: Sequence[Upload], focal: NDArray[np.float32]) -> HostResult:
+    def infer(self, uploads: Sequence[TorchUpload], focal: NDArray[np.float32]) -> HostResult:
         """See `GpuBackend.infer`."""
         count = len(uploads)
         if count > len(self._outside) or self._batch is not self._engine.batch:
@@ -84,7 +84,7 @@ class TorchBackend:
         """See `GpuBackend.pack`."""
         with self._lane.current():
             if self._packing is None or self._packing.settings != settings:
-                self._packing = TorchPacking(self._lane, self._batch, settings)
+                self._packing = TorchPacker(self._lane, self._batch, settings)
             begun = self._lane.mark()
             self._batch.depth[len(cameras) :].fill_(float("nan"))
             records = self._packing(*pinhole_geometry(tuple(cameras), settings.stride))

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from fsmde_core.clouds.packer import sized
-from fsmde_core.engines.torch.stream import Lane, Mark, host_tensor
+from fsmde_core.engines.torch.stream import DeviceStream, StreamEvent, pinned_tensor
 
 _PIECE = 1 << 22
 """Bytes: some 80 microseconds of the bus, enough to hide what a piece costs besides."""
 
 
-class Download:
+class TorchDownload:
     """Copies up to `most` bytes at a time through page-locked memory into an array of its own, which rclpy takes
     without a look at every byte.
     """
 
-    def __init__(self, lane: Lane, most: int) -> None:
+    def __init__(self, lane: DeviceStream, most: int) -> None:
         self._lane = lane
-        self._staging = host_tensor((most,), torch.uint8, lane.device)
+        self._staging = pinned_tensor((most,), torch.uint8, lane.device)
         self._data = array("B")
         self._pool = ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0))), thread_name_prefix="download")
 
@@ -48,7 +48,7 @@ class Download:
         whole = 1e3 * (time.perf_counter() - start)
         return self._data, {"cloud_down": done.ms_since(begun), "cloud_copied": whole}
 
-    def _take(self, there: Mark, piece: slice) -> None:
+    def _take(self, there: StreamEvent, piece: slice) -> None:
         """From the page-locked memory to the array, once it is `there`."""
         there.reached()
         # The view ends with the call: a future would keep it for a moment, and the array from being resized.

@@ -11,19 +11,19 @@ from torch import Tensor
 
 from fsmde_core.clouds.loops import CELL_BITS, MOST_CELLS
 from fsmde_core.clouds.packer import COLOR_FIELDS, PLAIN_FIELDS, CloudSettings
-from fsmde_core.engines.torch.engine import Batch
-from fsmde_core.engines.torch.stream import Lane, host_tensor
+from fsmde_core.engines.torch.engine import DeviceBatch
+from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
 from fsmde_core.errors import FsmdeError
 
 
-class TorchPacking:
+class TorchPacker:
     """Packs the images of `batch`, all of them at once, with one kind of settings: recorded when first run.
 
     To be made and called in the lane's `current()`. Rows of the batch that hold no image must have NaN for depth.
     Floating-point sums are those of the CPU up to the last digits.
     """
 
-    def __init__(self, lane: Lane, batch: Batch, settings: CloudSettings) -> None:
+    def __init__(self, lane: DeviceStream, batch: DeviceBatch, settings: CloudSettings) -> None:
         step, device = settings.stride, lane.device
         self._lane, self.settings = lane, settings
         self.fields = COLOR_FIELDS if settings.color else PLAIN_FIELDS
@@ -34,12 +34,12 @@ class TorchPacking:
         self._rows = torch.arange(height, dtype=torch.float32, device=device)[None, :, None]
         self._columns = torch.arange(width, dtype=torch.float32, device=device)[None, :, None]
         self._geometry = torch.zeros((cameras, 3, 4), device=device)
-        self._host_geometry = host_tensor((cameras, 3, 4), torch.float32, device)
+        self._host_geometry = pinned_tensor((cameras, 3, 4), torch.float32, device)
         self._records = torch.zeros((pixels, fields), device=device)
         # One place more than there are pixels: what fails a gate goes there.
         self._packed = torch.zeros((pixels + 1, fields), device=device)
         self._count = torch.zeros(1, dtype=torch.int64, device=device)
-        self._host_count = host_tensor((1,), torch.int64, device)
+        self._host_count = pinned_tensor((1,), torch.int64, device)
         self._run: Callable[[], None] | None = None
 
     def __call__(self, rays: NDArray[np.floating], origins: NDArray[np.floating]) -> Tensor:

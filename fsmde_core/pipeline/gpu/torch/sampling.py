@@ -11,7 +11,7 @@ from fsmde_core.pipeline.gpu.backend import Sampling
 from fsmde_core.pipeline.gpu.torch.color import planes
 
 
-class Resampling:
+class TorchSampler:
     """One `Sampling` of raw images of one layout, with its constants on `device`. shape: rows and columns it makes.
 
     Within 2 grey levels of the CPU, which rounds after every step; here once, at the end.

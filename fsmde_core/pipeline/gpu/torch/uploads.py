@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from fsmde_core.engines.torch.stream import Lane, host_tensor
+from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.pipeline.gpu.backend import Sampling
-from fsmde_core.pipeline.gpu.torch.sampling import Resampling
+from fsmde_core.pipeline.gpu.torch.sampling import TorchSampler
 
 _Layout = tuple[int, int, int, str]
 
@@ -20,9 +20,9 @@ _Layout = tuple[int, int, int, str]
 class _Kind:
     """Images of one layout and sampling: what they have in common, and the rooms that no image is in."""
 
-    def __init__(self, sampler: Lane, sampling: Sampling, layout: _Layout) -> None:
+    def __init__(self, sampler: DeviceStream, sampling: Sampling, layout: _Layout) -> None:
         self.bytes = layout[2] * layout[1]
-        self.resampling = Resampling(sampling, *layout, sampler.device)
+        self.resampling = TorchSampler(sampling, *layout, sampler.device)
         outside = np.zeros(self.resampling.shape, np.bool_) if sampling.outside is None else sampling.outside
         self.outside = torch.from_numpy(outside).to(sampler.device)
         self.free: list[_Room] = []
@@ -31,9 +31,9 @@ class _Kind:
 class _Room:
     """Memory and recorded work for one image; used again and again."""
 
-    def __init__(self, sampler: Lane, kind: _Kind) -> None:
+    def __init__(self, sampler: DeviceStream, kind: _Kind) -> None:
         device = sampler.device
-        self._staging = host_tensor((kind.bytes,), torch.uint8, device)
+        self._staging = pinned_tensor((kind.bytes,), torch.uint8, device)
         self._raw = torch.zeros(kind.bytes, dtype=torch.uint8, device=device)
         self.rgb = torch.zeros((*kind.resampling.shape, 3), dtype=torch.uint8, device=device)
         self._sample = sampler.recorded(partial(kind.resampling, self._raw, self.rgb))
@@ -48,7 +48,7 @@ class _Room:
         self.copied.reached()
         np.copyto(self._staging.numpy(), np.frombuffer(image.data, np.uint8, self._staging.numel()))
 
-    def send(self, copier: Lane, sampler: Lane) -> None:
+    def send(self, copier: DeviceStream, sampler: DeviceStream) -> None:
         """Put copy and sampling in their lanes."""
         copier.after([self.sampled])
         with copier.current():
@@ -62,7 +62,7 @@ class _Room:
             self.sampled = sampler.mark()
 
 
-class Upload:
+class TorchUpload:
     """One image on the device: hold it as long as it is needed.
 
     rgb: (H, W, 3) uint8. outside: (H, W) bool. sampled: when both are there.
@@ -80,15 +80,15 @@ class Upload:
         self._kind.free.append(self._room)
 
 
-class Uploads:
+class TorchUploads:
     """Any thread may upload. Memory grows with the number of images held at once, and is kept."""
 
     def __init__(self, device: torch.device) -> None:
-        self._copier, self._sampler = Lane(device), Lane(device)
+        self._copier, self._sampler = DeviceStream(device), DeviceStream(device)
         self._kinds: WeakKeyDictionary[Sampling, dict[_Layout, _Kind]] = WeakKeyDictionary()
         self._sending = threading.Lock()
 
-    def upload(self, image: RawImage, sampling: Sampling) -> Upload:
+    def upload(self, image: RawImage, sampling: Sampling) -> TorchUpload:
         """See `GpuBackend.upload`."""
         layout = (image.width, image.height, image.step, image.encoding)
         with self._sending, self._sampler.current():
@@ -100,7 +100,7 @@ class Uploads:
         room.fill(image)
         with self._sending:
             room.send(self._copier, self._sampler)
-        return Upload(room, kind)
+        return TorchUpload(room, kind)
 
     def finish(self) -> None:
         """Wait for all images on their way."""

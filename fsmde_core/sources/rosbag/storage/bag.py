@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.rosbag.storage.find import find_files
 from fsmde_core.sources.rosbag.storage.mcap_file import McapFile
-from fsmde_core.sources.rosbag.storage.records import Damaged, Record, in_time_order
+from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError, in_time_order
 from fsmde_core.sources.rosbag.storage.sqlite_file import SqliteFile
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins with these bytes
@@ -44,7 +44,7 @@ class Bag:
     def notes(self) -> list[str]:
         return [*self._damage.values(), *self._notes]
 
-    def messages(self, topics: Collection[str]) -> Iterator[Record]:
+    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Messages of `topics` in order of the time they were recorded; a damaged file ends early, with a note."""
         wanted = set(topics)
         return in_time_order((file.start_ns, partial(self._file_messages, file, wanted)) for file in self._files)
@@ -65,7 +65,7 @@ class Bag:
         try:
             path = self._unpack(path) if path.suffix == ".zstd" else path
             file = McapFile(path) if path.suffix == ".mcap" else SqliteFile(path)
-        except (Damaged, OSError) as error:
+        except (DamagedFileError, OSError) as error:
             self._damage[str(path)] = f"{path} cannot be read: {error}"
             return None
         if file.damage:
@@ -83,27 +83,27 @@ class Bag:
             with path.open("rb") as packed, target.open("wb") as file:
                 zstandard.ZstdDecompressor().copy_stream(packed, file)
         except zstandard.ZstdError as error:
-            raise Damaged(f"its compression is damaged ({error})") from error
+            raise DamagedFileError(f"its compression is damaged ({error})") from error
         return target
 
-    def _file_messages(self, file: McapFile | SqliteFile, topics: Collection[str]) -> Iterator[Record]:
+    def _file_messages(self, file: McapFile | SqliteFile, topics: Collection[str]) -> Iterator[BagMessage]:
         reached_ns = file.start_ns
         try:
             for record in file.messages(topics):
                 reached_ns = record.time_ns
                 yield record if record.data[:4] != ZSTD_MAGIC else record._replace(data=_decompressed(record))
-        except (Damaged, OSError) as error:
+        except (DamagedFileError, OSError) as error:
             seconds = (reached_ns - file.start_ns) * 1e-9
             self._damage[str(file.path)] = (
                 f"{file.path} is {error}; read up to there, {seconds:.1f} s after its start, the rest was left out"
             )
 
 
-def _decompressed(record: Record) -> bytes:
+def _decompressed(record: BagMessage) -> bytes:
     """A message that rosbag2 compressed by itself (compression mode `message`)."""
     import zstandard
 
     try:
         return zstandard.ZstdDecompressor().decompress(record.data)
     except zstandard.ZstdError as error:
-        raise Damaged(f"damaged in a compressed message on {record.topic} ({error})") from error
+        raise DamagedFileError(f"damaged in a compressed message on {record.topic} ({error})") from error

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from fsmde_core.sources.rosbag.storage.mcap_index import contents, file_records, parsing, read_index
-from fsmde_core.sources.rosbag.storage.records import Damaged, Record, in_time_order
+from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError, in_time_order
 
 
 class McapFile:
@@ -30,7 +30,7 @@ class McapFile:
         self.damage = self._index.damage
         self.start_ns = min(self._index.starts, default=0)
 
-    def messages(self, topics: Collection[str]) -> Iterator[Record]:
+    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Messages of `topics` in order of the time they were recorded; Damaged where they cannot be read on."""
         channels = {channel: topic for channel, topic in self._index.topics.items() if topic in topics}
         starts = np.asarray(self._index.starts)
@@ -40,19 +40,21 @@ class McapFile:
                 for block in np.argsort(starts, kind="stable")
             )
         if self.damage:
-            raise Damaged(self.damage)
+            raise DamagedFileError(self.damage)
 
-    def _block(self, file: BinaryIO, block: int, channels: dict[int, str]) -> Iterator[Record]:
+    def _block(self, file: BinaryIO, block: int, channels: dict[int, str]) -> Iterator[BagMessage]:
         from mcap.opcode import Opcode
         from mcap.records import Message
 
         offset, found = self._index.offsets[block], []
         for at, opcode, content in file_records(file, offset, offset + self._index.lengths[block]):
             if at == offset and opcode not in (Opcode.CHUNK, Opcode.MESSAGE):
-                raise Damaged(f"damaged at byte {at} (a record of kind {opcode} where a chunk or message was expected)")
+                raise DamagedFileError(
+                    f"damaged at byte {at} (a record of kind {opcode} where a chunk or message was expected)"
+                )
             with parsing(at):
                 records = contents(opcode, content)
             for record in records:
                 if isinstance(record, Message) and record.channel_id in channels:
-                    found.append(Record(record.log_time, channels[record.channel_id], record.data))
+                    found.append(BagMessage(record.log_time, channels[record.channel_id], record.data))
         return iter(sorted(found, key=lambda record: record.time_ns))

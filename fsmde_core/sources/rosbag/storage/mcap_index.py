@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsmde_core.sources.rosbag.storage.records import Damaged
+from fsmde_core.sources.rosbag.storage.records import DamagedFileError
 
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER_BYTES = 29  # with its opcode and length
@@ -73,7 +73,7 @@ def read_index(path: Path) -> McapIndex:
     """
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise Damaged(f"it is no mcap file: it does not begin with {MAGIC!r}")
+            raise DamagedFileError(f"it is no mcap file: it does not begin with {MAGIC!r}")
         return _from_summary(file, path.stat().st_size) or _by_reading(file, path.stat().st_size)
 
 
@@ -84,7 +84,7 @@ def file_records(file: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, i
         head = file.read(_HEAD.size)
         opcode, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, end)
         if offset + _HEAD.size + length > end:
-            raise Damaged(f"cut off or damaged at byte {offset}")
+            raise DamagedFileError(f"cut off or damaged at byte {offset}")
         yield offset, opcode, file.read(length)
         offset += _HEAD.size + length
 
@@ -115,7 +115,9 @@ def parsing(offset: int) -> Iterator[None]:
     try:
         yield
     except broken as error:
-        raise Damaged(f"damaged at byte {offset} ({' '.join(str(error).split()) or type(error).__name__})") from error
+        raise DamagedFileError(
+            f"damaged at byte {offset} ({' '.join(str(error).split()) or type(error).__name__})"
+        ) from error
 
 
 def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
@@ -143,7 +145,7 @@ def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
                     chunks = statistics.chunk_count
                     index.counts.update(statistics.channel_message_counts)
                 index.add_records(contents(opcode, content))
-    except Damaged:
+    except DamagedFileError:
         return None
     # Messages outside chunks have no index; definitions, statistics and chunk indexes are optional in a summary.
     whole = chunks == len(index.starts) > 0 and (index.topics or index.foreign)
@@ -170,6 +172,6 @@ def _by_reading(file: BinaryIO, size: int) -> McapIndex:
                     index.add_block(start_ns, offset, length)
                 in_run = opcode == Opcode.MESSAGE
         index.damage = f"cut off at byte {size}"
-    except Damaged as damage:
+    except DamagedFileError as damage:
         index.damage = str(damage)
     return index

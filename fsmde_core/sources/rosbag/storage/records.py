@@ -11,7 +11,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.write import header_stamp_ns
 
 
-class Record(NamedTuple):
+class BagMessage(NamedTuple):
     """One message, still serialized (CDR). time_ns: when it was recorded, which is not its header's stamp."""
 
     time_ns: int
@@ -36,17 +36,17 @@ class Record(NamedTuple):
             raise FsmdeError(f"a message of {len(self.data)} bytes on {self.topic} has no header: {error}") from error
 
 
-class Damaged(Exception):
+class DamagedFileError(Exception):
     """A file cannot be read beyond some point; the text says where and why."""
 
 
-def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterator[Record]]]]) -> Iterator[Record]:
+def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterator[BagMessage]]]]) -> Iterator[BagMessage]:
     """The records of several streams, merged by the time they were recorded; of equal times the earlier piece's first.
 
     pieces: (time of the earliest record, opener of a stream that is in order of time), sorted by that time. A piece is
     opened when the merged stream reaches it, so that only pieces which overlap are in memory together.
     """
-    heap: list[tuple[int, int, Record, Iterator[Record]]] = []
+    heap: list[tuple[int, int, BagMessage, Iterator[BagMessage]]] = []
     for number, (start_ns, open_piece) in enumerate(pieces):
         while heap and heap[0][0] < start_ns:
             yield from _earliest(heap)
@@ -58,7 +58,7 @@ def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterator[Record]]]]) 
         yield from _earliest(heap)
 
 
-def _earliest(heap: list[tuple[int, int, Record, Iterator[Record]]]) -> Iterator[Record]:
+def _earliest(heap: list[tuple[int, int, BagMessage, Iterator[BagMessage]]]) -> Iterator[BagMessage]:
     """The earliest record; its stream's next one takes its place in the heap."""
     _, number, record, records = heap[0]
     yield record

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from fsmde_core.sources.rosbag.storage.records import Damaged, Record
+from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError
 
 
 class SqliteFile:
@@ -30,16 +30,16 @@ class SqliteFile:
         with self._database() as database:
             self._read_topics(database)
 
-    def messages(self, topics: Collection[str]) -> Iterator[Record]:
+    def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Messages of `topics` in order of the time they were recorded; Damaged where they cannot be read on."""
         ids = [number for number, topic in self._ids.items() if topic in topics]
         wanted = ",".join("?" * len(ids))
         query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({wanted}) ORDER BY {self._order}"
         with self._database() as database:
             for number, time_ns, data in database.execute(query, ids):
-                yield Record(time_ns, self._ids[number], data)
+                yield BagMessage(time_ns, self._ids[number], data)
         if self.damage:
-            raise Damaged(self.damage)
+            raise DamagedFileError(self.damage)
 
     def _expected_size(self) -> int:
         """Bytes by the file's header: page size at byte 16 (1 means 65536), number of pages at byte 28."""
@@ -58,7 +58,7 @@ class SqliteFile:
                 database.execute("PRAGMA writable_schema=ON")  # else SQLite refuses a file that was cut off, all of it
                 yield database
         except sqlite3.Error as error:
-            raise Damaged(f"{self.damage or 'damaged'} ({error})") from error
+            raise DamagedFileError(f"{self.damage or 'damaged'} ({error})") from error
 
     def _read_topics(self, database: sqlite3.Connection) -> None:
         for number, topic, kind, encoding in database.execute(

@@ -16,7 +16,7 @@ from fsmde_core.sources.synthetic.shapes.textures import INDEX
 Array = NDArray[np.float32]
 
 
-class Line(NamedTuple):
+class RoadLine(NamedTuple):
     """A lane line: offset and width in metres, length of dash and period (0: unbroken), yellow or white."""
 
     offset: float
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Marking:
+class RoadMarking:
     """Everything that is painted on the ground plane of one street.
 
     edges: offset of the right and the left kerb. sides: (texture, colour, tile) of the land to the right and left.
@@ -36,13 +36,13 @@ class Marking:
     edges: tuple[float, float]
     asphalt: tuple[str, float]
     sides: tuple[tuple[str, Colour, float], tuple[str, Colour, float]]
-    lines: tuple[Line, ...]
+    lines: tuple[RoadLine, ...]
     junctions: NDArray[np.float64]
     has_crossings: bool
     wear: float
 
     @classmethod
-    def of(cls, style: Style, junctions: NDArray[np.float64], rng: Generator) -> Marking:
+    def of(cls, style: Style, junctions: NDArray[np.float64], rng: Generator) -> RoadMarking:
         land: list[tuple[str, Colour, float]] = [
             ("grass", style.foliage, 3.0),
             ("grass", (0.28, 0.23, 0.11), 3.0),
@@ -127,19 +127,19 @@ def _band(distance: Array, half: float, footprint: Array) -> Array:
     )
 
 
-def _lines(style: Style, rng: Generator) -> tuple[Line, ...]:
+def _lines(style: Style, rng: Generator) -> tuple[RoadLine, ...]:
     width, yellow = float(rng.uniform(0.1, 0.18)), bool(rng.random() < 0.5)
     dash, period = float(rng.uniform(1.5, 4)), float(rng.uniform(6, 13))
     lines = []
     if style.backward_lanes and not style.median:
         kind = rng.integers(3)
         for offset in (-0.14, 0.14) if kind == 0 else (0.0,):
-            lines.append(Line(offset, width, dash if kind == 1 else 0.0, period if kind == 1 else 0.0, yellow))
+            lines.append(RoadLine(offset, width, dash if kind == 1 else 0.0, period if kind == 1 else 0.0, yellow))
     for lanes, side in ((style.forward_lanes, style.drive_side), (style.backward_lanes, -style.drive_side)):
         for k in range(1, lanes):
-            lines.append(Line(side * (style.median / 2 + k * style.lane_width), width, dash, period, False))
+            lines.append(RoadLine(side * (style.median / 2 + k * style.lane_width), width, dash, period, False))
         if lanes and rng.random() < 0.6:
             edge = style.median / 2 + lanes * style.lane_width
             inset = 0.0 if style.parking[int(side > 0)] else 0.3
-            lines.append(Line(side * (edge - inset), width, 0.0, 0.0, bool(yellow and rng.random() < 0.3)))
+            lines.append(RoadLine(side * (edge - inset), width, 0.0, 0.0, bool(yellow and rng.random() < 0.3)))
     return tuple(lines)

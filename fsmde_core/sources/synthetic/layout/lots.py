@@ -9,8 +9,8 @@ import numpy as np
 from fsmde_core.sources.synthetic.layout.site import Site
 from fsmde_core.sources.synthetic.layout.style import DISTRICTS, LOTS
 from fsmde_core.sources.synthetic.shapes import buildings, things
-from fsmde_core.sources.synthetic.shapes.solids import Look, box, ellipsoid, polytope
-from fsmde_core.sources.synthetic.shapes.vehicles import Thing, some_vehicle
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, box, ellipsoid, polytope
+from fsmde_core.sources.synthetic.shapes.vehicles import StreetObject, some_vehicle
 
 LAND = (
     ((0.1, 0.16, 0.05), "grass", (3.0, 3.0)),
@@ -45,7 +45,7 @@ def _lot(site: Site, kind: str, side: int, s: float, near: float, width: float, 
     yaw = 0.0 if side > 0 else np.pi  # buildings face -y
     front = side * (near + setback)
     depth = float(rng.uniform(8, 24))
-    makers: dict[str, Callable[[], Thing]] = {
+    makers: dict[str, Callable[[], StreetObject]] = {
         "block": lambda: buildings.block(rng, width, depth, floors),
         "house": lambda: buildings.house(rng, 0.7 * width, 0.8 * depth),
         "hall": lambda: buildings.hall(rng, width, depth),
@@ -62,9 +62,12 @@ def _lot(site: Site, kind: str, side: int, s: float, near: float, width: float, 
         _slope(site, side, s, near, width)
     if setback > 2.5 or kind not in makers:
         if site.chance(0.6):
-            pad = Look(*LAND[rng.integers(len(LAND))])
+            pad = Appearance(*LAND[rng.integers(len(LAND))])
             site.add(
-                Thing([box((-width / 2, width / 2), (0, 45), (-1, 0.05), pad)], width, width), s, side * near, yaw=yaw
+                StreetObject([box((-width / 2, width / 2), (0, 45), (-1, 0.05), pad)], width, width),
+                s,
+                side * near,
+                yaw=yaw,
             )
         if site.chance(0.45):
             line = things.hedge(rng, width, style.foliage) if site.chance(0.35) else things.fence(rng, width)
@@ -98,12 +101,12 @@ def _slope(site: Site, side: int, s: float, near: float, width: float) -> None:
     """A retaining wall or a grassy bank."""
     rng, x, height = site.rng, width / 2, float(site.rng.uniform(1.0, 5.0))
     run = 0.01 if site.chance(0.4) else height * rng.uniform(1.0, 3.0)
-    look = things.CONCRETE if run < 0.1 else Look(site.style.foliage, "grass", (3.0, 3.0))
+    look = things.CONCRETE if run < 0.1 else Appearance(site.style.foliage, "grass", (3.0, 3.0))
     top = np.array([[-x, run, height], [x, run, height], [x, 60, height], [-x, 60, height]])
     low = np.array([[-x, 0, -1], [x, 0, -1], [x, 60, -1], [-x, 60, -1]])
     quads = [np.array([low[i], low[(i + 1) % 4], top[(i + 1) % 4], top[i]]) for i in range(4)]
-    bank = polytope([top, *quads], [Look(site.style.foliage, "grass", (3.0, 3.0)), *[look] * 4])
-    site.add(Thing([bank], width), s, side * near, yaw=0.0 if side > 0 else np.pi)
+    bank = polytope([top, *quads], [Appearance(site.style.foliage, "grass", (3.0, 3.0)), *[look] * 4])
+    site.add(StreetObject([bank], width), s, side * near, yaw=0.0 if side > 0 else np.pi)
     for _ in range(rng.integers(0, 6)):
         at = s + rng.uniform(-0.9, 0.9) * x, side * (near + run + rng.uniform(1, 15))
         site.add(things.tree(rng, rng.uniform(4, 10), things.green(rng, site.style.foliage)), *at, z=height)
@@ -122,8 +125,8 @@ def lay_backdrop(site: Site) -> None:
                 site.add(things.thicket(rng, colour), float(s), side * far)
             elif kind == "hills":
                 radii = rng.uniform(120, 350), rng.uniform(120, 300), rng.uniform(20, 80)
-                hill = ellipsoid((0, 0, -3), radii, Look(colour, "leaves0", (30.0, 30.0)))
-                site.add(Thing([hill], 0), float(s), side * (radii[1] + 90 + rng.uniform(0, 300)))
+                hill = ellipsoid((0, 0, -3), radii, Appearance(colour, "leaves0", (30.0, 30.0)))
+                site.add(StreetObject([hill], 0), float(s), side * (radii[1] + 90 + rng.uniform(0, 300)))
             elif kind == "skyline" and site.chance(0.7):
                 tower = buildings.block(rng, rng.uniform(15, 35), 20.0, int(rng.integers(4, 22)))
                 site.add(tower, float(s), side * (far + rng.uniform(0, 200)), yaw=0.0 if side > 0 else np.pi)

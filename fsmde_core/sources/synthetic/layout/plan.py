@@ -6,10 +6,10 @@ import numpy as np
 from numpy.random import Generator
 
 from fsmde_core.sources.synthetic.layout import lots, roadside, traffic
-from fsmde_core.sources.synthetic.layout.ground import Marking
+from fsmde_core.sources.synthetic.layout.ground import RoadMarking
 from fsmde_core.sources.synthetic.layout.site import Site
 from fsmde_core.sources.synthetic.layout.style import Style
-from fsmde_core.sources.synthetic.shapes.vehicles import Thing
+from fsmde_core.sources.synthetic.shapes.vehicles import StreetObject
 from fsmde_core.sources.synthetic.shapes.world import World, assemble
 
 
@@ -19,7 +19,7 @@ class Plan:
     def __init__(self, style: Style, rng: Generator, duration: float) -> None:
         site = Site(style, rng, duration)
         ground = roadside.ground(site)
-        site.add(Thing(ground, 0), 0, 0)
+        site.add(StreetObject(ground, 0), 0, 0)
         for side in (-1, 1):
             roadside.lay_sidewalk(site, side)
             lots.lay_lots(site, side)
@@ -31,7 +31,7 @@ class Plan:
         traffic.lay_junctions(site)
         lots.lay_backdrop(site)
         self.ground_solids = len(ground)
-        self.marking = Marking.of(style, site.junctions, rng)
+        self.marking = RoadMarking.of(style, site.junctions, rng)
         self._course, self._world, self._rows = style.course, assemble(site.solids), np.array(site.rows)
 
     def at(self, seconds: float) -> World:

@@ -9,13 +9,13 @@ import numpy as np
 
 from fsmde_core.sources.synthetic.layout.site import KERB, Site
 from fsmde_core.sources.synthetic.shapes import things, vehicles
-from fsmde_core.sources.synthetic.shapes.solids import Look, Solid, box, polytope
-from fsmde_core.sources.synthetic.shapes.vehicles import Thing, some_vehicle
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, Solid, box, polytope
+from fsmde_core.sources.synthetic.shapes.vehicles import StreetObject, some_vehicle
 
 
 def ground(site: Site) -> list[Solid]:
     """The ground to the horizon; a slab for every stretch of even slope."""
-    look, far, knots = Look((0.15, 0.15, 0.15), "asphalt0"), 4000.0, site.style.course.knots
+    look, far, knots = Appearance((0.15, 0.15, 0.15), "asphalt0"), 4000.0, site.style.course.knots
     ends = np.array([[-far, knots[0, 1]], [far + knots[-1, 0], knots[-1, 1]]])
     profile = np.vstack([ends[:1], knots, ends[1:]]) if np.ptp(knots[:, 1]) else ends
     slabs = []
@@ -32,20 +32,32 @@ def lay_sidewalk(site: Site, side: int) -> None:
     style, rng = site.style, site.rng
     near = style.edge(side)
     grey = float(rng.uniform(0.22, 0.5))
-    paving = Look((grey, 0.97 * grey, 0.92 * grey), str(rng.choice(["paving", "plaster", "asphalt0"])), (2.0, 2.0))
-    kerb = Look((0.7, 0.7, 0.7), "kerb", (2.0, 2.0)) if site.chance(0.12) else Look((grey, grey, grey))
+    paving = Appearance(
+        (grey, 0.97 * grey, 0.92 * grey), str(rng.choice(["paving", "plaster", "asphalt0"])), (2.0, 2.0)
+    )
+    kerb = Appearance((0.7, 0.7, 0.7), "kerb", (2.0, 2.0)) if site.chance(0.12) else Appearance((grey, grey, grey))
     if style.verge:
-        lawn = Look(style.foliage, "grass", (3.0, 3.0)) if site.chance(0.75) else Look((0.25, 0.2, 0.14), "soil")
+        lawn = (
+            Appearance(style.foliage, "grass", (3.0, 3.0))
+            if site.chance(0.75)
+            else Appearance((0.25, 0.2, 0.14), "soil")
+        )
         _strip(site, side, near, style.verge, KERB, lawn, kerb)
     if style.sidewalk:
         _strip(site, side, near + style.verge, style.sidewalk, KERB, paving, kerb)
     if style.median and side > 0:
         _strip(
-            site, 1, -style.median / 2 + 0.3, style.median - 0.6, KERB, Look(style.foliage, "grass", (3.0, 3.0)), kerb
+            site,
+            1,
+            -style.median / 2 + 0.3,
+            style.median - 0.6,
+            KERB,
+            Appearance(style.foliage, "grass", (3.0, 3.0)),
+            kerb,
         )
 
 
-def _strip(site: Site, side: int, near: float, width: float, height: float, look: Look, edge: Look) -> None:
+def _strip(site: Site, side: int, near: float, width: float, height: float, look: Appearance, edge: Appearance) -> None:
     """A raised band along the road between the junctions, in short pieces that follow the course."""
     piece = 6.0 if site.style.course.curvature else 10.0
     overlap = 1 + abs(site.style.course.curvature) * (near + width)
@@ -54,7 +66,7 @@ def _strip(site: Site, side: int, near: float, width: float, height: float, look
     for s in np.arange(site.start, site.end, piece):
         if not site.is_junction(float(s), piece / 2):
             solid = box((-half, half), (low - middle, high - middle), (-1.0, height), edge, look)
-            site.add(Thing([solid], piece, piece), float(s), middle)
+            site.add(StreetObject([solid], piece, piece), float(s), middle)
 
 
 def lay_row(site: Site, side: int) -> None:
@@ -62,7 +74,7 @@ def lay_row(site: Site, side: int) -> None:
     rng, style = site.rng, site.style
     kerb, walk = style.edge(side) + 0.5, max(style.verge + style.sidewalk - 1.0, 0.5)
     yaw = 0.0 if side > 0 else np.pi
-    rows: list[tuple[float, Callable[[], Thing], float]] = [
+    rows: list[tuple[float, Callable[[], StreetObject], float]] = [
         (
             style.tree_gap,
             lambda: getattr(things, style.tree_kind)(rng, rng.uniform(4, 11), things.green(rng, style.foliage)),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.sources.synthetic.layout.style import Style
 from fsmde_core.sources.synthetic.shapes.solids import Solid
-from fsmde_core.sources.synthetic.shapes.vehicles import Thing
+from fsmde_core.sources.synthetic.shapes.vehicles import StreetObject
 
 BEFORE, BEYOND = 170.0, 260.0
 """Metres of street behind the start and beyond the end of the drive."""
@@ -27,7 +27,9 @@ class Site:
         self.junctions = self._draw_junctions()
         """(n, 2) position and half width of side streets."""
 
-    def add(self, thing: Thing, s: float, offset: float, z: float = 0.0, yaw: float = 0.0, speed: float = 0.0) -> None:
+    def add(
+        self, thing: StreetObject, s: float, offset: float, z: float = 0.0, yaw: float = 0.0, speed: float = 0.0
+    ) -> None:
         self.solids.append(thing.solids)
         self.rows.append((s, offset, z, yaw, thing.wheelbase, speed))
 

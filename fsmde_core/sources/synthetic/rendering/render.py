@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from fsmde_core.sources.synthetic.layout.ground import Marking
+from fsmde_core.sources.synthetic.layout.ground import RoadMarking
 from fsmde_core.sources.synthetic.layout.street import Course
 from fsmde_core.sources.synthetic.rendering.light import Light
 from fsmde_core.sources.synthetic.rendering.raycast import Hits, PinholeRays, cast
@@ -20,12 +20,12 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Renderer:
     """A street at one moment, ready to be photographed. ground_faces: the first faces of the world are the ground."""
 
     world: World
     course: Course
-    marking: Marking
+    marking: RoadMarking
     light: Light
     shadows: ShadowMap
     ground_faces: int

@@ -17,7 +17,7 @@ WHITE: Colour = (0.8, 0.8, 0.8)
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How a face looks: its linear reflectance (red, green, blue), multiplied by a texture of the atlas.
 
     tile: metres per tile to the right and upwards; None stretches one tile over the face. shift: offset in tiles.
@@ -42,7 +42,7 @@ class Solid:
 
     points: Array
     sizes: tuple[int, ...]
-    looks: tuple[Look, ...]
+    looks: tuple[Appearance, ...]
     unit: Array | None = None
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0) -> Solid:
@@ -55,14 +55,19 @@ class Solid:
         return replace(self, points=scale * self.points @ R.T + t, unit=unit)
 
 
-def polytope(faces: list[Array], looks: list[Look] | Look) -> Solid:
+def polytope(faces: list[Array], looks: list[Appearance] | Appearance) -> Solid:
     """The convex solid of planar faces, each (>= 3, 3) corners, anticlockwise seen from outside."""
     looks = looks if isinstance(looks, list) else [looks] * len(faces)
     return Solid(np.concatenate(faces), tuple(map(len, faces)), tuple(looks))
 
 
 def frustum(
-    bottom: Bounds, top: Bounds, z: tuple[float, float], side: Look, roof: Look | None = None, ends: Look | None = None
+    bottom: Bounds,
+    top: Bounds,
+    z: tuple[float, float],
+    side: Appearance,
+    roof: Appearance | None = None,
+    ends: Appearance | None = None,
 ) -> Solid:
     """From rectangle `bottom` = (x0, x1, y0, y1) at z[0] to `top` at z[1]; `ends` are the faces front and back."""
     b, t = (
@@ -77,13 +82,17 @@ def frustum(
 
 
 def box(
-    x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], look: Look, roof: Look | None = None
+    x: tuple[float, float],
+    y: tuple[float, float],
+    z: tuple[float, float],
+    look: Appearance,
+    roof: Appearance | None = None,
 ) -> Solid:
     """An upright box between the given limits."""
     return frustum((*x, *y), (*x, *y), z, look, roof)
 
 
-def column(radius: tuple[float, float], z: tuple[float, float], look: Look, sides: int = 8) -> Solid:
+def column(radius: tuple[float, float], z: tuple[float, float], look: Appearance, sides: int = 8) -> Solid:
     """A prism about the z axis whose radius goes from radius[0] at z[0] to radius[1] at z[1]: poles, trunks, cones."""
     angles = 2 * np.pi * np.arange(sides) / sides
     ring = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -92,7 +101,9 @@ def column(radius: tuple[float, float], z: tuple[float, float], look: Look, side
     return polytope([*quads, high, low[::-1]], look)
 
 
-def disc(x: float, y: tuple[float, float], z: float, radius: float, side: Look, rim: Look, sides: int = 12) -> Solid:
+def disc(
+    x: float, y: tuple[float, float], z: float, radius: float, side: Appearance, rim: Appearance, sides: int = 12
+) -> Solid:
     """A prism about an axis along y: wheels (`side` is what one sees from the side)."""
     angles = 2 * np.pi * np.arange(sides) / sides
     ring = np.column_stack([x + radius * np.cos(angles), np.zeros(sides), z + radius * np.sin(angles)])
@@ -105,7 +116,7 @@ _SPHERE = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (
 _SPHERE /= np.linalg.norm(_SPHERE, axis=1, keepdims=True)
 
 
-def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], look: Look) -> Solid:
+def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], look: Appearance) -> Solid:
     """An ellipsoid with axes along x, y and z."""
     t, r = np.array(centre), np.array(radii)
     unit = np.diag([*(1 / r), 1.0])

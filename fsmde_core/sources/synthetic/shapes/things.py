@@ -7,12 +7,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from fsmde_core.sources.synthetic.shapes.solids import Colour, Look, Solid, box, column, disc, ellipsoid, frustum
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, Colour, Solid, box, column, disc, ellipsoid, frustum
 from fsmde_core.sources.synthetic.shapes.textures import variant
-from fsmde_core.sources.synthetic.shapes.vehicles import Thing
+from fsmde_core.sources.synthetic.shapes.vehicles import StreetObject
 
-STEEL, DARK, WOOD = Look((0.35, 0.36, 0.37)), Look((0.03, 0.035, 0.03)), Look((0.12, 0.08, 0.05), "bark", (0.7, 1.5))
-CONCRETE = Look((0.42, 0.41, 0.38), "plaster", (3.0, 3.0))
+STEEL, DARK, WOOD = (
+    Appearance((0.35, 0.36, 0.37)),
+    Appearance((0.03, 0.035, 0.03)),
+    Appearance((0.12, 0.08, 0.05), "bark", (0.7, 1.5)),
+)
+CONCRETE = Appearance((0.42, 0.41, 0.38), "plaster", (3.0, 3.0))
 
 
 def green(rng: Generator, base: Colour) -> Colour:
@@ -21,17 +25,17 @@ def green(rng: Generator, base: Colour) -> Colour:
     return float(r), float(g), float(b)
 
 
-def foliage(rng: Generator, colour: Colour, tile: float) -> Look:
+def foliage(rng: Generator, colour: Colour, tile: float) -> Appearance:
     shade = rng.uniform(0.75, 1.25)
     r, g, b = (float(c * shade) for c in colour)
     shift = float(rng.random()), float(rng.random())
-    return Look((r, g, b), variant("leaves", rng), (tile, tile), shift, is_cutout=True)
+    return Appearance((r, g, b), variant("leaves", rng), (tile, tile), shift, is_cutout=True)
 
 
-def tree(rng: Generator, height: float, colour: Colour) -> Thing:
+def tree(rng: Generator, height: float, colour: Colour) -> StreetObject:
     """A broadleaved tree: a trunk and clumps of leaves, the inner ones dense."""
     trunk, crown = rng.uniform(0.25, 0.42) * height, rng.uniform(0.26, 0.42) * height
-    radius, wood = 0.018 * height + rng.uniform(0.02, 0.1), Look(WOOD.colour, "bark", (0.8, 2.0))
+    radius, wood = 0.018 * height + rng.uniform(0.02, 0.1), Appearance(WOOD.colour, "bark", (0.8, 2.0))
     solids = [column((radius, 0.6 * radius), (-0.3, trunk + 0.3 * crown), wood)]
     middle = trunk + 0.75 * crown
     tile = float(rng.uniform(2.0, 4.0))
@@ -43,10 +47,10 @@ def tree(rng: Generator, height: float, colour: Colour) -> Thing:
         x, y, z = direction * crown * rng.uniform(0.35, 0.7)
         r = crown * rng.uniform(0.32, 0.58)
         solids.append(ellipsoid((x, y, max(middle + z, trunk + 0.4 * r)), (r, r, 0.8 * r), foliage(rng, colour, tile)))
-    return Thing(solids, 2 * crown)
+    return StreetObject(solids, 2 * crown)
 
 
-def conifer(rng: Generator, height: float, colour: Colour) -> Thing:
+def conifer(rng: Generator, height: float, colour: Colour) -> StreetObject:
     """Cones of needles one above the other."""
     radius, layers = rng.uniform(0.16, 0.26) * height, int(rng.integers(3, 6))
     solids = [column((0.15, 0.1), (-0.3, 0.3 * height), WOOD, 6)]
@@ -55,20 +59,20 @@ def conifer(rng: Generator, height: float, colour: Colour) -> Thing:
         high = min(low + 1.7 * height / layers, height)
         r = radius * (1 - 0.85 * layer / layers)
         solids.append(column((r, 0.12 * r), (low, high), foliage(rng, colour, 2.5), 9))
-    return Thing(solids, 2 * radius)
+    return StreetObject(solids, 2 * radius)
 
 
-def palm(rng: Generator, height: float, colour: Colour) -> Thing:
+def palm(rng: Generator, height: float, colour: Colour) -> StreetObject:
     solids = [column((0.2, 0.14), (-0.3, height), WOOD)]
     for angle in np.arange(0, 2 * np.pi, 2 * np.pi / 9) + rng.uniform(0, 1):
         leaf = ellipsoid((1.2, 0, height - 0.1), (1.3, 0.35, 0.3), foliage(rng, colour, 1.2))
         solids.append(leaf.moved(yaw=angle))
-    return Thing(solids, 4.0)
+    return StreetObject(solids, 4.0)
 
 
-def bare_tree(rng: Generator, height: float, colour: Colour) -> Thing:
+def bare_tree(rng: Generator, height: float, colour: Colour) -> StreetObject:
     """A winter tree: a trunk, boughs and a haze of twigs."""
-    wood = Look((0.1, 0.085, 0.07), "bark", (0.8, 2.0))
+    wood = Appearance((0.1, 0.085, 0.07), "bark", (0.8, 2.0))
     trunk, crown = 0.35 * height, 0.35 * height
     solids = [column((0.02 * height + 0.05, 0.012 * height), (-0.3, 0.9 * height), wood)]
     for _ in range(rng.integers(5, 9)):
@@ -80,75 +84,75 @@ def bare_tree(rng: Generator, height: float, colour: Colour) -> Thing:
     for _ in range(rng.integers(5, 10)):
         x, y, z = rng.normal(size=3) * (0.4 * crown, 0.4 * crown, 0.12 * height)
         r = crown * rng.uniform(0.35, 0.6)
-        twigs = Look((0.1, 0.085, 0.07), "twigs", (2.5, 2.5), (float(rng.random()), 0.0), is_cutout=True)
+        twigs = Appearance((0.1, 0.085, 0.07), "twigs", (2.5, 2.5), (float(rng.random()), 0.0), is_cutout=True)
         solids.append(ellipsoid((x, y, 0.72 * height + z), (r, r, 1.1 * r), twigs))
-    return Thing(solids, 2 * crown)
+    return StreetObject(solids, 2 * crown)
 
 
-def bush(rng: Generator, colour: Colour) -> Thing:
+def bush(rng: Generator, colour: Colour) -> StreetObject:
     solids = []
     for _ in range(rng.integers(2, 5)):
         r = rng.uniform(0.4, 0.9)
         x, y = rng.uniform(-0.6, 0.6, 2)
         solids.append(ellipsoid((x, y, 0.5 * r), (r, r, 0.8 * r), foliage(rng, colour, 1.5)))
-    return Thing(solids, 1.5)
+    return StreetObject(solids, 1.5)
 
 
-def thicket(rng: Generator, colour: Colour) -> Thing:
+def thicket(rng: Generator, colour: Colour) -> StreetObject:
     """A piece of the edge of a wood: a dense heart and ragged crowns around it."""
     r, height = rng.uniform(3, 6), rng.uniform(6, 16)
-    heart = Look(colour, "leaves1", (5.0, 5.0), (float(rng.random()), 0.0))
+    heart = Appearance(colour, "leaves1", (5.0, 5.0), (float(rng.random()), 0.0))
     solids = [ellipsoid((0, 0, 0.4 * height), (r, r, 0.5 * height), heart)]
     for _ in range(3):
         x, y = rng.uniform(-0.6, 0.6, 2) * r
         size = rng.uniform(0.4, 0.7) * r
         at = (x, y, height * rng.uniform(0.55, 0.85))
         solids.append(ellipsoid(at, (size, size, size), foliage(rng, colour, 4.0)))
-    return Thing(solids, 2 * r)
+    return StreetObject(solids, 2 * r)
 
 
-def hedge(rng: Generator, length: float, colour: Colour) -> Thing:
+def hedge(rng: Generator, length: float, colour: Colour) -> StreetObject:
     """A clipped hedge: a closed core below a ragged skin."""
     height, depth = rng.uniform(0.7, 2.0), rng.uniform(0.5, 1.0)
-    core = Look(colour, variant("leaves", rng), (1.2, 1.2))
+    core = Appearance(colour, variant("leaves", rng), (1.2, 1.2))
     x, y = length / 2, depth / 2
     skin = frustum((-x, x, -y, y), (-x, x, -0.9 * y, 0.9 * y), (0, height), foliage(rng, colour, 1.5))
-    return Thing([skin, box((-x + 0.08, x - 0.08), (-0.8 * y, 0.8 * y), (0, height - 0.1), core)], length)
+    return StreetObject([skin, box((-x + 0.08, x - 0.08), (-0.8 * y, 0.8 * y), (0, height - 0.1), core)], length)
 
 
-def fence(rng: Generator, length: float) -> Thing:
+def fence(rng: Generator, length: float) -> StreetObject:
     """Iron bars, pickets, boards or a wall."""
     height, x = rng.uniform(1.0, 2.2), length / 2
     kind = rng.integers(4)
     if kind == 0:
-        panel = Look((0.03, 0.03, 0.03), "bars", (2.4, height), is_cutout=True)
+        panel = Appearance((0.03, 0.03, 0.03), "bars", (2.4, height), is_cutout=True)
         solids = [box((-x, x), (-0.02, 0.02), (0, height), panel)]
     elif kind == 1:
-        panel = Look((0.6, 0.6, 0.58), "pickets", (1.6, height), is_cutout=True)
+        panel = Appearance((0.6, 0.6, 0.58), "pickets", (1.6, height), is_cutout=True)
         solids = [box((-x, x), (-0.015, 0.015), (0, height), panel)]
     elif kind == 2:
-        solids = [box((-x, x), (-0.04, 0.04), (0, height), Look((0.2, 0.13, 0.08), "siding", (2.0, 2.0)))]
+        solids = [box((-x, x), (-0.04, 0.04), (0, height), Appearance((0.2, 0.13, 0.08), "siding", (2.0, 2.0)))]
     else:
-        stone = Look((0.35, 0.2, 0.14), "brick", (2.4, 2.4)) if rng.random() < 0.5 else CONCRETE
+        stone = Appearance((0.35, 0.2, 0.14), "brick", (2.4, 2.4)) if rng.random() < 0.5 else CONCRETE
         solids = [box((-x, x), (-0.12, 0.12), (0, height), stone)]
     for post in np.arange(-x, x + 0.1, max(length / 4, 1.0)):
         solids.append(
             box((post - 0.05, post + 0.05), (-0.06, 0.06), (0, height + 0.08), DARK if kind == 0 else CONCRETE)
         )
-    return Thing(solids, length)
+    return StreetObject(solids, length)
 
 
-def barrier(rng: Generator, length: float) -> Thing:
+def barrier(rng: Generator, length: float) -> StreetObject:
     """Jersey barrier or guard rail along x."""
     x = length / 2
     if rng.random() < 0.6:
-        look = CONCRETE if rng.random() < 0.6 else Look((0.6, 0.1, 0.05), "kerb", (3.0, 3.0))
-        return Thing([frustum((-x, x, -0.3, 0.3), (-x, x, -0.09, 0.09), (0, 0.85), look)], length, 4.0)
+        look = CONCRETE if rng.random() < 0.6 else Appearance((0.6, 0.1, 0.05), "kerb", (3.0, 3.0))
+        return StreetObject([frustum((-x, x, -0.3, 0.3), (-x, x, -0.09, 0.09), (0, 0.85), look)], length, 4.0)
     posts: list[Solid] = [box((p - 0.06, p + 0.06), (-0.08, 0.08), (0, 0.7), STEEL) for p in np.arange(-x, x, 2.5)]
-    return Thing([box((-x, x), (0.08, 0.14), (0.4, 0.75), STEEL), *posts], length, 4.0)
+    return StreetObject([box((-x, x), (0.08, 0.14), (0.4, 0.75), STEEL), *posts], length, 4.0)
 
 
-def lamp(rng: Generator) -> Thing:
+def lamp(rng: Generator) -> StreetObject:
     """A street lamp; its arm reaches along -y."""
     height, arm = rng.uniform(5, 10), rng.uniform(0.8, 2.5)
     look = STEEL if rng.random() < 0.6 else DARK
@@ -158,20 +162,20 @@ def lamp(rng: Generator) -> Thing:
         box((-0.04, 0.04), (-arm, 0.0), (height - 0.1, height), look),
         box((-0.14, 0.14), (-arm - 0.6, -arm + 0.1), (height - 0.08, height + 0.06), STEEL),
     ]
-    return Thing(solids, 0.3)
+    return StreetObject(solids, 0.3)
 
 
-def utility_pole(rng: Generator) -> Thing:
+def utility_pole(rng: Generator) -> StreetObject:
     height = rng.uniform(8, 12)
     solids = [column((0.17, 0.12), (-0.2, height), WOOD)]
     for z in (height - 0.5, height - 1.6)[: rng.integers(1, 3)]:
         solids.append(box((-0.06, 0.06), (-1.3, 1.3), (z - 0.07, z + 0.07), WOOD))
     if rng.random() < 0.3:
         solids.append(column((0.25, 0.25), (height - 3.2, height - 2.2), STEEL).moved(y=0.35))
-    return Thing(solids, 0.3)
+    return StreetObject(solids, 0.3)
 
 
-def traffic_light(rng: Generator) -> Thing:
+def traffic_light(rng: Generator) -> StreetObject:
     """A signal on a mast, with an arm over the road (towards -y) or without; it faces -x."""
     look = DARK if rng.random() < 0.5 else STEEL
     arm = rng.uniform(3, 7) if rng.random() < 0.5 else 0.0
@@ -186,12 +190,12 @@ def traffic_light(rng: Generator) -> Thing:
         solids.append(box((-0.3, -0.1), (y - 0.17, y + 0.17), (z, z + 1.0), DARK))
         for k, colour in enumerate(((0.02, 0.9, 0.3), (0.9, 0.6, 0.05), (0.95, 0.05, 0.03))):
             shade = 1.0 if k == lit else 0.12
-            light = Look((colour[0] * shade, colour[1] * shade, colour[2] * shade))
+            light = Appearance((colour[0] * shade, colour[1] * shade, colour[2] * shade))
             solids.append(box((-0.33, -0.3), (y - 0.1, y + 0.1), (z + 0.08 + 0.32 * k, z + 0.28 + 0.32 * k), light))
-    return Thing(solids, 0.3)
+    return StreetObject(solids, 0.3)
 
 
-def sign(rng: Generator) -> Thing:
+def sign(rng: Generator) -> StreetObject:
     """A traffic sign on a post: round, square or a plate; it faces -x."""
     height, size = rng.uniform(2.0, 2.8), rng.uniform(0.3, 0.45)
     colours: tuple[Colour, ...] = (
@@ -201,43 +205,43 @@ def sign(rng: Generator) -> Thing:
         (0.75, 0.75, 0.75),
         (0.02, 0.25, 0.1),
     )
-    front = Look(colours[rng.integers(len(colours))])
+    front = Appearance(colours[rng.integers(len(colours))])
     solids = [column((0.04, 0.04), (-0.2, height + size), STEEL, 6)]
     if rng.random() < 0.4:
         sides = int(rng.choice([3, 8, 16]))
         solids.append(disc(0, (0.04, 0.07), height + size, size, front, STEEL, sides).moved(yaw=np.pi / 2))
-        solids.append(disc(0, (0.07, 0.08), height + size, 0.6 * size, Look(), STEEL, sides).moved(yaw=np.pi / 2))
+        solids.append(disc(0, (0.07, 0.08), height + size, 0.6 * size, Appearance(), STEEL, sides).moved(yaw=np.pi / 2))
     else:
         width = size * rng.uniform(0.7, 1.6)
-        front = Look((0.8, 0.8, 0.8), variant("poster", rng), None) if rng.random() < 0.3 else front
+        front = Appearance((0.8, 0.8, 0.8), variant("poster", rng), None) if rng.random() < 0.3 else front
         solids.append(box((-0.07, -0.04), (-width, width), (height, height + 2 * size), front))
-    return Thing(solids, 0.3)
+    return StreetObject(solids, 0.3)
 
 
-def billboard(rng: Generator) -> Thing:
+def billboard(rng: Generator) -> StreetObject:
     low, width, height = rng.uniform(2.5, 7), rng.uniform(2, 5), rng.uniform(2, 4)
-    face = Look((0.85, 0.85, 0.85), variant("poster", rng), None)
+    face = Appearance((0.85, 0.85, 0.85), variant("poster", rng), None)
     solids = [
         column((0.2, 0.2), (-0.2, low), STEEL),
         box((-0.15, 0.15), (-width, width), (low, low + height), face, STEEL),
     ]
-    return Thing(solids, 0.5)
+    return StreetObject(solids, 0.5)
 
 
-def small_furniture(rng: Generator) -> Thing:
+def small_furniture(rng: Generator) -> StreetObject:
     """A bin, hydrant, bollard, post box, control cabinet or bench."""
     r, g, b = (float(c) for c in rng.uniform(0.02, 0.4, 3))
-    look = Look((r, g, b), "paint")
+    look = Appearance((r, g, b), "paint")
     kind = rng.integers(4)
     if kind == 0:
-        return Thing([column((0.25, 0.28), (0, 1.0), look), column((0.3, 0.2), (1.0, 1.12), DARK)], 0.6)
+        return StreetObject([column((0.25, 0.28), (0, 1.0), look), column((0.3, 0.2), (1.0, 1.12), DARK)], 0.6)
     if kind == 1:
-        return Thing([column((0.09, 0.09), (0, 0.9), look)], 0.3)
+        return StreetObject([column((0.09, 0.09), (0, 0.9), look)], 0.3)
     if kind == 2:
-        return Thing([box((-0.4, 0.4), (-0.25, 0.25), (0, rng.uniform(0.9, 1.6)), look)], 0.9)
-    slats = Look((0.2, 0.12, 0.06), "siding", (1.0, 1.0))
+        return StreetObject([box((-0.4, 0.4), (-0.25, 0.25), (0, rng.uniform(0.9, 1.6)), look)], 0.9)
+    slats = Appearance((0.2, 0.12, 0.06), "siding", (1.0, 1.0))
     legs = [box((x - 0.05, x + 0.05), (-0.2, 0.2), (0, 0.42), DARK) for x in (-0.7, 0.7)]
-    return Thing(
+    return StreetObject(
         [*legs, box((-0.9, 0.9), (-0.25, 0.25), (0.42, 0.48), slats), box((-0.9, 0.9), (0.2, 0.26), (0.5, 0.9), slats)],
         1.8,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from fsmde_core.sources.synthetic.shapes.solids import Colour, Look, Solid, box, column, disc, ellipsoid, frustum
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, Colour, Solid, box, column, disc, ellipsoid, frustum
 from fsmde_core.sources.synthetic.shapes.textures import variant
 
 PAINTS: tuple[Colour, ...] = (
@@ -15,15 +15,15 @@ PAINTS: tuple[Colour, ...] = (
     *[(0.45, 0.46, 0.47), (0.16, 0.17, 0.18), (0.3, 0.02, 0.02), (0.02, 0.05, 0.2), (0.05, 0.12, 0.3)],
     *[(0.25, 0.2, 0.12), (0.02, 0.1, 0.05), (0.6, 0.45, 0.05), (0.5, 0.15, 0.03)],
 )
-RUBBER = Look((0.02, 0.02, 0.02))
-TRIM = Look((0.025, 0.025, 0.028))
-CHROME = Look((0.5, 0.5, 0.5), "paint")
-PLATE = Look((0.7, 0.7, 0.6))
-HEADLIGHT, TAILLIGHT = Look((0.9, 0.9, 0.85), "paint"), Look((0.5, 0.01, 0.01), "paint")
+RUBBER = Appearance((0.02, 0.02, 0.02))
+TRIM = Appearance((0.025, 0.025, 0.028))
+CHROME = Appearance((0.5, 0.5, 0.5), "paint")
+PLATE = Appearance((0.7, 0.7, 0.6))
+HEADLIGHT, TAILLIGHT = Appearance((0.9, 0.9, 0.85), "paint"), Appearance((0.5, 0.01, 0.01), "paint")
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
+class StreetObject:
     """An object's solids in its own frame, its length along x in metres, and whether it follows the road's slope."""
 
     solids: list[Solid]
@@ -37,7 +37,7 @@ def _paint(rng: Generator) -> Colour:
 
 
 def _wheels(positions: tuple[float, ...], half_width: float, radius: float, width: float = 0.22) -> list[Solid]:
-    hub = Look((0.6, 0.6, 0.6), "wheel", None)
+    hub = Appearance((0.6, 0.6, 0.6), "wheel", None)
     solids = []
     for x in positions:
         for side in (-1, 1):
@@ -60,7 +60,7 @@ def _lights(half_length: float, half_width: float, z: float, rng: Generator) -> 
     return solids
 
 
-def car(rng: Generator) -> Thing:
+def car(rng: Generator) -> StreetObject:
     """A hatchback, saloon, estate or off-roader."""
     tall = rng.random() < 0.4
     length, width = rng.uniform(3.7, 5.0), rng.uniform(1.7, 1.95)
@@ -69,8 +69,8 @@ def car(rng: Generator) -> Thing:
     sill, belt = 0.16 * height, 0.6 * height
     nose, tail = rng.uniform(0.16, 0.24) * length, rng.choice([0.02, 0.02, 0.14]) * length
     paint = _paint(rng)
-    body, side = Look(paint, "paint"), Look(paint, "car_side", None)
-    glass, screen = Look(paint, "car_glass", None), Look(paint, "windscreen", None)
+    body, side = Appearance(paint, "paint"), Appearance(paint, "car_side", None)
+    glass, screen = Appearance(paint, "car_glass", None), Appearance(paint, "windscreen", None)
     waist = 0.42 * height
     roof = (-x + tail + rng.uniform(0.2, 0.6), x - nose - rng.uniform(0.75, 1.0), -0.8 * y, 0.8 * y)
     solids = [
@@ -78,7 +78,7 @@ def car(rng: Generator) -> Thing:
             (-x + 0.1, x - 0.12, -0.94 * y, 0.94 * y),
             (-x, x, -y, y),
             (sill, waist),
-            Look(paint, "car_side", None),
+            Appearance(paint, "car_side", None),
             TRIM,
             body,
         ),
@@ -91,16 +91,16 @@ def car(rng: Generator) -> Thing:
     for s in (-1, 1):
         mirror = sorted((s * 0.97 * y, s * (y + 0.16)))
         solids.append(box((x - nose - 0.45, x - nose - 0.3), (mirror[0], mirror[1]), (belt, belt + 0.14), body))
-    return Thing(solids, length, 0.6 * length)
+    return StreetObject(solids, length, 0.6 * length)
 
 
-def van(rng: Generator) -> Thing:
+def van(rng: Generator) -> StreetObject:
     """A delivery van or minibus."""
     length, width, height = rng.uniform(4.8, 6.5), rng.uniform(1.9, 2.1), rng.uniform(1.9, 2.7)
     x, y = length / 2, width / 2
     paint = _paint(rng) if rng.random() < 0.5 else (0.75, 0.75, 0.74)
-    body, screen = Look(paint, "paint"), Look(paint, "windscreen", None)
-    side = Look(paint, "bus_side", None) if rng.random() < 0.3 else Look(paint, "car_side", None)
+    body, screen = Appearance(paint, "paint"), Appearance(paint, "windscreen", None)
+    side = Appearance(paint, "bus_side", None) if rng.random() < 0.3 else Appearance(paint, "car_side", None)
     solids = [
         box((-x, x - 0.9), (-y, y), (0.3, 0.5 * height), side, body),
         frustum(
@@ -111,16 +111,19 @@ def van(rng: Generator) -> Thing:
         *_wheels((-0.3 * length, 0.32 * length), y, 0.36),
         *_lights(x, y, 0.85, rng),
     ]
-    return Thing(solids, length, 0.6 * length)
+    return StreetObject(solids, length, 0.6 * length)
 
 
-def truck(rng: Generator) -> Thing:
+def truck(rng: Generator) -> StreetObject:
     """A lorry with a box, a tanker's tub or a flat load."""
     length, width, height = rng.uniform(6.5, 11.0), 2.45, rng.uniform(2.9, 3.8)
     x, y = length / 2, width / 2
-    cab, load = Look(_paint(rng), "paint"), Look(_paint(rng), str(rng.choice(["plain", "corrugated"])), (3.0, 3.0))
-    side = Look((0.8, 0.8, 0.8), variant("poster", rng), None) if rng.random() < 0.5 else load
-    screen = Look(cab.colour, "windscreen", None)
+    cab, load = (
+        Appearance(_paint(rng), "paint"),
+        Appearance(_paint(rng), str(rng.choice(["plain", "corrugated"])), (3.0, 3.0)),
+    )
+    side = Appearance((0.8, 0.8, 0.8), variant("poster", rng), None) if rng.random() < 0.5 else load
+    screen = Appearance(cab.colour, "windscreen", None)
     kind, rear = rng.integers(3), x - 2.1
     solids = [
         box((rear, x), (-0.95 * y, 0.95 * y), (0.5, 1.5), cab),
@@ -133,19 +136,23 @@ def truck(rng: Generator) -> Thing:
         solids.append(frustum((-x, rear - 0.2, -y, y), (-x, rear, -y, y), (1.0, 0.55 * height), load))
     else:
         solids.append(frustum((-x, rear - 0.1, -y, y), (-x, rear - 0.1, -y, y), (1.0, height), side, load, load))
-    return Thing(solids, length, 0.6 * length)
+    return StreetObject(solids, length, 0.6 * length)
 
 
-def bus(rng: Generator) -> Thing:
+def bus(rng: Generator) -> StreetObject:
     length, y, height = rng.uniform(10, 12.5), 1.27, rng.uniform(2.9, 3.3)
     x, paint = length / 2, _paint(rng)
-    side, body, screen = Look(paint, "bus_side", None), Look(paint, "paint"), Look(paint, "windscreen", None)
+    side, body, screen = (
+        Appearance(paint, "bus_side", None),
+        Appearance(paint, "paint"),
+        Appearance(paint, "windscreen", None),
+    )
     solids = [
         frustum((-x, x, -y, y), (-x, x - 0.1, -y, y), (0.35, height), side, body, screen),
         *_wheels((-0.28 * length, 0.34 * length), y, 0.48, 0.3),
         *_lights(x, y, 0.75, rng),
     ]
-    return Thing(solids, length, 0.6 * length)
+    return StreetObject(solids, length, 0.6 * length)
 
 
 def _clothes(rng: Generator) -> Colour:
@@ -153,12 +160,12 @@ def _clothes(rng: Generator) -> Colour:
     return float(r), float(g), float(b)
 
 
-def person(rng: Generator, lift: float = 0.0) -> Thing:
+def person(rng: Generator, lift: float = 0.0) -> StreetObject:
     """Somebody in mid-stride, `lift` metres above the ground."""
     scale = rng.uniform(0.85, 1.08)
     stride = rng.uniform(0.05, 0.3)
-    coat, trousers = Look(_clothes(rng), "plain", (0.6, 0.6)), Look(_clothes(rng), "plain", (0.6, 0.6))
-    skin = Look((0.42, 0.27, 0.19) if rng.random() < 0.6 else (0.16, 0.09, 0.06))
+    coat, trousers = Appearance(_clothes(rng), "plain", (0.6, 0.6)), Appearance(_clothes(rng), "plain", (0.6, 0.6))
+    skin = Appearance((0.42, 0.27, 0.19) if rng.random() < 0.6 else (0.16, 0.09, 0.06))
     solids = []
     for s in (-1, 1):
         foot, y = s * stride, s * 0.09
@@ -176,26 +183,26 @@ def person(rng: Generator, lift: float = 0.0) -> Thing:
     solids.append(frustum((-0.13, 0.13, -0.19, 0.19), (-0.12, 0.12, -0.22, 0.22), (0.8, 1.45), coat))
     solids.append(column((0.07, 0.07), (1.4, 1.6), skin, 6))
     solids.append(ellipsoid((0.02, 0, 1.62), (0.11, 0.09, 0.13), skin))
-    solids.append(ellipsoid((-0.01, 0, 1.67), (0.11, 0.1, 0.1), Look(_clothes(rng))))
-    return Thing([solid.moved(z=lift, scale=scale) for solid in solids], 0.5)
+    solids.append(ellipsoid((-0.01, 0, 1.67), (0.11, 0.1, 0.1), Appearance(_clothes(rng))))
+    return StreetObject([solid.moved(z=lift, scale=scale) for solid in solids], 0.5)
 
 
-def cyclist(rng: Generator) -> Thing:
-    frame = Look(_paint(rng), "paint")
+def cyclist(rng: Generator) -> StreetObject:
+    frame = Appearance(_paint(rng), "paint")
     solids = [
         *(disc(x, (-0.025, 0.025), 0.34, 0.34, RUBBER, RUBBER) for x in (-0.52, 0.52)),
         box((-0.5, 0.45), (-0.03, 0.03), (0.45, 0.52), frame),
         box((-0.2, -0.14), (-0.03, 0.03), (0.4, 0.95), frame),
         frustum((0.42, 0.5, -0.03, 0.03), (0.32, 0.4, -0.28, 0.28), (0.4, 1.05), frame),
     ]
-    return Thing(solids + person(rng, 0.32).solids, 1.8, 1.0)
+    return StreetObject(solids + person(rng, 0.32).solids, 1.8, 1.0)
 
 
-def cone(rng: Generator) -> Thing:
+def cone(rng: Generator) -> StreetObject:
     """A traffic cone or a barrel."""
     big = rng.random() < 0.4
     radius, height = (0.3, 1.0) if big else (0.18, 0.7)
-    orange, band = Look((0.7, 0.13, 0.02)), Look((0.75, 0.75, 0.75))
+    orange, band = Appearance((0.7, 0.13, 0.02)), Appearance((0.75, 0.75, 0.75))
     top = radius * (0.85 if big else 0.15)
     middle = (radius + top) / 2
     parts = [
@@ -203,10 +210,10 @@ def cone(rng: Generator) -> Thing:
         column((1.02 * middle, middle), (height / 2, 0.7 * height), band),
         column((0.95 * middle, top), (0.7 * height, height), orange),
     ]
-    return Thing(parts, 0.5)
+    return StreetObject(parts, 0.5)
 
 
-def some_vehicle(rng: Generator, cars: float) -> Thing:
+def some_vehicle(rng: Generator, cars: float) -> StreetObject:
     """A car, or with probability 1 - cars something bigger."""
     if rng.random() < cars:
         return car(rng)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.sources.synthetic.shapes.solids import Look, Solid
+from fsmde_core.sources.synthetic.shapes.solids import Appearance, Solid
 from fsmde_core.sources.synthetic.shapes.textures import INDEX
 
 
@@ -138,7 +138,7 @@ def _starts(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _planes(
-    points: NDArray[np.float64], sizes: NDArray[np.int64], looks: Sequence[Look], is_round: NDArray[np.bool_]
+    points: NDArray[np.float64], sizes: NDArray[np.int64], looks: Sequence[Appearance], is_round: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Outward normals (F, 3), offsets (F,) and texture coordinates (F, 2, 4) of faces of sizes[f] points each.
 

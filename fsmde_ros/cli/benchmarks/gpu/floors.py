@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from fsmde_core.engines.torch.stream import Lane, host_tensor
-from fsmde_core.pipeline.gpu.torch.download import Download
+from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
+from fsmde_core.pipeline.gpu.torch.download import TorchDownload
 
 _RUNS = 50
 _LARGE = 256 << 20  # bytes
@@ -19,8 +19,8 @@ _SIDE = 8192
 
 def device_floors(device: torch.device) -> dict[str, float]:
     """Bandwidths in GB/s, of page-locked copies and of one within the device (bytes read and written), and TFLOP/s."""
-    lane = Lane(device)
-    host = host_tensor((_LARGE,), torch.uint8, device)
+    lane = DeviceStream(device)
+    host = pinned_tensor((_LARGE,), torch.uint8, device)
     there, other = (torch.empty(_LARGE, dtype=torch.uint8, device=device) for _ in range(2))
     a, b = (torch.randn((_SIDE, _SIDE), device=device, dtype=torch.float16) for _ in range(2))
     return {
@@ -31,7 +31,7 @@ def device_floors(device: torch.device) -> dict[str, float]:
     }
 
 
-def _rate(lane: Lane, work: Callable[[], object], units: float) -> float:
+def _rate(lane: DeviceStream, work: Callable[[], object], units: float) -> float:
     """Billions of units per second, the median of ten."""
     times = []
     with lane.current():
@@ -50,13 +50,13 @@ def copies_ms(device: torch.device, up: list[int], down: int, cloud: int) -> flo
     up: bytes of each raw image, from ordinary memory to the device. down: bytes of depth, sigma and RGB, to page-locked
     memory. cloud: bytes of the cloud, to an array of ordinary memory.
     """
-    lane = Lane(device)
+    lane = DeviceStream(device)
     sources = [np.ones(size, np.uint8) for size in up]
-    staging = [host_tensor((size,), torch.uint8, device) for size in up]
+    staging = [pinned_tensor((size,), torch.uint8, device) for size in up]
     there = [torch.empty(size, dtype=torch.uint8, device=device) for size in up]
-    result, host = torch.empty(down, dtype=torch.uint8, device=device), host_tensor((down,), torch.uint8, device)
+    result, host = torch.empty(down, dtype=torch.uint8, device=device), pinned_tensor((down,), torch.uint8, device)
     records = torch.empty(cloud, dtype=torch.uint8, device=device)
-    download, times = Download(lane, cloud), []
+    download, times = TorchDownload(lane, cloud), []
 
     def send(index: int) -> None:
         np.copyto(staging[index].numpy(), sources[index])

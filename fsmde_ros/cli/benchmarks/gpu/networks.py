@@ -13,11 +13,11 @@ from fsmde_core.engines.torch.onnx_graph import TorchGraph
 
 def write_student(path: Path, width: int, height: int) -> Path:
     """A student of random weights for another size; its speed is that of a trained one."""
-    from fsmde_training.export import Origin, export_onnx
+    from fsmde_training.export import Provenance, export_onnx
     from fsmde_training.networks.student import Student
 
     torch.manual_seed(0)
-    return export_onnx(Student(), path, (height, width), Origin("none: random weights", "Apache-2.0"))
+    return export_onnx(Student(), path, (height, width), Provenance("none: random weights", "Apache-2.0"))
 
 
 def gflop(info: ModelInfo) -> float:

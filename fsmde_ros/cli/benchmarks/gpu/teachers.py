@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from fsmde_core.engines.torch.stream import Lane
+from fsmde_core.engines.torch.stream import DeviceStream
 
 SIZES = ("small", "base", "large")
 _RUNS = 20
@@ -21,7 +21,7 @@ def teacher_ms(
     """Median milliseconds of one batch for each (height, width) in `pixels`, multiples of 14."""
     from fsmde_training.teachers.depth_anything import build
 
-    lane = Lane(device)
+    lane = DeviceStream(device)
     with torch.device(device):
         network = build(size).half()
     found = {}

@@ -36,7 +36,7 @@ def bench(
     from rich.console import Console
 
     from fsmde_core.sources.selection import open_recording
-    from fsmde_ros.client.live_run import LiveSettings
+    from fsmde_ros.client.live_run import LiveRunSettings
     from fsmde_ros.client.session import needing_ros
 
     with needing_ros():
@@ -45,7 +45,7 @@ def bench(
 
     check_output("--json", json_file)
     console = Console(highlight=False)
-    settings = LiveSettings(seconds, rate, engine, model, threads)
+    settings = LiveRunSettings(seconds, rate, engine, model, threads)
     with console.status("The stages of six images without DDS"):
         result: dict[str, Any] = {"stages": bench_stages(settings)}
     if live:

@@ -26,7 +26,7 @@ from fsmde_ros.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fsmde_core.evaluation.distributed.shard import Job
+    from fsmde_core.evaluation.distributed.shard import EvaluationJob
     from fsmde_core.evaluation.evaluate import Records
     from fsmde_core.evaluation.predictors.predictors import Predictor
     from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
@@ -66,7 +66,7 @@ def evaluate(
 
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
-    from fsmde_core.evaluation.distributed.shard import Job, load_predictors
+    from fsmde_core.evaluation.distributed.shard import EvaluationJob, load_predictors
     from fsmde_core.evaluation.predictors.predictors import model_and_baselines
     from fsmde_core.evaluation.protocols.masks import load_masks
     from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
@@ -94,7 +94,7 @@ def evaluate(
         if throughput:
             asked["throughput"] = measure_throughput(recording, predictors, rules, span)
         loading = partial(load_predictors, model and model.absolute(), asked, baselines)
-        job = Job(partial(open_source, kind, place and place.absolute()), loading, rules, threads or 1)
+        job = EvaluationJob(partial(open_source, kind, place and place.absolute()), loading, rules, threads or 1)
         with _records(ray, job, recording, predictors) as records:
             document = _run(recording, rules, span, asked, records, result)
     print_result(document)
@@ -108,18 +108,18 @@ def _check_combination(protocol: str, flip: bool, ray: str | None, throughput: b
 
 
 def _records(
-    ray: str | None, job: Job, recording: Source, predictors: Sequence[Predictor]
+    ray: str | None, job: EvaluationJob, recording: Source, predictors: Sequence[Predictor]
 ) -> AbstractContextManager[Records]:
     """Made by this process, or by Ray's workers."""
     from contextlib import nullcontext
     from functools import partial
 
-    from fsmde_core.evaluation.distributed.ray import fleet
+    from fsmde_core.evaluation.distributed.ray import ray_records
     from fsmde_core.evaluation.run import frame_records
 
     if ray is None:
         return nullcontext(partial(frame_records, recording, predictors, job.protocol))
-    return fleet(ray, job, len(recording))
+    return ray_records(ray, job, len(recording))
 
 
 def _run(

@@ -44,7 +44,7 @@ def mounts(
 
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
-    from fsmde_core.mounts import check_recording, verdict
+    from fsmde_core.mounts import check_recording, misalignment_sentence
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
     from fsmde_core.rig.rig import load_rig
     from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
@@ -61,7 +61,7 @@ def mounts(
     console = Console(highlight=False)
     console.print(_table(found, recording.rig.names))
     for turned in found.turned:
-        console.print(verdict(turned), soft_wrap=True)
+        console.print(misalignment_sentence(turned), soft_wrap=True)
     if found.turned:
         raise typer.Exit(TURNED)
 

@@ -31,20 +31,20 @@ def play(
 ) -> None:
     """Play a bag or data set into live topics: images, camera_info, lidar, /tf_static, /tf and /clock."""
     from fsmde_core.messages.write import MessageEncoder
-    from fsmde_core.sources.playback import Pace, Reel, cues
+    from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
     from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
     from fsmde_ros.cli.progress import progress_bar
     from fsmde_ros.client.player import Player, PlayerSettings
     from fsmde_ros.client.session import ros_node
 
-    span, pace = parse_frames(frames), Pace(rate, hz)
+    span, pace = parse_frames(frames), PlaybackRate(rate, hz)
     recording = open_recording(source, bag or root)
     total = frame_count(recording, span)
     encoder = MessageEncoder(recording.rig, compressed=not raw)
     settings = PlayerSettings(live_stamps=live_stamps, jump_back=jump_back, best_effort=best_effort)
     with (
         ros_node("fsmde_player", namespace) as node,
-        Reel(recording, encoder, span, loop, limit_bytes=preload << 20) as reel,
+        MessagePrefetcher(recording, encoder, span, loop, limit_bytes=preload << 20) as reel,
         progress_bar() as progress,
     ):
         player = Player(node, encoder.topics, settings)
@@ -52,4 +52,4 @@ def play(
         reel.fill(lambda made: progress.update(task, completed=made))
         progress.reset(task, total=None if loop else total, description=f"Playing {recording.name}")
         player.publish(encoder.static_transforms(0), stamp_ns=0)  # tf2 reads no stamp of a static transform
-        player.play(cues(reel, pace), on_frame=lambda frame: progress.update(task, completed=frame + 1))
+        player.play(timed_messages(reel, pace), on_frame=lambda frame: progress.update(task, completed=frame + 1))

@@ -29,12 +29,12 @@ def demo(
     from fsmde_core.sources.selection import open_recording
     from fsmde_ros.cli.demo.demo import run_demo
     from fsmde_ros.cli.demo.report import BAG
-    from fsmde_ros.client.live_run import LiveSettings
+    from fsmde_ros.client.live_run import LiveRunSettings
 
     if root is not None and root.resolve() == (out / BAG).resolve():
         raise FsmdeError(f"the demo would overwrite the recording {root} that it plays; give another folder with --out")
     console = Console(highlight=False)
-    settings = LiveSettings(seconds, rate, engine, model, keep_s=KEEP_SECONDS)
+    settings = LiveRunSettings(seconds, rate, engine, model, keep_s=KEEP_SECONDS)
     summary = run_demo(open_recording(source, root), out, settings, console)
     latency = summary["end_to_end_ms"]
     console.print(

@@ -12,7 +12,7 @@ from fsmde_ros.cli.options import RootOption, ThreadsOption, check_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fsmde_core.report.documents import Result
+    from fsmde_core.report.documents import LoadedResult
     from fsmde_core.report.gallery import Gallery
 
 
@@ -45,7 +45,7 @@ def report(
 
 
 def _gallery(
-    results: Sequence[Result], root: Path | None, models: list[Path] | None, engine: str, threads: int
+    results: Sequence[LoadedResult], root: Path | None, models: list[Path] | None, engine: str, threads: int
 ) -> Gallery:
     """The pictures, from the recording that the results name and the models that were evaluated."""
     from contextlib import ExitStack, closing

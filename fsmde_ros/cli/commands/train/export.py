@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from fsmde_training.export.compare import Cost
+    from fsmde_training.export.compare import AccuracyCost
 
 LARGEST_COST = 0.01
 """Relative increase of AbsRel beyond which the command warns."""
@@ -18,7 +18,7 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A .ckpt file that training wrote.")],
     out: Annotated[Path, typer.Option(help="The new ONNX file.")] = Path("fsmde_student.onnx"),
     size: Annotated[
-        Optional[str],  # noqa: UP045 - evaluated at run time
+        Optional[str],  # noqa: UP045
         typer.Option(
             metavar="WxH", help="Input size, multiples of 32 pixels; default: what the model was trained for."
         ),
@@ -45,7 +45,7 @@ def export(
     console = Console(stderr=True)
     with console.status(f"Exporting {checkpoint}"):
         report = exporting.export(
-            checkpoint, out, chosen, precision, calibration, exporting.Origin(training_data, licence)
+            checkpoint, out, chosen, precision, calibration, exporting.Provenance(training_data, licence)
         )
     model = read_model_info(report.path)
     megabytes = report.path.stat().st_size / 1e6
@@ -59,7 +59,7 @@ def export(
         print_cost(report.cost)
 
 
-def print_cost(cost: Cost | None) -> None:
+def print_cost(cost: AccuracyCost | None) -> None:
     """What int8 costs in AbsRel on held-out images; a warning on stderr beyond LARGEST_COST, or where unknown."""
     if cost is None:
         typer.echo("warning: the calibration recording has no held-out depth; what int8 costs is not known", err=True)

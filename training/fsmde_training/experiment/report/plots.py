@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsmde_core.images.colormap import DEPTH_TICKS_M
 from fsmde_core.views.matplotlib import depth_colors
 from fsmde_training.experiment.arms import ARMS, BASELINES, PROPOSED, SUPERVISED, title
-from fsmde_training.experiment.results import RunResult, Spread, gains, of_arm, over_seeds
+from fsmde_training.experiment.results import RunResult, SeedSpread, gains, of_arm, over_seeds
 from fsmde_training.experiment.sets import TITLES
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def plot_gains(runs: Sequence[RunResult], path: Path, wanted: float) -> None:
     axes = figure.subplots()
     for place, name in enumerate(arms):
         values = list(gains(runs, name).values())
-        spread = Spread.of(values)
+        spread = SeedSpread.of(values)
         axes.barh(place, spread.mean, 0.62, color=_color(name))
         if len(values) > 1:
             axes.errorbar(spread.mean, place, xerr=spread.std, color=INK, capsize=4, linewidth=1.4)

@@ -12,12 +12,12 @@ from fsmde_core.frames import Frame
 from fsmde_core.images.rectify import rectify_rgb
 from fsmde_training.experiment.evaluate import model_predictor
 from fsmde_training.experiment.report.plots import plot_ring, spread_points
-from fsmde_training.experiment.sets import HeldOut
+from fsmde_training.experiment.sets import HeldOutSet
 
 Depths = dict[str, NDArray[np.float32]]
 
 
-def draw_ring(models: Mapping[str, Path], held_out: HeldOut, title: str, size: tuple[int, int], path: Path) -> None:
+def draw_ring(models: Mapping[str, Path], held_out: HeldOutSet, title: str, size: tuple[int, int], path: Path) -> None:
     """The set's first frame with lidar. models: ONNX files by column title. size: (width, height) of the pictures."""
     frame = next(frame for frame in held_out.source.frames(*held_out.span) if frame.lidar is not None)
     images = {name: rectify_rgb(image.rgb(), frame.rig[name], *size) for name, image in frame.images.items()}
@@ -28,6 +28,6 @@ def draw_ring(models: Mapping[str, Path], held_out: HeldOut, title: str, size: t
     plot_ring(images, columns, f"{title}, frame {frame.index}: never seen in training", path)
 
 
-def _truth(held_out: HeldOut, frame: Frame, size: tuple[int, int]) -> Depths:
+def _truth(held_out: HeldOutSet, frame: Frame, size: tuple[int, int]) -> Depths:
     truth = {name: held_out.protocol.truth(frame, name).to_map() for name in frame.images}
     return truth if frame.depth else {name: spread_points(depth, size) for name, depth in truth.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fsmde_core.evaluation.measures.metrics import Metrics
 from fsmde_training.experiment.arms import ARMS, BASELINES, PROPOSED, REFERENCES, SUPERVISED, title
-from fsmde_training.experiment.results import Latency, Results, RunResult, Spread, gains, of_arm, over_seeds
+from fsmde_training.experiment.results import Latency, Results, RunResult, SeedSpread, gains, of_arm, over_seeds
 from fsmde_training.experiment.sets import TITLES
 
 PAPER_GAIN = 5.88
@@ -40,7 +40,7 @@ def verdict(runs: Sequence[RunResult]) -> str:
     """Whether CKD + VRKD beats supervision by PAPER_GAIN, with a spread smaller than that, and each baseline."""
     if not of_arm(runs, PROPOSED):
         return "This run has no CKD + VRKD arm."
-    gain = {name: Spread.of(list(gains(runs, name).values())) for name in ARMS if of_arm(runs, name)}
+    gain = {name: SeedSpread.of(list(gains(runs, name).values())) for name in ARMS if of_arm(runs, name)}
     ours = gain[PROPOSED]
     lines = [
         f"CKD + VRKD {'reaches' if ours.mean >= PAPER_GAIN else 'does not reach'} the gain of {PAPER_GAIN} % "
@@ -50,11 +50,11 @@ def verdict(runs: Sequence[RunResult]) -> str:
         lines.append(f"The spread over seeds is {'smaller' if ours.std < ours.mean else 'not smaller'} than the gain.")
     for name in BASELINES:
         if name in gain:
-            ahead = Spread.of([value - gains(runs, name)[seed] for seed, value in gains(runs, PROPOSED).items()])
+            ahead = SeedSpread.of([value - gains(runs, name)[seed] for seed, value in gains(runs, PROPOSED).items()])
             lines.append(f"Beyond `{title(name)}`, seed by seed: {_signed(ahead)} %.")
     lines.append(f"The largest gain is that of `{title(max(gain, key=lambda name: gain[name].mean))}`.")
     if set(runs[0].sets) - set(SYNTHETIC):
-        real = {name: Spread.of(list(gains(runs, name, without=SYNTHETIC).values())) for name in gain}
+        real = {name: SeedSpread.of(list(gains(runs, name, without=SYNTHETIC).values())) for name in gain}
         best = max(real, key=lambda name: real[name].mean)
         lines.append(
             f"On the recordings alone, CKD + VRKD gains {_signed(real[PROPOSED])} %; "
@@ -71,7 +71,7 @@ def _main_table(runs: Sequence[RunResult], present: Iterable[str], sets: Sequenc
     rows = []
     for arm in present:
         gain = [
-            "0" if arm == SUPERVISED else _signed(Spread.of(list(gains(runs, arm, without).values())))
+            "0" if arm == SUPERVISED else _signed(SeedSpread.of(list(gains(runs, arm, without).values())))
             for without in kinds.values()
         ]
         errors = [_number(over_seeds(runs, arm, _mean_of(name, "abs_rel"))) for name in sets]
@@ -135,12 +135,12 @@ def _minutes(runs: Iterable[RunResult]) -> str:
     return f"{sum(run.seconds for run in runs if run.arm in ARMS) / 60:.0f}"
 
 
-def _number(value: Spread, digits: int = 3) -> str:
+def _number(value: SeedSpread, digits: int = 3) -> str:
     spread = f" ± {value.std:.{digits}f}" if value.std == value.std else ""
     return f"{value.mean:.{digits}f}{spread}"
 
 
-def _signed(value: Spread) -> str:
+def _signed(value: SeedSpread) -> str:
     spread = f" ± {value.std:.1f}" if value.std == value.std else ""
     return f"{value.mean:+.1f}{spread}"
 

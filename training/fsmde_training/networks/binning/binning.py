@@ -53,7 +53,7 @@ class Binning(nn.Module):
         return BinDistribution(self.probability_head(pyramid), self.centres(pyramid))
 
 
-def share(student: Binning, teacher: Binning, what: Sharing) -> None:
+def share_binning(student: Binning, teacher: Binning, what: Sharing) -> None:
     """Start `what` of the student's binning from the teacher's weights; they are copied, so the teacher's stay.
 
     "all": centres and probabilities; "probability_head": only the latter. The paper says that the module is shared, not

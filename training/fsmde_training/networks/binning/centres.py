@@ -90,11 +90,11 @@ class AttractorCentres(nn.Module):
         for attractors, features in zip(self.attractors, reversed(pyramid[:-1]), strict=True):
             shifts = F.interpolate(shifts, scale_factor=2.0, mode="bilinear", align_corners=False)
             positions = torch.sigmoid(attractors(features).float())
-            shifts = shifts + STRENGTH * pull(positions, self.log_bins.middles + shifts)
+            shifts = shifts + STRENGTH * attract(positions, self.log_bins.middles + shifts)
         return self.log_bins.metres(shifts)
 
 
-def pull(attractors: Tensor, centres: Tensor) -> Tensor:
+def attract(attractors: Tensor, centres: Tensor) -> Tensor:
     """(B, K, h, w) and (B, N, h, w), fractions of the log range -> mean pull on every centre, (B, N, h, w).
 
     d / (1 + SHARPNESS d^2) for a distance d (ZoeDepth's inverse attractor): strongest nearby, never past the attractor.
