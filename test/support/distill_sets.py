@@ -32,7 +32,7 @@ def save_rings(folder: Path, rings: int, seed: int = 0) -> None:
     cache.save(folder, samples, len(samples), SIZE, SIZE)
 
 
-def enliven(network: torch.nn.Module) -> None:
+def initialise_convolutions(network: torch.nn.Module) -> None:
     """Weights that keep the size of the signal: features of an untrained network then differ between images."""
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):
@@ -43,7 +43,7 @@ def save_teacher(path: Path) -> ProjectTeacher:
     """An untrained teacher of few channels, as its training would save it."""
     torch.manual_seed(5)
     teacher = ProjectTeacher(widths=(4, 8, 8, 12, 16))
-    enliven(teacher)
+    initialise_convolutions(teacher)
     weights = {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
     torch.save({"state_dict": weights, "hyper_parameters": {"architecture": teacher.architecture}}, path)
     return teacher

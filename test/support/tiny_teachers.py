@@ -1,13 +1,9 @@
-"""Foundation models of a few thousand random weights."""
+"""Builds foundation models of a few thousand random weights."""
 
 from __future__ import annotations
 
 import torch
-from transformers import (
-    DepthAnythingConfig,
-    DepthAnythingForDepthEstimation,
-    Dinov2Config,
-)
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 
 def tiny_backbone() -> Dinov2Config:

@@ -16,7 +16,7 @@ import torch
 
 from fsmde_core.engines import load_engine
 from fsmde_core.images.encodings import RawImage
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.rig import load_rig
 from fsmde_core.sources import open_source
 from fsmde_ros.cli import app
@@ -115,7 +115,7 @@ def test_the_guide_leads_from_own_recordings_to_depth(workplace: Path, monkeypat
 
     frame = next(iter(open_source("nuscenes", "my_data").frames()))
     images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
-    with closing(Pipeline(load_engine("onnxruntime", Path("mine.onnx"), 1, 6))) as pipeline:
+    with closing(CpuPipeline(load_engine("onnxruntime", Path("mine.onnx"), 1, 6))) as pipeline:
         result = pipeline.run(images, load_rig("my_rig.yaml"))
         assert result.names == frame.rig.names
         assert result.depth.shape == (6, 64, 64)

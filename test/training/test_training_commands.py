@@ -16,7 +16,7 @@ import torch
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.distill.data import RingsDataModule, RingSet
-from fsmde_training.distill.rings import RingAugmentation
+from fsmde_training.distill.dataset import RingAugmentation
 from fsmde_training.networks.checkpoint import load_student, trained_size
 from fsmde_training.sets import cache
 from fsmde_training.supervised.augment import Augmentation
@@ -43,10 +43,10 @@ OTHER = saved({"state_dict": NETWORKS, "hyper_parameters": {"architecture": {"co
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is damaged or no checkpoint"),
-        (b"\x08\x0a another kind of file", "is damaged or no checkpoint"),
-        (OTHER[: len(OTHER) // 2], "is damaged or no checkpoint"),
-        (saved([1.0]), "is no checkpoint"),
+        (b"", "is damaged or not a checkpoint"),
+        (b"\x08\x0a another kind of file", "is damaged or not a checkpoint"),
+        (OTHER[: len(OTHER) // 2], "is damaged or not a checkpoint"),
+        (saved([1.0]), "is not a checkpoint"),
         (saved({"epoch": 3}), "holds no"),
         (saved({"state_dict": NETWORKS}), "holds no"),
         (OTHER, "holds another"),
@@ -81,9 +81,13 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     files = [CONFIGS / "student.yaml"] * (module == "supervised.fit") + [CONFIGS / f"{configuration}.yaml"]
     monkeypatch.chdir(tmp_path)
-    said = run_as_a_program(module, ["fit", *(f"--config={file}" for file in files), *arguments], monkeypatch, capsys)
-    assert said.startswith((f"{module}: ", "error: "))  # the latter is the parser's, where a link needs the teacher
-    assert message in said
+    last_line = run_as_a_program(
+        module, ["fit", *(f"--config={file}" for file in files), *arguments], monkeypatch, capsys
+    )
+    assert last_line.startswith(
+        (f"{module}: ", "error: ")
+    )  # the latter is the parser's, where a link needs the teacher
+    assert message in last_line
 
 
 def make_set(folder: Path, width: int, height: int) -> None:
@@ -140,8 +144,8 @@ def test_a_checkpoint_says_for_which_size_it_was_trained(tmp_path: Path) -> None
 def test_densify_without_its_set_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = run_as_a_program("sets.densify", ["gone", "dense"], monkeypatch, capsys)
-    assert said.startswith("sets.densify: no training set in gone")
+    last_line = run_as_a_program("sets.densify", ["gone", "dense"], monkeypatch, capsys)
+    assert last_line.startswith("sets.densify: no training set in gone")
 
 
 def run_as_a_program(

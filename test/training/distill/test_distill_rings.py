@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.distill.data import RingsDataModule, RingSet
-from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingDraw, RingViews, mirror_maps
+from fsmde_training.distill.dataset import MixedRings, RingAugmentation, RingDraw, RingViews, mirror_maps
 from fsmde_training.distill.sampler import RingSampler, Stratum, interleave
 from fsmde_training.sets import cache
 from fsmde_training.teachers import CachedOutputs

@@ -33,7 +33,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def float32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    return export.export_onnx(Student(), tmp_path_factory.mktemp("export") / "float32.onnx", SIZE)
+    return export.export(Student(), tmp_path_factory.mktemp("export") / "float32.onnx", SIZE).path
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,21 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.export import export_onnx
-from fsmde_training.networks.binning import Binning, Centres, Probabilities, share_binning
-from fsmde_training.networks.binning.centres import ATTRACTORS, SHARPNESS, attract
-from fsmde_training.networks.binning.probabilities import LogBinomialHead
+from fsmde_training.export import export
+from fsmde_training.networks.binning import Binning, share_binning
 from fsmde_training.networks.decoder import WIDTHS, Pyramid, upsample
 from fsmde_training.networks.student import Student
 
 RANGE = (0.5, 250.0)
-SWITCHES = list(itertools.product(get_args(Centres), get_args(Probabilities)))
-every_kind = pytest.mark.parametrize(("centres", "probabilities"), SWITCHES)
 
 
-def binning(centres: Any = "widths", probabilities: Any = "softmax", seed: int = 0, scale: float = 0.3) -> Binning:
+def binning(seed: int = 0, scale: float = 0.3, bins: int = 64) -> Binning:
     """With weights as training might leave them: all of them random."""
-    module = Binning(WIDTHS, 64, *RANGE, centres, probabilities)
+    module = Binning(WIDTHS, bins, *RANGE)
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=scale, generator=generator)
@@ -46,16 +40,13 @@ def features(seed: int = 1, views: int = 2) -> Pyramid:
     )
 
 
-@every_kind
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.001, 30))
-def test_whatever_the_weights_bins_are_in_order_and_probabilities_sum_to_one(
-    centres: Centres, probabilities: Probabilities, seed: int, scale: float
-) -> None:
+def test_whatever_the_weights_bins_are_in_order_and_probabilities_sum_to_one(seed: int, scale: float) -> None:
     with torch.no_grad():
-        bins = binning(centres, probabilities, seed, scale)(features(seed))
+        bins = binning(seed, scale)(features(seed))
     assert bins.logits.shape == (2, 8, 16, 64)
-    assert bins.centres.shape == ((2, 1, 1, 64) if centres == "widths" else (2, 8, 16, 64))
+    assert bins.centres.shape == (2, 1, 1, 64)
     torch.testing.assert_close(bins.probabilities.sum(-1), torch.ones(2, 8, 16))
     assert (bins.centres.diff(dim=-1) > 0).all()
     assert RANGE[0] < bins.centres.min() and bins.centres.max() < RANGE[1]
@@ -66,62 +57,19 @@ def test_whatever_the_weights_bins_are_in_order_and_probabilities_sum_to_one(
 
 
 def test_untrained_bins_are_log_uniform() -> None:
-    module = Binning(WIDTHS, 3, 1.0, 1000.0, "widths", "softmax")
+    module = Binning(WIDTHS, 3, 1.0, 1000.0)
     centres = module(features(views=1)).centres
     torch.testing.assert_close(centres, torch.tensor([[[[10**0.5, 10**1.5, 10**2.5]]]]))
 
 
-def test_widths_differ_between_images_and_attracted_bins_between_pixels() -> None:
-    per_image, per_pixel = (binning(kind)(features()).centres for kind in get_args(Centres))
-    assert not torch.equal(per_image[0], per_image[1])
-    assert not torch.equal(per_pixel[0, 0, 0], per_pixel[0, 0, 1])
+def test_widths_differ_between_images() -> None:
+    centres = binning()(features()).centres
+    assert not torch.equal(centres[0], centres[1])
 
 
-def test_attractors_pull_as_the_formula_says() -> None:
-    attractors, centres = torch.tensor([0.5, 0.9]), torch.tensor([0.5, 0.6])
-    # at the attractor: nothing from the first, 0.4 / (1 + 300 * 0.16) from the second; mean of two
-    expected = [
-        (0 + 0.4 / (1 + SHARPNESS * 0.16)) / 2,
-        (-0.1 / (1 + SHARPNESS * 0.01) + 0.3 / (1 + SHARPNESS * 0.09)) / 2,
-    ]
-    found = attract(attractors[None, :, None, None], centres[None, :, None, None])
-    torch.testing.assert_close(found.flatten(), torch.tensor(expected))
-
-
-def test_a_single_attractor_gathers_the_bins_around_it() -> None:
-    module = binning("attractor", scale=0.0)  # uniform seeds; sigmoid(bias) is where the attractors are
-    assert [layer.out_channels for layer in module.centres.attractors] == list(ATTRACTORS)
-    for layer in module.centres.attractors:
-        nn.init.constant_(layer.bias, math.log(0.25 / 0.75))
-    log_centres = torch.log(module(features()).centres[0, 0, 0] / RANGE[0]) / math.log(RANGE[1] / RANGE[0])
-    gaps = log_centres.diff()
-    assert gaps.argmin() in (15, 16)  # a quarter of 64
-    assert gaps.min() < 0.5 / 64 < gaps.max()
-
-
-def test_log_binomial_is_the_binomial_distribution() -> None:
-    """Against the definition: C(4, k) p^k (1 - p)^(4 - k), to the power 1 / t, normalised."""
-    head = LogBinomialHead(WIDTHS, bins=5)
-    for p, temperature in itertools.product((0.001, 0.3, 0.5, 0.98), (0.2, 1.0, 7.0)):
-        powers = [(math.comb(4, k) * p**k * (1 - p) ** (4 - k)) ** (1 / temperature) for k in range(5)]
-        expected = torch.tensor(powers) / sum(powers)
-        log_odds = torch.full((1, 1, 1), math.log(p / (1 - p)))
-        found = torch.softmax(head.logits(log_odds, torch.full((1, 1, 1), temperature)), dim=-1)
-        torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-7)
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 100))
-def test_log_binomial_has_one_peak(seed: int) -> None:
-    with torch.no_grad():
-        rising = (binning(probabilities="log_binomial", seed=seed)(features(seed)).logits.diff(dim=-1) > 0).int()
-    assert (rising.diff(dim=-1) <= 0).all()  # once it falls it never rises again
-
-
-@every_kind
-def test_scaling_all_centres_leaves_the_probabilities(centres: Centres, probabilities: Probabilities) -> None:
-    near = binning(centres, probabilities)
-    far = Binning(WIDTHS, 64, 3 * RANGE[0], 3 * RANGE[1], centres, probabilities)
+def test_scaling_all_centres_leaves_the_probabilities() -> None:
+    near = binning()
+    far = Binning(WIDTHS, 64, 3 * RANGE[0], 3 * RANGE[1])
     far.load_state_dict(near.state_dict())
     bins, scaled = near(features()), far(features())
     assert torch.equal(bins.probabilities, scaled.probabilities)
@@ -137,40 +85,29 @@ def test_cells_are_picked_out_of_the_map() -> None:
     assert torch.equal(cells.log_mean(), bins.log_mean()[view, row, column])
 
 
-@pytest.mark.parametrize(
-    ("what", "parts"),
-    [("all", {"centres", "probability_head"}), ("probability_head", {"probability_head"}), ("none", set())],
-)
-@every_kind
-def test_sharing_copies_the_named_parts_only(
-    centres: Centres, probabilities: Probabilities, what: Any, parts: set[str]
-) -> None:
-    student, teacher = (binning(centres, probabilities, seed) for seed in (2, 3))
+@pytest.mark.parametrize("sharing", ["all", "none"])
+def test_sharing_copies_everything_or_nothing(sharing: Any) -> None:
+    student, teacher = (binning(seed) for seed in (2, 3))
     before = {name: value.clone() for name, value in student.state_dict().items()}
     theirs = {name: value.clone() for name, value in teacher.state_dict().items()}
-    share_binning(student, teacher, what)
+    share_binning(student, teacher, sharing)
+    start = theirs if sharing == "all" else before
     for name, value in student.state_dict().items():
-        assert torch.equal(value, (theirs if name.split(".")[0] in parts else before)[name]), name
+        assert torch.equal(value, start[name]), name
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
     student(features()).log_mean().sum().backward()
     optimizer.step()
     assert all(torch.equal(value, theirs[name]) for name, value in teacher.state_dict().items())
     after = student.state_dict()
-    start = theirs if "probability_head" in parts else before
     assert not all(torch.equal(value, after[name]) for name, value in start.items())  # it goes on learning
 
 
 def test_what_is_not_built_alike_cannot_be_shared() -> None:
-    student, teacher = binning("widths"), binning("attractor")
-    share_binning(student, teacher, "probability_head")
-    with pytest.raises(FsmdeError, match="centres=widths, of the teacher attractor"):
-        share_binning(student, teacher, "all")
-    with pytest.raises(FsmdeError, match="probabilities=softmax"):
-        share_binning(student, binning(probabilities="log_binomial"), "probability_head")
-    with pytest.raises(FsmdeError, match="sharing 'half' is not known; use one of all, probability_head, none"):
+    student = binning()
+    with pytest.raises(FsmdeError, match="bins=64, of the teacher 32; make them equal"):
+        share_binning(student, binning(bins=32), "all")
+    with pytest.raises(FsmdeError, match="sharing 'half' is not known; use one of all, none"):
         share_binning(student, student, "half")  # type: ignore[arg-type]
-    with pytest.raises(FsmdeError, match="centres 'uniform' is not known; use one of widths, attractor"):
-        binning("uniform")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (32, 56)])
@@ -201,15 +138,14 @@ class Backbone(nn.Module):
         return tuple(F.relu(layer(x)) for layer in self.maps)
 
 
-@every_kind
-def test_every_kind_exports(centres: Centres, probabilities: Probabilities, tmp_path: Path) -> None:
-    """export_onnx compares with PyTorch itself; here once more, without its code."""
+def test_bins_export(tmp_path: Path) -> None:
+    """export compares with PyTorch itself; here once more, without its code."""
     torch.manual_seed(0)
-    student = Student(centres=centres, probabilities=probabilities)
+    student = Student()
     student.encoder, student.decoder = Backbone(), nn.Identity()  # type: ignore[assignment]
-    share_binning(student.bins, binning(centres, probabilities), "all")
+    share_binning(student.bins, binning(), "all")
     path = tmp_path / "student.onnx"
-    export_onnx(student.eval(), path, (64, 96))
+    export(student.eval(), path, (64, 96))
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)
     focal = np.array([200, 300, 400], np.float32)
     outputs = onnxruntime.InferenceSession(str(path)).run(None, {"images": images, "focal": focal})

@@ -163,14 +163,32 @@ def test_depth_map_is_the_depth_of_the_bins_interpolated(student: Student, image
     torch.testing.assert_close(depth, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_a_checkpoint_brings_back_the_student_of_its_kind(tmp_path: Path) -> None:
+def save_checkpoint(student: Student, path: Path, **switches: str) -> Path:
+    """As training saves it; switches: what older versions stored as well."""
+    weights = {f"student.{name}": value for name, value in student.state_dict().items()}
+    settings = {"architecture": student.architecture | switches}
+    torch.save({"state_dict": weights | {"other.weight": torch.ones(1)}, "hyper_parameters": settings}, path)
+    return path
+
+
+@pytest.mark.parametrize("switches", [{}, {"centres": "widths", "probabilities": "softmax"}], ids=["new", "old"])
+def test_a_checkpoint_brings_back_the_student_of_its_kind(switches: dict[str, str], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    ours = Student(focal_canonical=150.0, bins=16, centres="attractor", probabilities="log_binomial")
-    weights = {f"student.{name}": value for name, value in ours.state_dict().items()} | {"other.weight": torch.ones(1)}
-    torch.save({"state_dict": weights, "hyper_parameters": {"architecture": ours.architecture}}, tmp_path / "a.ckpt")
-    again = load_student(tmp_path / "a.ckpt")
+    ours = Student(focal_canonical=150.0, bins=16)
+    again = load_student(save_checkpoint(ours, tmp_path / "a.ckpt", **switches))
     assert again.architecture == ours.architecture
     torch.testing.assert_close(dict(again.state_dict()), dict(ours.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("switches", "kind"),
+    [({"centres": "attractor"}, "attractor bins"), ({"probabilities": "log_binomial"}, "log-binomial bins")],
+)
+def test_a_checkpoint_of_bins_that_are_no_more_is_refused(switches: dict[str, str], kind: str, tmp_path: Path) -> None:
+    path = save_checkpoint(Student(), tmp_path / "a.ckpt", **switches)
+    message = rf"a\.ckpt was written with {kind}, which this version no longer has; train it anew"
+    with pytest.raises(FsmdeError, match=message):
+        load_student(path)
 
 
 def test_a_checkpoint_without_a_student_is_named(tmp_path: Path) -> None:

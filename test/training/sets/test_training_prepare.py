@@ -21,7 +21,7 @@ from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
 from fsmde_core.sources.source import IndexedSource
 from fsmde_training.sets import cache, prepare
-from fsmde_training.sets.drives import TRAIN_ALL, SplitPart, WholeRings, drives
+from fsmde_training.sets.drives import ALL_TRAINING, SplitPart, WholeRings, number_drives
 from fsmde_training.sets.labels import NEIGHBOUR_NS, SweptFrame, label_ring, with_sweeps
 from fsmde_training.sets.parallel import parallel_map
 from fsmde_training.sets.prepare import main, recording_set
@@ -97,16 +97,16 @@ def test_an_interrupted_set_does_not_load_and_is_begun_anew(tmp_path: Path) -> N
     cache.save(folder, samples(2), None, *SIZE)  # what was there before must not pass for the new one
     with pytest.raises(KeyboardInterrupt):
         cache.save(folder, breaks_off(), None, *SIZE)
-    with pytest.raises(FsmdeError, match=r"fsmde_training\.prepare"):
+    with pytest.raises(FsmdeError, match=r"fsmde_training\.sets\.prepare"):
         cache.load(folder)
     cache.save(folder, samples(4), None, *SIZE)
     assert len(cache.load(folder)) == 4
 
 
-@pytest.mark.parametrize(("given_", "count"), [(3, 4), (5, 4), (0, None)])
-def test_a_set_of_the_wrong_length_is_not_complete(tmp_path: Path, given_: int, count: int | None) -> None:
-    with pytest.raises(FsmdeError, match=f"got {given_} images"):
-        cache.save(tmp_path, samples(given_), count, *SIZE)
+@pytest.mark.parametrize(("saved", "count"), [(3, 4), (5, 4), (0, None)])
+def test_a_set_of_the_wrong_length_is_not_complete(tmp_path: Path, saved: int, count: int | None) -> None:
+    with pytest.raises(FsmdeError, match=f"got {saved} images"):
+        cache.save(tmp_path, samples(saved), count, *SIZE)
     assert not cache.is_complete(tmp_path)
 
 
@@ -128,35 +128,35 @@ def test_memory_does_not_grow_with_a_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_work_on_processes_keeps_the_order_and_takes_little_ahead(processes: int) -> None:
-    taken: list[int] = []
+    started: list[int] = []
 
-    def take(item: int) -> int:
-        taken.append(item)
+    def start(item: int) -> int:
+        started.append(item)
         return item
 
-    for number, result in enumerate(parallel_map(operator.neg, map(take, range(1, 21)), processes), start=1):
+    for number, result in enumerate(parallel_map(operator.neg, map(start, range(1, 21)), processes), start=1):
         assert result == -number
-        assert len(taken) - number < 2 * processes
-    assert len(taken) == 20
+        assert len(started) - number < 2 * processes
+    assert len(started) == 20
 
 
 @given(share=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), count=st.integers(0, 40))
 def test_a_share_of_the_drives_is_held_out_and_the_rest_trains(share: float, count: int) -> None:
-    held_out = [SplitPart(share, True).has(drive) for drive in range(count)]
+    held_out = [SplitPart(share, True).includes(drive) for drive in range(count)]
     assert sum(held_out) == math.floor(count * share + 1e-9)
-    assert [SplitPart(share, False).has(drive) for drive in range(count)] == [not held for held in held_out]
+    assert [SplitPart(share, False).includes(drive) for drive in range(count)] == [not held for held in held_out]
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=12))
 def test_drives_end_where_the_stamps_jump(seconds: list[int]) -> None:
-    numbers = [number for number, _ in drives(frame(second * SECOND_NS) for second in seconds)]
+    numbers = [number for number, _ in number_drives(frame(second * SECOND_NS) for second in seconds)]
     steps = [not 0 <= after - before <= 30 for before, after in pairwise(seconds)]
     assert numbers == [0, *np.cumsum(steps).tolist()]
 
 
 def test_a_single_drive_cannot_be_split() -> None:
     with pytest.raises(FsmdeError, match=r"of 1 drives none is left for validation when a share of 0\.5 validates"):
-        list(SplitPart(0.5, True).of([frame(0), frame(PERIOD_NS)]))
+        list(SplitPart(0.5, True).select([frame(0), frame(PERIOD_NS)]))
 
 
 def test_rings_with_a_missing_camera_are_left_out_and_counted() -> None:
@@ -181,7 +181,7 @@ def test_sky_is_marked_beside_returns_only_and_only_where_wanted(tmp_path: Path,
             return replace(shown, images={n: CameraImage(i.stamp_ns, pixels=blue) for n, i in shown.images.items()})
 
     source = BlueSky([0, PERIOD_NS + NEIGHBOUR_NS])
-    recording_set(tmp_path, source, (0, None), TRAIN_ALL, SIZE, processes=1, sky=sky)
+    recording_set(tmp_path, source, (0, None), ALL_TRAINING, SIZE, processes=1, sky=sky)
     views = cache.load(tmp_path)
     assert [np.isinf(depth).any() for depth in views.depth] == [sky] * 3 + [False] * 3
     assert views.labelled.tolist() == [True] * 3 + [False] * 3
@@ -223,13 +223,13 @@ def test_a_complete_set_stays_and_is_never_taken_for_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = Drive([0, PERIOD_NS])
-    recording_set(tmp_path, source, (0, 1), TRAIN_ALL, SIZE, processes=1)
+    recording_set(tmp_path, source, (0, 1), ALL_TRAINING, SIZE, processes=1)
     assert "3 images, 3 with labels; 0 frames left out" in capsys.readouterr().out
     assert source.asked == 1
-    recording_set(tmp_path, source, (0, 1), TRAIN_ALL, SIZE, processes=1)
+    recording_set(tmp_path, source, (0, 1), ALL_TRAINING, SIZE, processes=1)
     assert source.asked == 1
     with pytest.raises(FsmdeError, match=r"frames': \[0, 1\].*asked for is .*frames': \[0, 2\].*remove it"):
-        recording_set(tmp_path, source, (0, 2), TRAIN_ALL, SIZE, processes=1)
+        recording_set(tmp_path, source, (0, 2), ALL_TRAINING, SIZE, processes=1)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_training.sets import cache
-from fsmde_training.sets.labels import SweptFrame, label_ring, visible, with_sweeps
-from fsmde_training.sets.sky import sky_mask
+from fsmde_training.sets.labels import SweptFrame, label_ring, sky_mask, visible, with_sweeps
 from fsmde_training.supervised.augment import Augmentation, augment, crop_zoom, damage, flip_ring, jitter_colour
 from fsmde_training.supervised.data import TrainingViews
 

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_training.export import Provenance, check_export, export_onnx
+from fsmde_training.export import Provenance, check_export, export
 from fsmde_training.networks.checkpoint import load_student
 from fsmde_training.networks.student import Student
 from fsmde_training.sets import cache
@@ -152,7 +152,8 @@ def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, S
     torch.testing.assert_close(student.state_dict()[name], content["state_dict"][f"student.{name}"])
     assert not torch.equal(student.state_dict()[name], content["current_model_state"][f"student.{name}"])
 
-    path = export_onnx(checkpoint, tmp_path / "model.onnx", (64, 96), Provenance("PandaSet", "Apache-2.0"))
+    origin = Provenance("PandaSet", "Apache-2.0")
+    path = export(checkpoint, tmp_path / "model.onnx", (64, 96), origin=origin).path
     info = read_model_info(path)
     assert (info.height, info.width) == (64, 96)
     assert info.focal_canonical == student.focal_canonical
@@ -167,14 +168,14 @@ def test_checkpoints_hold_averaged_weights_and_export(interrupted: tuple[Path, S
 
 def test_export_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(FsmdeError, match=r"100x64 must be multiples of 32"):
-        export_onnx(Student(), tmp_path / "model.onnx", (64, 100))
+        export(Student(), tmp_path / "model.onnx", (64, 100))
     with pytest.raises(FsmdeError, match=r"none\.ckpt does not exist"):
-        export_onnx(tmp_path / "none.ckpt", tmp_path / "model.onnx")
+        export(tmp_path / "none.ckpt", tmp_path / "model.onnx")
 
 
 def test_a_file_that_disagrees_with_pytorch_is_not_accepted(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    path = export_onnx(Student(), tmp_path / "model.onnx", (32, 32))
+    path = export(Student(), tmp_path / "model.onnx", (32, 32)).path
     torch.manual_seed(1)
     with pytest.raises(FsmdeError, match="differs from PyTorch"):
         check_export(Student().eval(), path)

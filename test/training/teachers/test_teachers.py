@@ -93,8 +93,8 @@ def test_depth_anything_is_asked_as_its_authors_do(images: torch.Tensor) -> None
         expected = F.interpolate(expected, level.shape[2:], mode="bilinear", antialias=True)
         torch.testing.assert_close(level, expected)
     expected = F.interpolate(depth, (16, 24), mode="bilinear", antialias=True)[:, 0]
-    for given_out, raw in zip(output.relative, expected, strict=True):
-        correlation = torch.corrcoef(torch.stack([given_out.flatten(), raw.flatten()]))[0, 1]
+    for relative, raw in zip(output.relative, expected, strict=True):
+        correlation = torch.corrcoef(torch.stack([relative.flatten(), raw.flatten()]))[0, 1]
         torch.testing.assert_close(correlation, torch.tensor(1.0))
 
 
@@ -106,8 +106,8 @@ def test_metric_models_are_turned_into_inverse_depth(images: torch.Tensor) -> No
     with torch.no_grad():
         depth = teacher.network((x - teacher.mean) / teacher.std).predicted_depth
     inverse = F.interpolate(1 / depth[:, None], (16, 24), mode="bilinear", antialias=True)[:, 0]
-    for given_out, expected in zip(teacher(images).relative, inverse, strict=True):
-        correlation = torch.corrcoef(torch.stack([given_out.flatten(), expected.flatten()]))[0, 1]
+    for relative, expected in zip(teacher(images).relative, inverse, strict=True):
+        correlation = torch.corrcoef(torch.stack([relative.flatten(), expected.flatten()]))[0, 1]
         torch.testing.assert_close(correlation, torch.tensor(1.0), rtol=1e-4, atol=0)
 
 

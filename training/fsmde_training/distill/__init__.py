@@ -1,1 +1,1 @@
-"""Distillation: rings of labelled and unlabelled views, teacher targets, terms and command line."""
+"""Trains a student by distillation: rings of views, labelled and not, outputs of the teacher, terms, command lines."""

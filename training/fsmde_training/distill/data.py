@@ -1,4 +1,4 @@
-"""Batches of rings, labelled and unlabelled, with what the teacher makes of them."""
+"""Makes batches of rings, labelled and unlabelled, with what the teacher makes of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.rings import MixedRings, RingAugmentation, RingViews
+from fsmde_training.distill.dataset import MixedRings, RingAugmentation, RingViews
 from fsmde_training.distill.sampler import RingSampler, Stratum
 from fsmde_training.networks.sizes import check_size
 from fsmde_training.sets.cache import load
@@ -22,9 +22,11 @@ from fsmde_training.teachers import CachedOutputs, Teacher, TeacherOutput, cache
 
 @dataclass(frozen=True)
 class RingSet:
-    """share: of every epoch, any positive number. labelled: so many of its rings with labels, evenly spread; None: all.
+    """Says how often a set is drawn, and how many of its rings have labels.
 
-    labelled_share: part of this set's draws that goes to labelled rings: 1 for supervision alone, 0 for none.
+    share: Its part of every epoch, any positive number.
+    labelled: So many of its rings keep their labels, evenly spread; None keeps all.
+    labelled_share: Part of this set's draws that goes to labelled rings: 1 for supervision alone, 0 for none.
     """
 
     share: float = 1.0
@@ -33,14 +35,16 @@ class RingSet:
 
 
 class RingsDataModule(L.LightningDataModule):
-    """Training rings and validation images out of sets of `fsmde_training.sets.cache`, mapped into memory.
+    """Reads training rings and validation images from sets of `fsmde_training.sets.cache`, mapped into memory.
 
-    root: folder of the sets. train: sets of rings by name. validation: sets. All have the network's size.
-    teacher: as for `load_teacher`; None for supervision alone. outputs: folder for the teacher's outputs, for images as
-    stored; those that are missing are computed first, by one process. Without it the teacher runs in every step, on the
-    augmented images: slower, and no disk needed.
-    batch_size: rings per process. samples: rings per epoch over all processes. pixels: labelled pixels per view.
-    views: images per ring. seed: of the order and the augmentation, which depend on nothing else but epoch and place.
+    root: The folder of the sets.
+    train, validation: Sets of rings, and sets, by name. All have the network's size.
+    teacher: As for `load_teacher`; None for supervision alone.
+    outputs: A folder for the teacher's outputs, for images as stored; those that are missing are computed first, by one
+        process. Without it the teacher runs in every step, on the augmented images: slower, and no disk needed.
+    batch_size, samples: Rings per process, and rings per epoch over all processes.
+    pixels, views: Labelled pixels per view, and images per ring.
+    seed: Of the order and the augmentation, which depend on nothing else but epoch and place.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class RingsDataModule(L.LightningDataModule):
         self.teacher, self.outputs = teacher, outputs
         self.batch_size, self.samples, self.pixels, self.views = batch_size, samples, pixels, views
         self.workers, self.seed = workers, seed
-        self._live: Teacher | None = None
+        self._running_teacher: Teacher | None = None
         self._cached: dict[str, CachedOutputs] = {}
 
     def prepare_data(self) -> None:
@@ -78,11 +82,11 @@ class RingsDataModule(L.LightningDataModule):
         if self.outputs is not None:
             self._cached = self._read_outputs()
         else:
-            self._live = load_teacher(self.teacher).to(self._device)
+            self._running_teacher = load_teacher(self.teacher).to(self._device)
 
     @property
     def network_size(self) -> tuple[int, int]:
-        """(height, width) of all images; FsmdeError where they are not of one size: rings are not scaled."""
+        """(height, width) of all images; FsmdeError where they differ in size: rings are not scaled."""
         sizes = {name: load(self.root / name).size for name in (*self.train, *self.validation)}
         if len(set(sizes.values())) != 1:
             found = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
@@ -94,7 +98,7 @@ class RingsDataModule(L.LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def _read_outputs(self) -> dict[str, CachedOutputs]:
-        """The teacher's outputs for every set, computed where they are not there yet."""
+        """Read the teacher's outputs for every set; they are computed where they are not there yet."""
         if self.teacher is None or self.outputs is None:
             return {}
         teacher = load_teacher(self.teacher).to(self._device)
@@ -133,27 +137,27 @@ class RingsDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader]:
-        """Under DDP the last images may count twice, so that all processes have the same number."""
+        """Load every validation set; under DDP the last images may count twice: all processes have as many."""
         return [DataLoader(ValidationViews(load(self.root / name)), batch_size=self.views) for name in self.validation]
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        if self._live is None or self.trainer is None or not self.trainer.training:
+        if self._running_teacher is None or self.trainer is None or not self.trainer.training:
             return batch
         images = batch["images"]
         with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
-            pyramid, relative = self._live(images.flatten(0, 1))
+            pyramid, relative = self._running_teacher(images.flatten(0, 1))
         rings = images.shape[:2]
         batch["teacher"] = TeacherOutput(tuple(m.unflatten(0, rings) for m in pyramid), relative.unflatten(0, rings))
         return batch
 
 
 def _strata(number: int, views: RingViews, chosen: RingSet) -> list[Stratum]:
-    """Labelled and unlabelled rings of one set, with their shares; those that are never drawn are left out."""
+    """Divide one set into labelled and unlabelled rings; those that are never drawn are left out."""
     labelled = views.labelled
     unlabelled = np.setdiff1d(np.arange(len(views)), labelled)
     both = len(labelled) > 0 and len(unlabelled) > 0
     part = chosen.labelled_share if both else float(len(labelled) > 0)
     if not 0 <= part <= 1:
         raise FsmdeError(f"labelled_share={part}, expected 0 to 1; change data.train")
-    shares = ((labelled, chosen.share * part), (unlabelled, chosen.share * (1 - part)))
-    return [Stratum(number, rings, share) for rings, share in shares if share > 0]
+    parts = ((labelled, chosen.share * part), (unlabelled, chosen.share * (1 - part)))
+    return [Stratum(number, rings, proportion) for rings, proportion in parts if proportion > 0]

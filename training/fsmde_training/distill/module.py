@@ -1,4 +1,4 @@
-"""Training of the student on rings: supervised terms where there are labels, distillation terms everywhere."""
+"""Trains the student on rings: supervised terms where there are labels, distillation terms everywhere."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ COMMON = ("focal_canonical", "min_depth", "max_depth", "bins")
 
 
 class DistillationModule(StudentModule):
-    """`StudentModule` on batches of `Rings`, with distillation terms. Nothing of the teacher is exported.
+    """Adds distillation terms to `StudentModule`, on batches of `RingsDataModule`. Nothing of the teacher is exported.
 
-    weights: of the supervised terms, as in StudentModule. distillation: of those in `terms.TERMS`; a term without
-    weight is not computed. All losses are float32, whatever the trainer's precision.
-    binned_teacher: the teacher's binning module and adapters, a .pt file of stage 0; needed by terms that compare bins,
-    by `sharing`, and by "fitnets": its adapter, a 1x1 convolution, gives as many channels as the teacher has.
-    sharing: what of the student's binning starts from the teacher's.
-    warmup: optimizer steps over which the weights of the distillation terms rise linearly from 0.
-    temperature: of CKD (a). levels: of the pyramid by term, besides `terms.LEVELS`.
-    norms_every: batches of an epoch between the logs of `gradient_norms`, of the terms as weighted at that step.
+    All losses are float32, whatever the trainer's precision.
+    weights: Of the supervised terms, as in StudentModule.
+    distillation: Weights of the terms in `terms.TERMS`; a term without weight is not computed.
+    binned_teacher: The teacher's binning module and adapters, a .pt file of stage 0; needed by terms that compare bins,
+        by `sharing`, and by "fitnets": its adapter, a 1x1 convolution, gives as many channels as the teacher has.
+    sharing: Whether the student's binning starts from the teacher's ("all").
+    warmup: Optimizer steps over which the weights of the distillation terms rise linearly from 0.
+    temperature: Of CKD (a).
+    levels: Levels of the pyramid by term, in place of those in `terms.LEVELS`.
+    norms_every: Batches of an epoch between the logs of `gradient_norms`, of the terms as weighted at that step.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class DistillationModule(StudentModule):
                 raise FsmdeError(f"the student has {name}={ours}, the binned teacher {theirs}; make them equal")
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The terms that have a weight, unweighted, of a batch of `Rings`."""
+        """Compute the terms that have a weight, unweighted, of a batch of `RingsDataModule`."""
         views = {name: batch[name].flatten(0, 1) for name in PER_VIEW}
         pyramid = self.student.pyramid(views["images"])
         distribution = self.student.bins(pyramid)
@@ -116,7 +118,7 @@ class DistillationModule(StudentModule):
         )
 
     def weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Terms times their weights at the present step."""
+        """Multiply terms by their weights at the present step."""
         rise = min(1.0, (self.global_step + 1) / self.warmup) if self.warmup else 1.0
         weights = self.weights | {name: rise * weight for name, weight in self.distillation.items()}
         return {name: weights[name] * value for name, value in terms.items()}
@@ -134,10 +136,17 @@ class DistillationModule(StudentModule):
 
 
 def gradient_norms(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-    """L2 norm of every term's gradient to `parameters`, by name; leaves .grad alone.
+    """Compute the L2 norm of every term's gradient; .grad stays as it is.
 
     With the decoder's parameters, the last that all terms share, it says how hard each term pulls; a backward pass
     through the decoder per term is its price.
+
+    Args:
+        terms: Weighted terms by name.
+        parameters: What the gradients are of.
+
+    Returns:
+        Scalars by name.
     """
     norms = {}
     for name, value in terms.items():

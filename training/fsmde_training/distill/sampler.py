@@ -1,4 +1,4 @@
-"""Which ring comes when: a function of seed, epoch and place alone, so that any process can tell."""
+"""Draws rings as a function of seed, epoch and place alone, so that every process knows the whole order."""
 
 from __future__ import annotations
 
@@ -10,34 +10,42 @@ from numpy.typing import NDArray
 from torch.utils.data import DistributedSampler
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.distill.rings import MixedRings, RingDraw
+from fsmde_training.distill.dataset import MixedRings, RingDraw
 
 
 @dataclass(frozen=True, eq=False)
 class Stratum:
-    """Rings of a set that are drawn alike, and their share of all draws (any positive number)."""
+    """Holds rings of a set that are drawn alike, and their proportion of all draws (any positive number)."""
 
     dataset: int
     rings: NDArray[np.int64]
-    share: float
+    proportion: float
 
 
-def interleave(shares: Sequence[float], count: int) -> NDArray[np.int64]:
-    """(count,) indices into `shares`: each as often as its share asks, evenly spaced, so that batches are alike."""
-    wanted = np.asarray(shares) / sum(shares)
-    taken = np.zeros(len(shares))
+def interleave(proportions: Sequence[float], count: int) -> NDArray[np.int64]:
+    """Choose strata for all draws, evenly spaced, so that batches are alike.
+
+    Args:
+        proportions: How often each is chosen, positive numbers of any sum.
+        count: Number of draws.
+
+    Returns:
+        (count,) indices into `proportions`.
+    """
+    wanted = np.asarray(proportions) / sum(proportions)
+    drawn = np.zeros(len(proportions))
     order = np.empty(count, np.int64)
     for place in range(count):
-        order[place] = np.argmax(wanted * (place + 1) - taken)
-        taken[order[place]] += 1
+        order[place] = np.argmax(wanted * (place + 1) - drawn)
+        drawn[order[place]] += 1
     return order
 
 
 class RingSampler(DistributedSampler):
-    """`samples` draws per epoch, of every stratum without replacement while it lasts, dealt out batch by batch.
+    """Draws rings of every stratum without replacement while it lasts, and deals them out batch by batch.
 
     Batch i of all `processes` together is what one process would draw at `processes` times the batch size.
-    samples: of all processes; rounded down to whole batches of all of them.
+    samples: Draws per epoch over all processes; rounded down to whole batches of all of them.
     """
 
     def __init__(
@@ -62,7 +70,7 @@ class RingSampler(DistributedSampler):
 
     def __iter__(self) -> Iterator[RingDraw]:
         places = np.arange(self._steps * self.num_replicas * self._batch_size)
-        order = interleave([stratum.share for stratum in self._strata], len(places))
+        order = interleave([stratum.proportion for stratum in self._strata], len(places))
         rings = np.empty(len(places), np.int64)
         for number, stratum in enumerate(self._strata):
             rng = np.random.default_rng((self.seed, self.epoch, number))

@@ -1,4 +1,4 @@
-"""The distillation terms by name: what each compares, and where in the two networks."""
+"""Lists the distillation terms by name, and says what each compares, and where in the two networks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from fsmde_training.networks.decoder import Pyramid
 from fsmde_training.supervised.module import LabelledPixels
 from fsmde_training.teachers import TeacherOutput
 
-LEVELS = {"vrkd_affinity": 3, "vrkd_relational": 3, "vrkd_borders": 2, "fitnets": 2, "rkd": 3}
+LEVELS = {"vrkd_affinity": 3, "fitnets": 2, "rkd": 3}
 """Level of the pyramid, 0 to 3 for strides 4 to 32, at which a term compares features. Our choice."""
 
 
 @dataclass(frozen=True, eq=False)
 class RingComparison:
-    """What student and teacher make of the same B rings of V views; maps hold the B * V views one after the other.
+    """Holds what student and teacher make of the same B rings of V views; maps hold the B * V views in sequence.
 
-    bins: the teacher's, None where no term asks for them. hint: the student's map at the level of "fitnets" in the
-    teacher's channels. ground: labelled pixels without sky.
+    bins: The teacher's, None where no term asks for them.
+    hint: The student's map at the level of "fitnets" in the teacher's channels.
+    ground: Labelled pixels without sky.
     """
 
     views: int
@@ -36,7 +37,7 @@ class RingComparison:
     levels: Mapping[str, int]
 
     def rings(self, name: str) -> tuple[Tensor, Tensor]:
-        """Maps of student and teacher at the level of the term `name`, (B, V, C, h, w) each."""
+        """Give the maps of student and teacher at the level of the term `name`, (B, V, C, h, w) each."""
         level = self.levels[name]
         student, teacher = self.pyramid[level], self.teacher.pyramid[level]
         return student.unflatten(0, (-1, self.views)), teacher.unflatten(0, (-1, self.views))
@@ -47,7 +48,7 @@ class RingComparison:
 
 
 def _ckd_probability(c: RingComparison) -> Tensor:
-    """At every pixel of stride 4, labelled or not: a twentieth of a step's time, so there is no need to choose some."""
+    """Compare every pixel of stride 4, labelled or not: it takes a twentieth of a step, so no choice is needed."""
     return losses.ckd_probability(
         c.distribution.logits.flatten(0, 2), c.teacher_bins().logits.flatten(0, 2), c.temperature
     )
@@ -58,13 +59,8 @@ def _ckd_centres(c: RingComparison) -> Tensor:
     return losses.ckd_centres(teacher.probabilities, student.centres, c.ground.truth)
 
 
-def _ckd_reverse(c: RingComparison) -> Tensor:
-    student, teacher = c.distribution.at(*c.ground.cells), c.teacher_bins().at(*c.ground.cells)
-    return losses.ckd_reverse(student.probabilities, teacher.centres, c.ground.truth)
-
-
 def _rkd(c: RingComparison) -> Tensor:
-    """Between the mean vectors of all views of the batch, whichever ring they belong to."""
+    """Compare the mean vectors of all views of the batch, whichever ring they belong to."""
     student, teacher = (maps.flatten(0, 1).mean((2, 3)) for maps in c.rings("rkd"))
     return losses.rkd(student, teacher)
 
@@ -77,13 +73,10 @@ def _fitnets(c: RingComparison) -> Tensor:
 TERMS: dict[str, Callable[[RingComparison], Tensor]] = {
     "ckd_probability": _ckd_probability,
     "ckd_centres": _ckd_centres,
-    "ckd_reverse": _ckd_reverse,
     "vrkd_affinity": lambda c: losses.vrkd_affinity(*c.rings("vrkd_affinity")),
-    "vrkd_relational": lambda c: losses.vrkd_relational(*c.rings("vrkd_relational")),
-    "vrkd_borders": lambda c: losses.vrkd_borders(*c.rings("vrkd_borders")),
     "depth_kd": lambda c: losses.depth_kd(c.distribution.log_mean(), c.teacher.relative),
     "fitnets": _fitnets,
     "rkd": _rkd,
 }
-BINNED = frozenset({"ckd_probability", "ckd_centres", "ckd_reverse"})
+BINNED = frozenset({"ckd_probability", "ckd_centres"})
 """Terms that compare bins, for which the teacher needs a binning module (stage 0)."""

@@ -1,1 +1,1 @@
-"""The experiment: does distillation make a better student than its labels alone? See docs/experiments.md."""
+"""Tests whether distillation makes a better student than its labels alone; docs/experiments.md holds the answer."""

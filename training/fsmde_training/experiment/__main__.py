@@ -1,10 +1,10 @@
-"""python -m fsmde_training.experiment --config training/configs/experiment/full.yaml"""
+"""Runs the experiment: python -m fsmde_training.experiment --config training/configs/experiment/full.yaml."""
 
 from __future__ import annotations
 
 from jsonargparse import ArgumentParser
 
-from fsmde_core.errors import one_sentence
+from fsmde_core.errors import exit_on_user_error
 from fsmde_training.experiment.run import run
 from fsmde_training.experiment.settings import Settings
 
@@ -15,7 +15,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--config", action="config", help="settings, one of training/configs/experiment")
     parser.add_class_arguments(Settings)
     chosen = vars(parser.parse_args(args))
-    with one_sentence("experiment"):
+    with exit_on_user_error("experiment"):
         run(Settings(**{name: value for name, value in chosen.items() if name != "config"}))
 
 

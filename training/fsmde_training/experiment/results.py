@@ -1,4 +1,4 @@
-"""What a run of the experiment found, and the same over all seeds of an arm."""
+"""Holds what a run of the experiment found, and summarises it over the seeds of an arm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 
 from fsmde_core.evaluation.measures.consistency import Consistency
 from fsmde_core.evaluation.measures.metrics import Metrics
-from fsmde_core.evaluation.results.summary import Scores
-from fsmde_core.evaluation.run import Evaluation
+from fsmde_core.evaluation.results.summary import Scores, Summary
 from fsmde_training.experiment.arms import SUPERVISED
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One trained student, or a reference (seed 0). sets: scores by evaluation set. seconds: of training."""
+    """Holds the scores by evaluation set of one trained student, or of a reference (seed 0); seconds: of training."""
 
     arm: str
     seed: int
@@ -28,17 +27,14 @@ class RunResult:
     consistency: Consistency
 
     @classmethod
-    def of(
-        cls, arm: str, seed: int, seconds: float, found: dict[str, Evaluation], consistency: Consistency
-    ) -> RunResult:
-        """From evaluations of one predictor each."""
+    def of(cls, arm: str, seed: int, seconds: float, found: dict[str, Summary], consistency: Consistency) -> RunResult:
         sets = {name: next(iter(evaluation.scores.values())) for name, evaluation in found.items()}
         return cls(arm, seed, seconds, sets, consistency)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Median milliseconds of one ring, both networks alternating in one runtime; parameters in millions."""
+    """Holds median milliseconds of one ring, both networks alternating in one runtime; parameters are in millions."""
 
     student_ms: float
     teacher_ms: float
@@ -50,7 +46,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the report is made of. settings: those of the run, as they were given."""
+    """Holds all that the report is made of; settings: those of the run, as they were given."""
 
     settings: dict[str, Any]
     runs: tuple[RunResult, ...]
@@ -59,7 +55,7 @@ class Results:
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Mean and sample standard deviation over seeds; NaN for one seed."""
+    """Holds mean and sample standard deviation over seeds; the latter is NaN for one seed."""
 
     mean: float
     std: float
@@ -70,25 +66,20 @@ class SeedSpread:
 
 
 def write_json(content: RunResult | Latency | Results, path: Path) -> None:
-    """Write all numbers; the file appears at once or not at all."""
+    """Write all numbers of `content` to `path`; the file appears at once or not at all.
+
+    Args:
+        content: What to write.
+        path: The file.
+    """
     part = path.with_suffix(".part")
     part.write_text(json.dumps(asdict(content), indent=1, default=str) + "\n")
     part.replace(path)
 
 
 def read_run(path: Path) -> RunResult:
-    """What `write_json` wrote."""
-    return _run(json.loads(path.read_text()))
-
-
-def read_results(path: Path) -> Results:
-    """What `write_json` wrote: the report can be made again without the run."""
+    """Read what `write_json` wrote of a run."""
     document = json.loads(path.read_text())
-    latency = Latency(**{**document["latency"], "size": tuple(document["latency"]["size"])})
-    return Results(document["settings"], tuple(map(_run, document["runs"])), latency)
-
-
-def _run(document: dict[str, Any]) -> RunResult:
     sets = {
         name: Scores({camera: Metrics(**m) for camera, m in scores["cameras"].items()}, Metrics(**scores["mean"]))
         for name, scores in document["sets"].items()
@@ -97,20 +88,26 @@ def _run(document: dict[str, Any]) -> RunResult:
 
 
 def of_arm(runs: Iterable[RunResult], arm: str) -> list[RunResult]:
-    """The runs of an arm, by seed."""
     return sorted((run for run in runs if run.arm == arm), key=lambda run: run.seed)
 
 
 def over_seeds(runs: Iterable[RunResult], arm: str, value: Callable[[RunResult], float]) -> SeedSpread:
-    """Spread of a number over the seeds of an arm."""
     return SeedSpread.of([value(run) for run in of_arm(runs, arm)])
 
 
 def gains(runs: Sequence[RunResult], arm: str, without: Collection[str] = ()) -> dict[int, float]:
-    """By seed: by how many percent AbsRel is lower than the supervised student's of the same seed, averaged over sets.
+    """Compute by how many percent AbsRel is lower than the supervised student's of the same seed, averaged over sets.
 
-    Every set counts alike, those in `without` not at all: mean over sets of 100 * (1 - AbsRel / AbsRel of supervised).
-    A reference (seed 0) is compared with the supervised students one by one. Positive is better.
+    Every set counts alike: mean over sets of 100 * (1 - AbsRel / AbsRel of supervised). A reference (seed 0) is
+    compared with the supervised students one by one.
+
+    Args:
+        runs: All runs.
+        arm: The arm or reference to compare.
+        without: Sets that do not count.
+
+    Returns:
+        Gains by seed; positive is better.
     """
     found = of_arm(runs, arm)
     pairs = {base.seed: (base, run) for base in of_arm(runs, SUPERVISED) for run in found if run.seed in (0, base.seed)}

@@ -1,4 +1,4 @@
-"""What students are measured on: recordings and streets that no training has seen."""
+"""Opens what students are measured on: recordings and streets that no training has seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from functools import cache
 import numpy as np
 
 from fsmde_core.evaluation.measures.pixels import SparseDepth
-from fsmde_core.evaluation.protocols.surrounddepth import EvaluationProtocol, SurroundDepthProtocol, make_protocol
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.evaluation.protocols.registry import make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import ImagePoints
 from fsmde_core.sources import open_source
@@ -22,7 +24,7 @@ TITLES = {"pandaset": "PandaSet 40-49", "nuscenes": "nuScenes", "ddad": "DDAD", 
 
 
 class HeldOutStreets(IndexedSource):
-    """One frame of each of `count` synthetic streets, every one with a random rig of (width, height) cameras.
+    """Gives one frame of each of `count` synthetic streets, every one with a random rig of (width, height) cameras.
 
     Seeds are neither those of training nor of validation. Frames are rendered once per process.
     """
@@ -37,7 +39,6 @@ class HeldOutStreets(IndexedSource):
         return self._count
 
     def frame(self, index: int) -> Frame:
-        """The only frame of street `index`."""
         return _render(3 * FIRST_SEED + index, *self._size)
 
 
@@ -49,18 +50,17 @@ def _render(seed: int, width: int, height: int) -> Frame:
 
 @dataclass(frozen=True)
 class ExactDepthProtocol(SurroundDepthProtocol):
-    """Protocol A with every pixel's exact depth as the truth, in place of lidar."""
+    """Measures as protocol A, with every pixel's exact depth but the sky's as the truth, in place of lidar."""
 
     name: str = "exact"
 
     def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
-        """All but the sky."""
         return self.measured(SparseDepth.from_map(frame.depth[camera_name]))
 
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """An evaluation set: frames `span` of a source, and the rules."""
+    """Holds an evaluation set: frames `span` of a source, and the protocol."""
 
     source: Source
     protocol: EvaluationProtocol
@@ -68,7 +68,16 @@ class HeldOutSet:
 
 
 def open_set(name: str, streets: int, size: tuple[int, int]) -> HeldOutSet:
-    """The set called `name`, one of TITLES. streets: how many synthetic ones; size: their (width, height)."""
+    """Open an evaluation set.
+
+    Args:
+        name: One of TITLES.
+        streets: The number of synthetic streets.
+        size: The (width, height) of their cameras, pixels.
+
+    Returns:
+        The set, without frames that training sees.
+    """
     if name == "streets":
         return HeldOutSet(HeldOutStreets(streets, *size), ExactDepthProtocol())
     source = open_source(name)

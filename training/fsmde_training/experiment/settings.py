@@ -1,4 +1,4 @@
-"""Settings of the experiment; the files in training/configs/experiment are complete sets of them."""
+"""Holds the settings of the experiment; the files in training/configs/experiment are complete sets of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from fsmde_training.experiment.arms import ARMS, SUPERVISED
 from fsmde_training.experiment.sets import TITLES
 
 Overrides = dict[str, Any]
-FREE = ("folder", "report", "arms", "seeds")
+CHANGEABLE = ("folder", "report", "arms", "seeds")
 """What may change between two starts in one folder: nothing that a finished step depends on."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """folder: of everything that is made on the way. report: folder of experiments.md, experiments/ and images/.
+    """Holds all settings of one experiment.
 
-    size: (width, height) of the students' images; teacher_size: of the teacher's, and recording_size: of the real
-    images it is cropped from. recording: train on PandaSet as well as on streets. streets: synthetic ones to train on.
-    evaluation: sets to measure on, the first also for cross-view consistency; evaluation_streets: how many of them.
-    weights: of the distillation terms by name; an arm takes those of its own terms. sharing: of the binning module in
-    the arms that share it. teacher, bins, student: what differs from teacher.yaml, distill/stage0.yaml and
-    distill.yaml in training/configs, in these files' layout.
+    folder, report: Folders of all that is made on the way, and of experiments.md, experiments/ and images/.
+    size, teacher_size: (width, height) of the students' images and of the teacher's, pixels.
+    recording_size: (width, height) of the real images that the teacher's are cropped from.
+    recording, streets: Whether to train on PandaSet as well, and the number of synthetic streets to train on.
+    evaluation, evaluation_streets: Sets to measure on, the first also for cross-view consistency, and the number of
+        synthetic streets among them.
+    weights: Of the distillation terms by name; an arm takes those of its own terms.
+    sharing: Of the binning module in the arms that share it.
+    teacher, bins, student: What differs from teacher.yaml, distill/stage0.yaml and distill.yaml in training/configs, in
+        these files' layout.
     """
 
     folder: Path
@@ -56,14 +60,14 @@ class Settings:
             raise FsmdeError(f"weights lack {sorted(unknown)}, which the arms {self.arms} need; add them to weights")
 
     def as_json(self) -> dict[str, Any]:
-        """All settings in JSON's types."""
+        """Convert all settings to JSON's types."""
         document: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return document
 
 
 def claim_folder(settings: Settings) -> None:
     """Make the folder and note the settings; FsmdeError when it holds steps of other settings."""
-    kept = {name: value for name, value in settings.as_json().items() if name not in FREE}
+    kept = {name: value for name, value in settings.as_json().items() if name not in CHANGEABLE}
     note = settings.folder / "settings.json"
     if note.is_file() and (found := json.loads(note.read_text())) != kept:
         changed = sorted(name for name in kept if kept[name] != found.get(name))

@@ -1,4 +1,4 @@
-"""The trainings of the experiment: the command lines of the project, each with settings of its own."""
+"""Trains all networks of the experiment by the project's command lines, each with settings of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 @dataclass(frozen=True)
 class TrainedStudent:
-    """One student of the experiment and its files in `folder`."""
+    """Names one student of the experiment and its files in `folder`."""
 
     arm: str
     seed: int
@@ -44,7 +44,7 @@ class TrainedStudent:
 
 
 class Training:
-    """All that is trained, in the folder of the settings. What is done already is left as it is."""
+    """Trains all that is needed, in the folder of the settings. What is done already is left as it is."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, folder = settings, settings.folder
@@ -56,11 +56,10 @@ class Training:
         self.teacher_model = folder / "teacher.onnx"
 
     def student(self, arm: str, seed: int) -> TrainedStudent:
-        """Where a student is kept."""
         return TrainedStudent(arm, seed, self._settings.folder / "students" / f"{arm}_{seed}")
 
     def prepare(self) -> None:
-        """Training sets at the students' size and at the teacher's, the latter with densified lidar."""
+        """Make training sets at the students' size and at the teacher's, the latter with densified lidar."""
         chosen = self._settings
         for root, size, recording in (
             (self._sets, chosen.size, chosen.size),
@@ -74,22 +73,21 @@ class Training:
             densify_set(self._teacher_sets / "pandaset_train", dense)
 
     def train_teacher(self) -> None:
-        """The project's teacher."""
         data = {"root": str(self._teacher_sets)}
         run_once(fit_teacher.main, "teacher.yaml", self.teacher.parent, [self._settings.teacher, {"data": data}])
 
     def fit_bins(self) -> None:
-        """Stage 0 on the labelled rings."""
+        """Fit the teacher's bins to the labelled rings, stage 0."""
         own = {"data": self._data()}
         run_once(stage0.main, "distill/stage0.yaml", self.bins.parent, [self._settings.bins, own])
 
     def train_student(self, student: TrainedStudent) -> float:
-        """Seconds it took; of the last start where it was interrupted."""
+        """Train a student; returns the seconds it took, of the last start where it was interrupted."""
         chosen, arm = self._settings, ARMS[student.arm]
         data = self._data()
         model: Overrides = {"distillation": {term: chosen.weights[term] for term in arm.terms}}
         if arm.terms:
-            model |= {"binned_teacher": str(self.bins), "sharing": chosen.sharing if arm.shares else "none"}
+            model |= {"binned_teacher": str(self.bins), "sharing": chosen.sharing if arm.shares_binning else "none"}
         else:
             model |= {"binned_teacher": None, "sharing": "none"}
             data |= {"teacher": None, "outputs": None}
@@ -101,7 +99,17 @@ class Training:
 
 
 def run_once(main: Callable[[list[str]], Any], base: str, folder: Path, overrides: Sequence[Overrides]) -> float:
-    """Run a LightningCLI on the file `base` and what overrides it, unless done; goes on at a checkpoint. Seconds."""
+    """Run a LightningCLI, unless that is done; it goes on at a checkpoint.
+
+    Args:
+        main: Takes the command line.
+        base: The configuration, a file in training/configs.
+        folder: For all that the run writes.
+        overrides: What differs from the configuration, the later above the earlier.
+
+    Returns:
+        The seconds that the run took, of the last start where it was interrupted.
+    """
     finished = folder / "seconds.json"
     if finished.is_file():
         return float(json.loads(finished.read_text()))

@@ -1,4 +1,4 @@
-"""Images to calibrate a quantisation with, and labelled images of the same recording that it has not seen."""
+"""Loads images to calibrate a quantisation with, and labelled images of the same recording that it has not seen."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fsmde_training.sets.cache import TrainingSet
 from fsmde_training.sets.labels import SweptFrame, label_ring
 
 IMAGES = 60
-"""Calibrated with at most about so many, evenly spread. Our choice."""
+"""At most about so many calibrate, evenly spread. Our choice."""
 HELD_OUT_SHARE = 0.2
-"""Of a recording, at its end: never calibrated with. Frames 40-49 of the PandaSet sample."""
+"""The end of a recording does not calibrate: frames 40-49 of the PandaSet sample."""
 
 
 class CalibrationData(NamedTuple):
-    """images: (M, H, W, 3) uint8; focal: (M,) float32 pixels; held_out: labelled images, None where there are none."""
+    """Holds images (M, H, W, 3) uint8, focal (M,) float32 pixels, and labelled images if there are any."""
 
     images: np.ndarray
     focal: np.ndarray
@@ -32,10 +32,15 @@ class CalibrationData(NamedTuple):
 
 
 def load_calibration(place: str, size: tuple[int, int]) -> CalibrationData:
-    """Images of (height, width) = `size` from a cached training set's folder or a recording.
+    """Load images of a cached training set or of a recording.
 
-    place: a folder that `fsmde_training.sets.cache` wrote, `KIND` for that kind's sample recording, `KIND:ROOT`, or the
-    path of a bag. Raises FsmdeError when there is nothing.
+    Args:
+        place: A folder that `fsmde_training.sets.cache` wrote, `KIND` for that kind's sample recording, `KIND:ROOT`, or
+            the path of a bag.
+        size: (height, width) of the images, pixels.
+
+    Returns:
+        The images. Raises FsmdeError where there are none.
     """
     if cache.is_complete(Path(place)):
         return _from_set(cache.load(Path(place)), size)
@@ -50,29 +55,29 @@ def load_calibration(place: str, size: tuple[int, int]) -> CalibrationData:
 
 
 def _split(count: int) -> int:
-    """Of `count` frames or images in order, how many are before the held-out ones; all where they are fewer than 5."""
+    """Count the frames or images before the held-out ones: all of them where they are fewer than 5."""
     return count - int(HELD_OUT_SHARE * count)
 
 
 def _spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of the indices 0 to count - 1, evenly spread."""
+    """Choose at most `wanted` of the indices 0 to count - 1, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()
 
 
 def _from_recording(source: Source, size: tuple[int, int]) -> CalibrationData:
     split = _split(len(source))
     frames = _spread(split, -(-IMAGES // len(source.rig.cameras)))
-    seen = [sample for index in frames for sample in _samples(source.frames(index, index + 1), size)]
-    if not seen:
+    samples = [sample for index in frames for sample in _samples(source.frames(index, index + 1), size)]
+    if not samples:
         raise FsmdeError(f"the recording {source.name} has no image to calibrate with; give another")
-    images, _, focal = _stacked(seen)
+    images, _, focal = _stacked(samples)
     rest = source.frames(split, len(source))
     labelled = list(_samples((frame for frame in rest if frame.lidar is not None or frame.depth), size))
     return CalibrationData(images, focal, TrainingSet(*_stacked(labelled)) if labelled else None)
 
 
 def _samples(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[cache.Sample]:
-    """Every image as the node gives it to the network, with the depth of the frame's own sweep."""
+    # As the node gives them to the network, with the depth of the frame's own sweep.
     for frame in frames:
         sweeps = () if frame.lidar is None else (frame.lidar,)
         yield from label_ring(SweptFrame(frame, sweeps), width=size[1], height=size[0], sky=False)
@@ -86,7 +91,7 @@ def _from_set(views: TrainingSet, size: tuple[int, int]) -> CalibrationData:
 
 
 def _resized(views: TrainingSet, indices: list[int], size: tuple[int, int]) -> TrainingSet:
-    """Some images at the network's size; depth by nearest neighbour, focal length with the width."""
+    """Scale some images to the network's size; depth by nearest neighbour, focal length with the width."""
     height, width = size
     samples = [
         (

@@ -1,4 +1,4 @@
-"""How far a reduced precision is from the float32 file: on a fixed input, and on lidar."""
+"""Measures how far a reduced precision is from the float32 file: on the engines' self-check, and on lidar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAMERAS = 6
 
 
 class AccuracyCost(NamedTuple):
-    """AbsRel of the float32 file and of the reduced precision, over `images` images."""
+    """Compares AbsRel of the float32 file and of the reduced precision, unscaled, up to 80 m, over `images` images."""
 
     float32: float
     reduced: float
@@ -26,12 +26,11 @@ class AccuracyCost(NamedTuple):
 
     @property
     def relative(self) -> float:
-        """Increase of AbsRel as a share of the float32 file's."""
+        """The increase of AbsRel relative to the float32 file's."""
         return self.reduced / self.float32 - 1
 
 
 def compare(path: Path, reduced: Path) -> Deviation:
-    """Errors of `reduced` against `path` on the input of the engines' self-check, both in ONNX Runtime."""
     engine = OnnxRuntimeEngine(read_model_info(reduced))
     try:
         return deviation(engine, reference(read_model_info(path), CAMERAS))
@@ -40,7 +39,6 @@ def compare(path: Path, reduced: Path) -> Deviation:
 
 
 def accuracy_cost(path: Path, reduced: Path, labelled: TrainingSet) -> AccuracyCost:
-    """AbsRel of both files on images of the network's size, up to 80 m, averaged over images; no scaling."""
     protocol = SurroundDepthProtocol()
     sums = np.zeros(2)
     count = 0
@@ -53,7 +51,5 @@ def accuracy_cost(path: Path, reduced: Path, labelled: TrainingSet) -> AccuracyC
             sums += [metrics.abs_rel for metrics in found if metrics is not None]
             count += 1
     if not count:
-        raise FsmdeError(
-            f"none of {len(labelled)} held-out images has a depth below 80 m; calibrate with labelled data"
-        )
+        raise FsmdeError(f"none of {len(labelled)} held-out images has depth below 80 m; calibrate with labelled data")
     return AccuracyCost(sums[0] / count, sums[1] / count, count)

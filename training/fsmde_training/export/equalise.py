@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: channels of one tensor come to use the same range, so one uint8 scale fits them all."""
+"""Equalises layers: channels of one tensor come to use the same range, so one uint8 scale fits them all."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ Range = NDArray[np.float32]
 
 
 def equalise(model: onnx.ModelProto, peaks: Mapping[str, Range]) -> onnx.ModelProto:
-    """The same function with other scales inside: W1 and its bias times s per output channel, the next W2 divided by s.
+    """Scale W1 and its bias by s per output channel, and divide the next W2 by s: the function stays the same.
 
     Data-free quantization (Nagel et al. 2019), with the migration exponent of SmoothQuant (Xiao et al. 2023) in place
     of its weight ranges; both across residual sums too. Exact but for ReLU6: a channel whose activations stay below 6
-    is amplified up to 6, and is from then on clipped at the `peaks` (C,) of calibration: largest absolute activation
-    per channel of each convolution's, sum's and activation's output.
+    is amplified up to 6, and is from then on clipped at the peaks of calibration.
+
+    Args:
+        model: A float32 network of the model contract.
+        peaks: Output of each convolution, sum and activation -> (C,) largest absolute values.
+
+    Returns:
+        The new model.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -47,7 +53,7 @@ def equalise(model: onnx.ModelProto, peaks: Mapping[str, Range]) -> onnx.ModelPr
 
 
 def is_depthwise(node: onnx.NodeProto) -> bool:
-    """Whether a convolution has more than one group: here always one per channel."""
+    """Tell whether a convolution has more than one group: here always one per channel."""
     return any(a.name == "group" and a.i > 1 for a in node.attribute)
 
 
@@ -58,14 +64,14 @@ def _convolutions(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 def _scales(
     model: onnx.ModelProto, weights: Mapping[str, NDArray], peaks: Mapping[str, Range]
 ) -> dict[str, NDArray[np.float32]]:
-    """Tensor -> factor per channel, for the tensors that a convolution makes and only known operations read."""
-    made = {node.output[0] for node in _convolutions(model)}
+    """Compute a factor per channel for the tensors that a convolution makes and only known operations read."""
+    convolved = {node.output[0] for node in _convolutions(model)}
     to_depthwise = {node.input[0] for node in _convolutions(model) if is_depthwise(node)}
     clipped = {node.output[0] for node in model.graph.node if node.op_type == "Clip"}
     scales: dict[str, NDArray[np.float32]] = {}
     for group in _groups(model, weights):
         measured = [peaks[name] for name in group if name in peaks]
-        if not made & group or not measured:
+        if not convolved & group or not measured:
             continue
         if clipped & group:
             peak = np.minimum.reduce([np.minimum(peaks[name], CLIP_MAX) for name in clipped & group])
@@ -81,7 +87,7 @@ def _scales(
 
 
 def _groups(model: onnx.ModelProto, weights: Mapping[str, NDArray]) -> list[set[str]]:
-    """Tensors that must share one scale; none that an operation reads or writes which does not keep scales."""
+    """Group the tensors that must share one scale, without those at an operation that does not keep scales."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Half precision inside, the float32 contract outside."""
+"""Converts the network to half precision; inputs and outputs stay float32, as the model contract wants them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,13 @@ from fsmde_training.export.compare import compare
 from fsmde_training.export.onnx import set_metadata
 
 LIMIT = Deviation(median=5e-3, p99=5e-2)
-"""Against the float32 file. A rounding is at most 2^-11 = 4.9e-4 relative; independent ones of some 67 convolutions
-add up to sqrt(67) * 4.9e-4 = 4e-3 of the logits, and a logit's error is one of log depth. At edges a pixel lies between
-two depths: the shipped student has 1.8e-3 and 2.6e-2, the limit leaves twice that.
+"""A file that deviates more from the float32 file is refused. A rounding is at most 2^-11 = 4.9e-4 relative; those of
+some 67 convolutions add up to sqrt(67) * 4.9e-4 = 4e-3 of the logits, and a logit's error is one of log depth. At edges
+a pixel lies between two depths: the shipped student has 1.8e-3 and 2.6e-2, the limit leaves twice that.
 """
 
 
 def convert_fp16(path: Path, out: Path) -> Deviation:
-    """Write float32 `path` with weights and activations of the network in float16 as `out`; its distance to `path`.
-
-    Inputs and outputs stay as the contract wants them. Raises FsmdeError when `out` differs from `path` by more than
-    LIMIT.
-    """
     model = onnx.load(path)
     to_half(model)
     set_metadata(model, {"precision": "fp16"})

@@ -1,9 +1,9 @@
-"""Static int8: weights and activations of the network between QuantizeLinear and DequantizeLinear nodes (Q/DQ)."""
+"""Quantises to static int8: weights and activations lie between QuantizeLinear and DequantizeLinear nodes."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +26,35 @@ int8 adds comes from them.
 
 
 def quantize(path: Path, out: Path, images: NDArray[np.uint8]) -> Path:
-    """Write float32 `path` as `out` with int8 weights per output channel and uint8 activations per tensor.
+    """Write a file with int8 weights per output channel and uint8 activations per tensor.
 
-    images: (M, H, W, 3) uint8 at the model's size, to calibrate with; largest and smallest value of each tensor become
-    its range. The tensors' channels are equalised first. The binning module and the depth arithmetic stay float32.
-    Raises FsmdeError without images, for another size, or without onnxruntime.quantization.
+    The tensors' channels are equalised first. The binning module and the depth arithmetic stay float32.
+
+    Args:
+        path, out: The float32 file, and the new one.
+        images: (M, H, W, 3) uint8 at the model's size; the extremes of each tensor over them become its range.
+
+    Returns:
+        `out`. Raises FsmdeError without images, for another size, or without onnxruntime.quantization.
     """
     info = read_model_info(path)
     if images.ndim != 4 or not len(images) or images.shape[1:] != (info.height, info.width, 3):
         raise FsmdeError(
             f"calibration images are {images.shape}, expected (1 or more, {info.height}, {info.width}, 3); give others"
         )
-    quantize_static = _quantize_static()
+    quantization = _quantization()
     model = onnx.load(path)
     with tempfile.TemporaryDirectory() as folder:
         equal = Path(folder) / "equalised.onnx"
         onnx.save(equalise(model, channel_peaks(model, images)), equal)
-        from onnxruntime.quantization import QuantFormat, QuantType
-
-        quantize_static(
+        quantization.quantize_static(
             equal,
             out,
             _Reader(images),
-            quant_format=QuantFormat.QDQ,
+            quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=list(QUANTISED),
             nodes_to_exclude=float_nodes(model),
         )
@@ -63,7 +66,7 @@ def quantize(path: Path, out: Path, images: NDArray[np.uint8]) -> Path:
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that are not quantised: the head, the depth arithmetic, and FLOAT_WEIGHTS' convolutions."""
+    """Name the nodes that are not quantised: the head, the depth arithmetic, and FLOAT_WEIGHTS' convolutions."""
     network = network_nodes(model)
     kept = {
         node.output[0]
@@ -81,7 +84,7 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def channel_peaks(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Largest absolute value per channel (C,) over the images of what every QUANTISED node of the network makes."""
+    # Largest absolute value per channel (C,) over the images of what every QUANTISED node of the network makes.
     network = network_nodes(model)
     names = [n.output[0] for n in model.graph.node if n.name in network and n.op_type in QUANTISED]
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +102,7 @@ def channel_peaks(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str
 
 
 class _Reader:
-    """The calibration images, one by one, as onnxruntime.quantization asks for them."""
+    """Gives the calibration images one by one, as onnxruntime.quantization asks for them."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._feeds = _feeds(images)
@@ -109,13 +112,13 @@ class _Reader:
 
 
 def _feeds(images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray]]:
-    """Inputs of one image each; the focal length matters to the depth only, which is not quantised."""
+    # The focal length matters to the depth only, which is not quantised.
     return ({"images": image[None], "focal": np.ones(1, np.float32)} for image in images)
 
 
-def _quantize_static() -> Callable[..., None]:
+def _quantization() -> Any:
     try:
-        from onnxruntime.quantization import quantize_static
+        import onnxruntime.quantization as quantization
     except ImportError as error:
         raise FsmdeError(f"int8 needs onnxruntime.quantization ({error}); install onnxruntime 1.17 or newer") from error
-    return quantize_static  # type: ignore[no-any-return]
+    return quantization

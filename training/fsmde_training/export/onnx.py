@@ -1,4 +1,4 @@
-"""A trained student as one float32 ONNX file of the model contract (fsmde_core.engines.model), checked first."""
+"""Writes a student as a float32 ONNX file of the model contract (fsmde_core.engines.model), and checks it."""
 
 from __future__ import annotations
 
@@ -11,52 +11,46 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from torch import nn
 
 from fsmde_core.engines.model import ModelInfo, read_model_info
 from fsmde_core.errors import FsmdeError
-from fsmde_training.export.replacing import replacing
-from fsmde_training.networks.checkpoint import DEFAULT_SIZE, load_student
 from fsmde_training.networks.sizes import check_size
 from fsmde_training.networks.student import Student
 
 TOLERANCE = 1e-3
-"""Largest relative difference allowed between PyTorch and ONNX Runtime, both in float32."""
+"""Largest relative difference of depth and sigma allowed between PyTorch and ONNX Runtime, both in float32."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the file says of where its weights come from; whoever trained them knows."""
+    """States where a file's weights come from; whoever trained them knows."""
 
     training_data: str = "not stated"
     licence: str = "not stated"
 
 
-def export_onnx(
-    student: Student | str | Path,
-    path: str | Path,
-    size: tuple[int, int] = DEFAULT_SIZE,
-    origin: Provenance = Provenance(),
-) -> Path:
-    """`write_onnx` of `student` or the checkpoint of one; a file that was at `path` stays where that is refused."""
-    student = student.eval() if isinstance(student, Student) else load_student(student)
-    path = Path(path)
-    with replacing(path) as file:
-        write_onnx(student, file, size, origin)
-    return path
-
-
 def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Provenance) -> float:
-    """Write `student` for images of (height, width) = `size` and check the file; the difference of `check_export`.
-
-    Raises FsmdeError when a size is no multiple of 32 or ONNX Runtime disagrees with PyTorch by more than TOLERANCE.
-    """
     check_size(size, "input size")
+    write_graph(student, path, size, _metadata(student, size, origin))
+    return check_export(student, path)
+
+
+def write_graph(network: nn.Module, path: Path, size: tuple[int, int], metadata: dict[str, str]) -> None:
+    """Write any network of the model contract, for 1 to 64 cameras, unchecked.
+
+    Args:
+        network: Maps images and focal lengths to depth and sigma, as `Student` does.
+        path: The ONNX file.
+        size: (height, width) of the images, pixels.
+        metadata: For the file, by name.
+    """
     images, focal = _example(2, size)
     cameras = torch.export.Dim("cameras", min=1, max=64)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            student,
+            network,
             (torch.from_numpy(images), torch.from_numpy(focal)),
             input_names=["images", "focal"],
             output_names=["depth", "sigma"],
@@ -68,13 +62,11 @@ def write_onnx(student: Student, path: Path, size: tuple[int, int], origin: Prov
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
-    onnx.helper.set_model_props(model, _metadata(student, size, origin))
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
-    return check_export(student, path)
 
 
 def check_export(student: Student, path: Path) -> float:
-    """Largest relative difference between PyTorch and ONNX Runtime over depth and sigma, for one camera and for six."""
     info: ModelInfo = read_model_info(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
@@ -95,7 +87,7 @@ def check_export(student: Student, path: Path) -> float:
 
 
 def _example(cameras: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth random images, (cameras, H, W, 3) uint8, and focal lengths (cameras,) float32."""
+    """Make smooth random images, (cameras, H, W, 3) uint8, and focal lengths (cameras,) float32."""
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(0, 255, (cameras, 3, size[0] // 32, size[1] // 32)))
     smooth = torch.nn.functional.interpolate(coarse, scale_factor=32.0, mode="bilinear")
@@ -127,6 +119,6 @@ def _git_revision() -> str:
 
 
 def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
-    """Replace the model's metadata entries of these names and keep the others."""
+    # Entries of other names stay.
     kept = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, kept | values)

@@ -1,4 +1,4 @@
-"""A light top-down decoder: from four encoder maps to four maps of known widths; and bilinear upsampling."""
+"""Builds a light top-down decoder, four encoder maps to four maps of known widths; and upsamples bilinearly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDTHS = (48, 64, 96, 128)
 
 
 class SeparableBlock(nn.Module):
-    """Depthwise and pointwise convolution, batch norm, shortcut: a wide receptive field at few multiplications."""
+    """Adds a depthwise and a pointwise convolution to its input: a wide receptive field at few multiplications."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -32,21 +32,17 @@ class SeparableBlock(nn.Module):
         return F.relu(x + self.norm(self.pointwise(self.depthwise(x))))
 
 
-def lateral(inputs: int, outputs: int) -> nn.Sequential:
-    """1x1 convolution and batch norm."""
+def _lateral(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
 class Decoder(nn.Module):
-    """Encoder maps -> decoder maps, both fine to coarse at strides 4, 8, 16, 32.
-
-    channels: of the encoder maps. widths: of the decoder maps.
-    """
+    """Turns encoder maps of `channels` into decoder maps of `widths`, both fine to coarse at strides 4, 8, 16, 32."""
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(lateral(c, w) for c, w in zip(channels, widths, strict=True))
-        self.reduce = nn.ModuleList(lateral(coarse, fine) for fine, coarse in pairwise(widths))
+        self.laterals = nn.ModuleList(_lateral(c, w) for c, w in zip(channels, widths, strict=True))
+        self.reduce = nn.ModuleList(_lateral(coarse, fine) for fine, coarse in pairwise(widths))
         self.blocks = nn.ModuleList(SeparableBlock(w, 3 if level == 0 else 5) for level, w in enumerate(widths))
         self.context = nn.Linear(widths[-1], widths[-1])
 
@@ -64,9 +60,9 @@ UPSAMPLING = 4
 
 
 def upsample(maps: Tensor) -> Tensor:
-    """(..., h, w) -> (..., 4h, 4w) float32, bilinear, align_corners=False.
+    """Upsample (..., h, w) to (..., 4h, 4w) float32, bilinearly, align_corners=False.
 
-    Two products with constant matrices: OpenVINO needs a fifth of the time that its Interpolate takes.
+    Two products with constant matrices do it: OpenVINO needs a fifth of the time that its Interpolate takes.
     """
     rows, columns = (torch.from_numpy(_interpolation(size)).to(maps.device) for size in maps.shape[-2:])
     with torch.autocast(maps.device.type, enabled=False):  # depth would lose its digits in bfloat16

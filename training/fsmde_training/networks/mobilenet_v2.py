@@ -1,4 +1,4 @@
-"""MobileNetV2-1.0 (Sandler et al., 2018) as an encoder: batch norm folded, torchvision's key names."""
+"""Builds MobileNetV2-1.0 (Sandler et al. 2018) as an encoder: batch norm is folded, keys have torchvision's names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution padded as TensorFlow 'SAME': at stride 2 an even size gets its row and column right and below.
+    """Pads as TensorFlow's 'SAME' does: at stride 2 an even size gets its row and column right and below.
 
     The ImageNet weights were trained so; symmetric padding would shift every stride-2 layer by a pixel.
     """
@@ -31,25 +31,25 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """Convolution with bias that keeps the size (stride 1) or halves it (stride 2)."""
     if stride == 1:
         return nn.Conv2d(inputs, outputs, kernel, 1, kernel // 2, groups=groups)
     return SameConv2d(inputs, outputs, kernel, stride, groups=groups)
 
 
-def conv_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(conv(inputs, outputs, kernel, stride, groups), nn.ReLU6())
+def _conv_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(_conv(inputs, outputs, kernel, stride, groups), nn.ReLU6())
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, linear 1x1 projection; a shortcut where shapes agree."""
+    """Applies 1x1 expansion, 3x3 depthwise and linear 1x1 projection; has a shortcut where shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
-        expand = [conv_relu6(inputs, hidden)] if expansion != 1 else []
-        self.conv = nn.Sequential(*expand, conv_relu6(hidden, hidden, 3, stride, hidden), conv(hidden, outputs))
+        expand = [_conv_relu6(inputs, hidden)] if expansion != 1 else []
+        self.conv = nn.Sequential(*expand, _conv_relu6(hidden, hidden, 3, stride, hidden), _conv(hidden, outputs))
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,13 +57,16 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """(B, 3, H, W) float RGB in [-1, 1], sizes multiples of 32 -> four maps (B, C, H/s, W/s), s = 4, 8, 16, 32."""
+    """Makes four maps (B, C, H/s, W/s), s = 4, 8, 16, 32, of (B, 3, H, W) float RGB in [-1, 1].
+
+    H and W are multiples of 32.
+    """
 
     channels = tuple(TAPS.values())
 
     def __init__(self) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [conv_relu6(3, 32, 3, 2)]
+        blocks: list[nn.Module] = [_conv_relu6(3, 32, 3, 2)]
         inputs = 32
         for expansion, outputs, repeats, stride in STAGES:
             for i in range(repeats):
@@ -82,7 +85,7 @@ class MobileNetV2(nn.Module):
     def load_imagenet(self, path: str | Path) -> None:
         """Initialise from an .npz of folded layers in network order (`NN.*.weight`, `NN.*.bias`); the rest is ignored.
 
-        Raises FsmdeError when the file is missing or a layer's shape differs.
+        FsmdeError tells of a missing file, or of a layer whose shape differs.
         """
         path = Path(path)
         if not path.is_file():

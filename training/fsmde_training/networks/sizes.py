@@ -1,4 +1,4 @@
-"""Image sizes that the networks take."""
+"""Checks and reads the image sizes that the networks take."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ STRIDE = 32
 
 
 def check_size(size: tuple[int, int], what: str) -> None:
-    """FsmdeError unless (height, width) = `size` are multiples of STRIDE; what: named in the sentence."""
+    """Refuse sizes that are no multiples of STRIDE.
+
+    Args:
+        size: (height, width), pixels.
+        what: Says in the message what has this size.
+
+    Raises:
+        FsmdeError: A side is no multiple.
+    """
     if any(n < STRIDE or n % STRIDE for n in size):
         raise FsmdeError(f"{what} {size[1]}x{size[0]} must be multiples of {STRIDE} pixels")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """'WxH' -> (width, height) in pixels."""
+    """Read 'WxH' as (width, height) in pixels."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or "0" in match.groups():
         raise FsmdeError(f"size '{text}' must be width x height in pixels, such as 448x256")

@@ -1,8 +1,7 @@
-"""Training images on disk: rectified once as the node does it, stored as arrays that map into memory.
+"""Stores training images, rectified once as the node does it, in arrays that map into memory.
 
-A folder per set: images.npy (M, H, W, 3) uint8 RGB, depth.npy (M, H, W) float16 metres (NaN unknown, inf sky),
-focal.npy (M,) float32 pixels at W, labelled.npy (M,) bool. Rings are whole: the cameras of a frame follow each other
-in the ring's order.
+A folder per set holds images.npy, depth.npy, focal.npy and labelled.npy, the fields of `TrainingSet`. Rings are whole:
+the cameras of a frame follow each other in the ring's order.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -23,7 +21,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """images: (M, H, W, 3) uint8; depth: (M, H, W) float16 metres, NaN unknown, inf sky; focal: (M,) float32 pixels.
+    """Holds M RGB images (M, H, W, 3), depth (M, H, W) metres, NaN unknown, inf sky, and focal lengths (M,) in pixels.
 
     labelled: (M,) bool, whether an image has a measured depth; None where nobody looked: each counts as labelled.
     """
@@ -38,17 +36,17 @@ class TrainingSet:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the images, pixels."""
+        """The (height, width) of the images, pixels."""
         return self.images.shape[1:3]  # type: ignore[return-value]
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether `save` finished a set there."""
+    """Tell whether `save` finished a set there."""
     return (folder / "focal.npy").is_file()
 
 
 def load(folder: Path) -> TrainingSet:
-    """Map a cached set into memory; FsmdeError when it is not there or was not finished."""
+    """Map a cached set into memory. Raises FsmdeError when it is not there or was not finished."""
     names = ["images", "depth", "focal"]
     if (folder / "labelled.npy").is_file():  # sets written by hand may do without
         names.append("labelled")
@@ -61,10 +59,17 @@ def load(folder: Path) -> TrainingSet:
 
 
 def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int, height: int) -> NDArray[np.bool_]:
-    """Write samples of (height, width) pixels as one set, one in memory at a time; a set that was there is replaced.
+    """Write a set, one sample in memory at a time; a set that was there is replaced.
 
-    count: how many there must be, None where nobody knows beforehand. The focal file comes last and marks the set as
-    complete. FsmdeError when none or another number of samples came, or one has another size. Returns `labelled`.
+    The focal file is written last and marks the set as complete.
+
+    Args:
+        folder, samples: Where the set is written, and what.
+        count: How many there must be; None where nobody knows beforehand.
+        width, height: Of the images, pixels.
+
+    Returns:
+        `labelled` of the set. Raises FsmdeError when none or another number of samples came, or one of another size.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "focal.npy").unlink(missing_ok=True)
@@ -89,12 +94,12 @@ def save(folder: Path, samples: Iterable[Sample], count: int | None, width: int,
 
 
 class _GrowingArray:
-    """A .npy file written row by row. NumPy keeps room in the header for the number of rows, known at the end."""
+    """Writes a .npy file row by row. NumPy keeps room in the header for the number of rows, known at the end."""
 
     def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...]) -> None:
         self._path, self._dtype, self._row, self._rows = path, np.dtype(dtype), row, 0
         self._file = path.open("wb")
-        self._begin = self._write_header()
+        self._first_row = self._write_header()
 
     def append(self, row: NDArray) -> None:
         if row.shape != self._row:
@@ -105,15 +110,13 @@ class _GrowingArray:
     def __enter__(self) -> _GrowingArray:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._file:
             self._file.seek(0)
-            assert self._write_header() == self._begin
+            assert self._write_header() == self._first_row
 
     def _write_header(self) -> int:
-        """Write the header at the file's position, the beginning; returns where the rows begin."""
+        """Write the header at the beginning of the file, where it stands; returns where the rows begin."""
         descr = np.lib.format.dtype_to_descr(self._dtype)
         header = {"descr": descr, "fortran_order": False, "shape": (self._rows, *self._row)}
         np.lib.format.write_array_header_1_0(self._file, header)

@@ -1,4 +1,4 @@
-"""Denser labels for teachers: lidar filled in between its own returns, a few pixels far and not over edges.
+"""Makes denser labels for teachers: fills lidar between its own returns, a few pixels far and not over edges.
 
 python -m fsmde_training.sets.densify runs/cache/pandaset_train runs/cache/pandaset_dense
 """
@@ -14,7 +14,7 @@ from jsonargparse import auto_cli
 from numpy.typing import NDArray
 from rich.progress import track
 
-from fsmde_core.errors import one_sentence
+from fsmde_core.errors import exit_on_user_error
 from fsmde_training.sets import cache
 from fsmde_training.sets.cache import TrainingSet
 
@@ -27,26 +27,34 @@ MIN_WEIGHT = 0.05
 
 
 def densify(rgb: NDArray[np.uint8], depth: NDArray[np.floating], radius: int = 4) -> NDArray[np.float32]:
-    """rgb: (H, W, 3) uint8; depth: (H, W) metres, NaN unknown, inf sky -> (H, W) float32, known pixels unchanged.
+    """Fill sparse depth.
 
     An unknown pixel takes the mean inverse depth of the returns within `radius` pixels, weighted by a Gaussian of
     distance and one of the difference in brightness (a joint bilateral filter, Kopf et al. 2007; inverse depth because
     it is linear along planes). It stays unknown where no return is near and alike, or where those near disagree: at
     the edge of something. Our choice throughout; wider gaps are the network's to fill. On PandaSet at 672x384 labels
     grow from 8 to 37 % of the pixels; of returns held out 94 % are filled, with a mean relative error of 0.7 %.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        depth: (H, W) metres, NaN where unknown, inf for sky.
+        radius: Of the filter, pixels.
+
+    Returns:
+        (H, W) float32 metres; known pixels are unchanged.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (3, 3), 0).astype(np.float32)
     depth = depth.astype(np.float32)
     inverse = np.where(np.isfinite(depth), 1 / depth, np.float32(0))
     measured = np.isfinite(depth).astype(np.float32)
-    around_grey, around_inverse, around_measured = (np.pad(x, radius) for x in (grey, inverse, measured))
+    padded_grey, padded_inverse, padded_measured = (np.pad(x, radius) for x in (grey, inverse, measured))
     weights, first, second = (np.zeros_like(grey) for _ in range(3))
-    for here, near in _neighbours(depth.shape, radius):
-        unlike = (around_grey[here] - grey) / INTENSITY_SCALE
-        weight = near * around_measured[here] * np.exp(-0.5 * unlike * unlike)
+    for window, nearness in _neighbours(depth.shape, radius):
+        difference = (padded_grey[window] - grey) / INTENSITY_SCALE
+        weight = nearness * padded_measured[window] * np.exp(-0.5 * difference * difference)
         weights += weight
-        first += weight * around_inverse[here]
-        second += weight * around_inverse[here] ** 2
+        first += weight * padded_inverse[window]
+        second += weight * padded_inverse[window] ** 2
     supported = weights > MIN_WEIGHT
     mean, square = (np.divide(s, weights, out=np.zeros_like(s), where=supported) for s in (first, second))
     agreed = supported & (square - mean * mean <= (TOLERANCE * mean) ** 2)
@@ -55,7 +63,7 @@ def densify(rgb: NDArray[np.uint8], depth: NDArray[np.floating], radius: int = 4
 
 
 def _neighbours(shape: tuple[int, ...], radius: int) -> Iterator[tuple[tuple[slice, slice], np.float32]]:
-    """Every offset within a disc: the window of an image padded by `radius` that lies so, and its weight."""
+    """Yield for every offset within a disc the window of an image padded by `radius` at that offset, and its weight."""
     for down in range(2 * radius + 1):
         for right in range(2 * radius + 1):
             square = (down - radius) ** 2 + (right - radius) ** 2
@@ -65,7 +73,13 @@ def _neighbours(shape: tuple[int, ...], radius: int) -> Iterator[tuple[tuple[sli
 
 
 def densify_set(source: Path, target: Path, radius: int = 4) -> None:
-    """Write the cached set `source` again as `target`, with denser labels."""
+    """Write the cached set SOURCE again as TARGET, with denser labels.
+
+    Args:
+        source: Folder of the set.
+        target: Folder of the new set.
+        radius: How far a return reaches, pixels.
+    """
     views = cache.load(source)
     count, height, width = views.depth.shape
     cache.save(target, track(_samples(views, radius), "densify", total=count), count, width, height)
@@ -77,5 +91,5 @@ def _samples(views: TrainingSet, radius: int) -> Iterator[tuple[NDArray, NDArray
 
 
 if __name__ == "__main__":
-    with one_sentence("sets.densify"):
+    with exit_on_user_error("sets.densify"):
         auto_cli(densify_set)

@@ -1,4 +1,4 @@
-"""Which frames of a recording train and which validate: whole drives are held out, whole rings are kept."""
+"""Decides which frames of a recording train and which validate: holds out whole drives, keeps whole rings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ GAP_NS = 30_000_000_000
 """A drive ends where stamps jump by more, or back. Scenes of nuScenes last 20 s: none is cut in two. Our choice."""
 
 
-def drives(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
-    """Frames in order, each with the number of its drive, from 0."""
+def number_drives(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+    """Yield the frames in order, each with the number of its drive, from 0."""
     number, before = 0, None
     for frame in frames:
         if before is not None and not 0 <= frame.stamp_ns - before <= GAP_NS:
@@ -25,20 +25,20 @@ def drives(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
 
 
 class SplitPart(NamedTuple):
-    """The drives that validate (held_out), or all others. share: of the drives, 0 to 1, how many are held out."""
+    """Describes the drives that validate (held_out), or all others; `share` of the drives, 0 to 1, is held out."""
 
     share: float
     held_out: bool
 
-    def has(self, drive: int) -> bool:
-        """Whether drive number `drive` is of this part. Of the first n drives floor(n * share) are held out."""
+    def includes(self, drive: int) -> bool:
+        """Tell whether drive number `drive` is of this part. Of the first n drives floor(n * share) are held out."""
         return (math.floor((drive + 1) * self.share) > math.floor(drive * self.share)) == self.held_out
 
-    def of(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The frames of this part; FsmdeError at the end when there were none."""
+    def select(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames of this part. Raises FsmdeError at the end when there were none."""
         found, drive = False, -1
-        for drive, frame in drives(frames):
-            if self.has(drive):
+        for drive, frame in number_drives(frames):
+            if self.includes(drive):
                 found = True
                 yield frame
         if not found:
@@ -49,13 +49,13 @@ class SplitPart(NamedTuple):
             )
 
 
-TRAIN_ALL = SplitPart(0.0, False)
-VALIDATE_ALL = SplitPart(1.0, True)
+ALL_TRAINING = SplitPart(0.0, False)
+ALL_VALIDATION = SplitPart(1.0, True)
 
 
 @dataclass
 class WholeRings:
-    """The frames that have an image of every camera of their rig; counts the others in `left_out` while it runs."""
+    """Yields the frames that have an image of every camera of their rig; counts the others in `left_out`."""
 
     frames: Iterable[Frame]
     left_out: int = 0

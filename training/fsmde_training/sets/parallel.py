@@ -1,7 +1,11 @@
-"""Work on several processes, as a stream: in order, with a bounded number of items in memory."""
+"""Applies a function to a stream of items in several processes, or in this one; 0 processes mean one per CPU core.
+
+Results come in order, and at most 2 * processes items are read ahead of them. Function and items must pickle.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,10 +17,7 @@ R = TypeVar("R")
 
 
 def parallel_map(function: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
-    """`function` of every item, in order; at most 2 * processes items are taken ahead of the results.
-
-    function and items must pickle. With one process the work is done in this one.
-    """
+    processes = processes or len(os.sched_getaffinity(0))
     if processes == 1:
         yield from map(function, items)
         return

@@ -1,9 +1,8 @@
-"""Training sets from recordings and synthetic streets: python -m fsmde_training.sets.prepare --help"""
+"""Makes training sets of recordings and synthetic streets (python -m fsmde_training.sets.prepare --help)."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -14,13 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.errors import FsmdeError, exit_on_user_error
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
-from fsmde_core.sources.selection import KINDS, FrameRange, frame_count, open_source, parse_frames
+from fsmde_core.sources.registry import KINDS, FrameRange, frame_count, open_source, parse_frames
 from fsmde_core.sources.source import Source
 from fsmde_training.networks.sizes import check_size, parse_size
 from fsmde_training.sets import cache
-from fsmde_training.sets.drives import TRAIN_ALL, VALIDATE_ALL, SplitPart, WholeRings
+from fsmde_training.sets.drives import ALL_TRAINING, ALL_VALIDATION, SplitPart, WholeRings
 from fsmde_training.sets.labels import label_ring, with_sweeps
 from fsmde_training.sets.parallel import parallel_map
 from fsmde_training.sets.streets import CAMERAS, street_samples
@@ -31,81 +30,70 @@ FIRST_SEED = 10_000
 """Streets of smaller seeds are for tests and demonstrations."""
 
 Size = tuple[int, int]
+"""(width, height), pixels."""
 T = TypeVar("T")
 
 
 def pandaset_sets(out: Path, size: Size, network_size: Size, processes: int = 0, sky: bool = True) -> None:
-    """`pandaset_train` and `pandaset_val` below `out`, of the sample sequence 002; sizes as in `command`."""
     source = open_source("pandaset")
     assert isinstance(source, PandaSetSource)
     first = sum(number < FIRST_VALIDATION_FRAME for number in source.numbers)
-    recording_set(out / "pandaset_val", source, (first, None), VALIDATE_ALL, network_size, processes)
-    recording_set(out / "pandaset_train", source, (0, first), TRAIN_ALL, size, processes, sky)
+    recording_set(out / "pandaset_val", source, (first, None), ALL_VALIDATION, network_size, processes)
+    recording_set(out / "pandaset_train", source, (0, first), ALL_TRAINING, size, processes, sky)
 
 
 def street_sets(out: Path, streets: int, size: Size, processes: int = 0) -> None:
-    """`street_train` of so many synthetic streets, and `street_val`, below `out`: six images of each street."""
     for name, first, number in (("street_train", FIRST_SEED, streets), ("street_val", 2 * FIRST_SEED, 4)):
         seeds, count = range(first, first + number), CAMERAS * number
-        if not _is_made(out / name, {"source": "streets", "seeds": [first, number], "size": list(size)}):
-            samples = street_samples(seeds, *size, processes or _cores())
-            cache.save(out / name, _shown(samples, name, count), count, *size)
+        if not _is_complete(out / name, {"source": "streets", "seeds": [first, number], "size": list(size)}):
+            samples = street_samples(seeds, *size, processes)
+            cache.save(out / name, _with_progress(samples, name, count), count, *size)
 
 
 def recording_set(
     folder: Path,
     source: Source,
-    span: FrameRange,
+    frames: FrameRange,
     part: SplitPart,
     size: Size,
     processes: int = 0,
     sky: bool = True,
-    **recipe: Any,
+    **recipe: Any,  # what else the set depends on
 ) -> None:
-    """One set of the frames in `span` that are of `part`; streamed, whole rings only.
-
-    A held-out set takes the frames with a sweep of their own, and has no sky labels: what it measures is lidar.
-    sky: label what looks like sky in a training set.
-    recipe: what else the set depends on; written beside it, see `_is_made`.
-    """
+    # A held-out set measures against lidar: its frames have a sweep of their own, and no sky labels.
     sky = sky and not part.held_out
-    recipe |= {"source": source.name, "frames": list(span), **part._asdict(), "size": list(size), "sky": sky}
-    if _is_made(folder, recipe):
+    recipe |= {"source": source.name, "frames": list(frames), **part._asdict(), "size": list(size), "sky": sky}
+    if _is_complete(folder, recipe):
         return
-    rings = WholeRings(part.of(_shown(source.frames(*span), folder.name, frame_count(source, span))))
+    rings = WholeRings(part.select(_with_progress(source.frames(*frames), folder.name, frame_count(source, frames))))
     swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not part.held_out)
     label = partial(label_ring, width=size[0], height=size[1], sky=sky)
-    samples = chain.from_iterable(parallel_map(label, swept, processes or _cores()))
+    samples = chain.from_iterable(parallel_map(label, swept, processes))
     labelled = cache.save(folder, samples, None, *size)
     typer.echo(
         f"{folder}: {len(labelled)} images, {labelled.sum()} with labels; "
-        f"{rings.left_out} frames left out for want of a camera"
+        f"{rings.left_out} frames left out that lack an image of a camera"
     )
 
 
-def _is_made(folder: Path, recipe: dict[str, Any]) -> bool:
-    """Whether a complete set of this recipe is there; if none is, `folder` is made for it and keeps the recipe.
+def _is_complete(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Tell whether a complete set of this recipe is there; if none is, create its folder and write the recipe there.
 
-    FsmdeError when a complete set of another recipe is there: it is neither replaced nor taken for this one.
+    Raises FsmdeError when a complete set of another recipe is there: it is neither replaced nor used for this one.
     """
-    note = folder / "recipe.json"
+    file = folder / "recipe.json"
     if not cache.is_complete(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(recipe) + "\n")
+        file.write_text(json.dumps(recipe) + "\n")
         return False
-    found = json.loads(note.read_text()) if note.is_file() else None
+    found = json.loads(file.read_text()) if file.is_file() else None
     if found != recipe:
         raise FsmdeError(f"{folder} was made with {found}, now asked for is {recipe}; remove it, or name another set")
     return True
 
 
-def _shown(items: Iterable[T], name: str, total: int) -> Iterator[T]:
-    """The items, with a progress bar on stderr."""
+def _with_progress(items: Iterable[T], name: str, total: int) -> Iterator[T]:
     yield from track(items, name, total, console=Console(stderr=True))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _parse_options(options: list[str]) -> dict[str, str]:
@@ -114,12 +102,11 @@ def _parse_options(options: list[str]) -> dict[str, str]:
     return dict(option.split("=", 1) for option in options)
 
 
-def command(
+def _command(
     source: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            metavar="|".join(KINDS),
-            help="Kind of recording; without it, what the shipped student was trained on.",
+            metavar="|".join(KINDS), help="Kind of recording; without it, what the shipped student was trained on."
         ),
     ] = None,
     root: Annotated[Optional[Path], typer.Option(help="Where the recording of --source lies.")] = None,  # noqa: UP045
@@ -163,7 +150,7 @@ def command(
             (SplitPart(validation, held_out=True), network),
             (SplitPart(validation, held_out=False), training),
         ):
-            if part not in ((0, True), (1, False)):  # empty because asked for
+            if part not in ((0, True), (1, False)):  # these are empty on purpose
                 folder = out / f"{name}_{'val' if part.held_out else 'train'}"
                 recording_set(folder, recording, parse_frames(frames), part, pixels, processes, sky, **recipe)
     if streets is None:
@@ -180,10 +167,10 @@ def _open(kind: str, root: Path | None, options: dict[str, str]) -> Source:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command; what a user can put right is one sentence and exit code 2, as in `fsmde`."""
+    """Run the command. What a user can put right ends it with one sentence and exit code 2, as in `fsmde`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
-    with one_sentence("sets.prepare"):
+    app.command()(_command)
+    with exit_on_user_error("sets.prepare"):
         app(args)
 
 

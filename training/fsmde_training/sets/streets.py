@@ -1,4 +1,7 @@
-"""Training images of synthetic streets: a street and a rig of its own for every seed."""
+"""Renders training images of synthetic streets: a street and a rig of its own for every seed.
+
+Six cameras look around a vehicle, with random places, directions and fields of view. Depth is exact, sky infinite.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.synthetic import SyntheticStreet
+from fsmde_core.sources.synthetic.source import OPTICAL, SyntheticStreet
 from fsmde_training.sets.cache import Sample
 from fsmde_training.sets.parallel import parallel_map
 
@@ -23,24 +26,19 @@ PITCH, ROLL = np.radians(5.0), np.radians(1.5)
 
 
 def random_rig(rng: Generator, width: int, height: int) -> Rig:
-    """Six cameras around a vehicle with random places, directions and fields of view."""
     cameras = []
     for number in range(CAMERAS):
         yaw = -2 * np.pi * (number + rng.uniform(-0.3, 0.3)) / CAMERAS
         focal = width * np.exp(rng.uniform(*np.log(FOCAL_PER_WIDTH)))
         K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
         place = [1.2 * np.cos(yaw) + 0.6, 0.6 * np.sin(yaw), rng.uniform(*HEIGHT)]
-        rotation = _turn(2, yaw) @ _turn(1, rng.uniform(-PITCH, PITCH)) @ _turn(0, rng.uniform(-ROLL, ROLL)) @ OPTICAL
-        cameras.append(Camera(f"camera_{number}", width, height, K, rigid(rotation, place)))
+        R = _rotation(2, yaw) @ _rotation(1, rng.uniform(-PITCH, PITCH)) @ _rotation(0, rng.uniform(-ROLL, ROLL))
+        cameras.append(Camera(f"camera_{number}", width, height, K, rigid(R @ OPTICAL, place)))
     return Rig(tuple(cameras))
 
 
-OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-"""A camera that looks forward, REP-103."""
-
-
-def _turn(axis: int, angle: float) -> NDArray[np.float64]:
-    """(3, 3) rotation about x, y or z (0, 1, 2)."""
+def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
+    """Make the (3, 3) rotation about x, y or z (0, 1, 2)."""
     c, s = np.cos(angle), np.sin(angle)
     i, j = (axis + 1) % 3, (axis + 2) % 3
     rotation = np.eye(3)
@@ -49,7 +47,6 @@ def _turn(axis: int, angle: float) -> NDArray[np.float64]:
 
 
 def render_street(seed: int, width: int, height: int) -> list[Sample]:
-    """The six images of the street and rig of `seed`, with exact depth; sky is infinitely far."""
     rig = random_rig(np.random.default_rng((seed, 1)), width, height)
     street = SyntheticStreet(seed, frames=1, rig=rig)
     samples = []
@@ -60,6 +57,5 @@ def render_street(seed: int, width: int, height: int) -> list[Sample]:
 
 
 def street_samples(seeds: range, width: int, height: int, processes: int) -> Iterator[Sample]:
-    """Samples of all `seeds`, CAMERAS each, in order."""
     for samples in parallel_map(partial(render_street, width=width, height=height), seeds, processes):
         yield from samples

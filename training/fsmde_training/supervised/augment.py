@@ -1,4 +1,4 @@
-"""Augmentations of one view, and the flip of a whole ring. Pure functions; randomness comes in as a generator."""
+"""Varies single views in training, and mirrors whole rings. Pure functions; randomness comes in as a generator."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How views are varied in training.
+    """Describes how views are varied in training.
 
-    zoom: range of the focal length relative to the network's input; a zoom resizes the image and leaves metres alone.
-    aspect: largest relative change of width against height. flip: probability of a mirror image.
-    colour: strength of colour and tone changes (0 none, 1 strong).
-    damage: probability of each of blur, noise and JPEG artefacts.
+    zoom: Range of the focal length relative to the network's input; a zoom resizes the image and leaves metres alone.
+    aspect: Largest relative change of width against height.
+    flip: Probability of a mirror image.
+    colour: Strength of changes of saturation, white balance, exposure, contrast and gamma (0 none, 1 strong).
+    damage: Probability of each of blur, sensor noise and JPEG artefacts.
     """
 
     zoom: tuple[float, float] = (0.75, 1.6)
@@ -31,14 +32,10 @@ def crop_zoom(
     rgb: NDArray[np.uint8],
     depth: NDArray[np.floating],
     focal: float,
-    zoom: tuple[float, float],
-    size: tuple[int, int],
+    zoom: tuple[float, float],  # in x and y; metres stay, the focal length is multiplied by that of x
+    size: tuple[int, int],  # (height, width) of the piece
     rng: Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
-    """A random (height, width) = `size` piece of the view after scaling it by `zoom` = (x, y).
-
-    Returns rgb, depth (nearest pixel, unchanged metres) and the focal length in pixels of the piece: zoom_x * focal.
-    """
     rows, columns = rgb.shape[:2]
     height, width = (min(round(n / z), limit) for n, z, limit in zip(size, zoom[::-1], (rows, columns), strict=True))
     top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
@@ -50,7 +47,6 @@ def crop_zoom(
 
 
 def jitter_colour(rgb: NDArray[np.uint8], strength: float, rng: Generator) -> NDArray[np.uint8]:
-    """Random saturation, white balance, exposure, contrast and gamma; (H, W, 3) uint8 in and out."""
     saturation = 0.0 if rng.random() < 0.05 * strength else np.exp(strength * rng.uniform(-0.5, 0.4))
     gain = np.exp(strength * (rng.uniform(-0.35, 0.35) + rng.uniform(-0.12, 0.12, 3)))
     contrast, gamma = np.exp(strength * rng.uniform(-0.3, 0.3)), np.exp(strength * rng.uniform(-0.4, 0.4))
@@ -62,7 +58,6 @@ def jitter_colour(rgb: NDArray[np.uint8], strength: float, rng: Generator) -> ND
 
 
 def damage(rgb: NDArray[np.uint8], probability: float, rng: Generator) -> NDArray[np.uint8]:
-    """Blur, sensor noise and JPEG artefacts, each with `probability`."""
     if rng.random() < probability:
         rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.3, 1.2))  # type: ignore[assignment]
     if rng.random() < probability:
@@ -80,10 +75,9 @@ def augment(
     focal: float,
     settings: Augmentation,
     size: tuple[int, int],
-    network_scale: float,
+    network_scale: float,  # width of the network's input over that of `rgb`
     rng: Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
-    """One training view of (height, width) = `size`; network_scale: network input width over width of `rgb`."""
     zoom = network_scale * np.exp(rng.uniform(*np.log(settings.zoom)))
     stretch = 1 + rng.uniform(-settings.aspect, settings.aspect)
     rgb, depth, focal = crop_zoom(rgb, depth, focal, (zoom * stretch, zoom), size, rng)
@@ -94,7 +88,7 @@ def augment(
 
 
 def flip_ring(views: NDArray) -> NDArray:
-    """A sample of the ring, (V, H, W) or (V, H, W, C) in ring order, as the mirrored world would give it.
+    """Make of a ring, (V, H, W) or (V, H, W, C) in ring order, what the mirrored world would give.
 
     Every view is mirrored and the ring runs the other way: the first view (front) stays first, the view to its right
     becomes the view to its left, and so on around. Neighbours stay neighbours.

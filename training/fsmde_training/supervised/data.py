@@ -1,4 +1,4 @@
-"""Batches of single views: real and synthetic mixed in a fixed ratio, and validation sets at full size."""
+"""Makes batches of single views: real and synthetic mixed in a fixed ratio, and validation sets at full size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsmde_training.supervised.augment import Augmentation, augment
 
 
 class TrainingViews(Dataset):
-    """Augmented crops of a cached set.
+    """Makes augmented crops of a cached set.
 
     Items: images (h, w, 3) uint8; depth (h, w) float32 metres, NaN unknown, inf sky; focal () float32;
     pixels (K,) int64: indices into the flat depth of labelled pixels drawn with replacement, so that sparse and dense
@@ -39,15 +39,8 @@ class TrainingViews(Dataset):
         cv2.setNumThreads(0)
         rng = np.random.default_rng(int(torch.randint(2**62, ())))  # the worker's torch seed makes this reproducible
         views = self._views
-        rgb, depth, focal = augment(
-            views.images[index],
-            views.depth[index],
-            float(views.focal[index]),
-            self._settings,
-            self._size,
-            self._network_scale,
-            rng,
-        )
+        view = (views.images[index], views.depth[index], float(views.focal[index]))
+        rgb, depth, focal = augment(*view, self._settings, self._size, self._network_scale, rng)
         return {
             "images": torch.from_numpy(rgb),
             "depth": torch.from_numpy(depth),
@@ -57,13 +50,12 @@ class TrainingViews(Dataset):
 
 
 def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """depth (H, W) -> (count,) indices into the flat depth of labelled pixels, with replacement; -1 without labels."""
     labelled = np.flatnonzero(~np.isnan(depth))
     return rng.choice(labelled, count) if labelled.size else np.full(count, -1)
 
 
 class ValidationViews(Dataset):
-    """A cached set as it is: images (H, W, 3) uint8, depth (H, W) float32 metres, focal () float32."""
+    """Gives a cached set as it is: images (H, W, 3) uint8, depth (H, W) float32 metres, focal () float32."""
 
     def __init__(self, views: TrainingSet) -> None:
         self._views = views
@@ -81,12 +73,14 @@ class ValidationViews(Dataset):
 
 
 class ViewsDataModule(L.LightningDataModule):
-    """Sets prepared by `python -m fsmde_training.sets.prepare`.
+    """Reads sets that `python -m fsmde_training.sets.prepare` made.
 
-    root: folder of the sets. train: set -> share of every epoch, any positive numbers.
-    validation: sets at the network's size.
-    crop: (height, width) of training crops, multiples of 32. network_width: width in pixels of the network's input.
-    samples: views per epoch. pixels: labelled pixels per view.
+    root: Folder of the sets.
+    train: Name of a set -> its share of every epoch, any positive number.
+    validation: Names of sets at the network's size.
+    crop: (height, width) of training crops, multiples of 32.
+    network_width: Width of the network's input, pixels.
+    samples, pixels: Views per epoch, and labelled pixels per view.
     """
 
     def __init__(
@@ -117,7 +111,7 @@ class ViewsDataModule(L.LightningDataModule):
 
     @property
     def network_size(self) -> tuple[int, int]:
-        """(height, width) of the network's input: of what validates, else whole training images at `network_width`."""
+        """The (height, width) of the input: that of what validates, else of training images at `network_width`."""
         if self.validation:
             return load(self.root / self.validation[0]).size
         height, width = load(self.root / next(iter(self.train))).size

@@ -1,4 +1,4 @@
-"""What every teacher gives, and nothing of how it makes it."""
+"""Defines what every teacher gives, and nothing of how it makes it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ STRIDES = (4, 8, 16, 32)
 
 
 class TeacherOutput(NamedTuple):
-    """pyramid: (B, channels[l], H/s, W/s) float32, s = 4, 8, 16, 32, H x W the student's image.
+    """Holds features and depth of B images that the student sees at H x W.
 
+    pyramid: (B, channels[l], H/s, W/s) float32, s = 4, 8, 16, 32.
     relative: (B, H/4, W/4) float32 relative inverse depth, larger is nearer; per view its median is 0 and its mean
-    absolute deviation 1, so that no metric scale passes from teacher to student.
+        absolute deviation 1, so that no metric scale passes from teacher to student.
     """
 
     pyramid: Pyramid
@@ -27,7 +28,7 @@ class TeacherOutput(NamedTuple):
 
 
 class Teacher(nn.Module, ABC):
-    """Base of all teachers. channels: of the pyramid's maps, fine to coarse."""
+    """Is the base of all teachers. `channels` are those of the pyramid's maps, fine to coarse."""
 
     channels: tuple[int, ...]
 
@@ -37,23 +38,27 @@ class Teacher(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> TeacherOutput:
-        """images: (B, h, w, 3) uint8 RGB. size: (H, W) of the student's image, multiples of 32; None: as `images` are.
+        """Compute features and relative inverse depth.
 
-        Images larger than `size` let the teacher see more than the student does.
+        Args:
+            images: (B, h, w, 3) uint8 RGB; larger than `size` they let the teacher see more than the student does.
+            size: (H, W) of the student's image, multiples of 32; None for that of `images`.
+
+        Returns:
+            The output at the student's size.
         """
 
     def freeze(self) -> Teacher:
-        """Evaluation mode for good, no gradient to the weights."""
+        """Switch to evaluation mode for good, without gradients to the weights."""
         self._frozen = True
         return self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Teacher:
-        """A frozen teacher stays in evaluation mode inside a module that goes into training."""
+        """Switch to training, unless frozen: then the mode stays, inside any module."""
         return super().train(mode and not self._frozen)
 
 
 def student_size(images: Tensor, size: tuple[int, int] | None) -> tuple[int, int]:
-    """(height, width) of the student's image; FsmdeError unless multiples of 32."""
     height, width = size or (images.shape[1], images.shape[2])
     if height % STRIDES[-1] or width % STRIDES[-1]:
         raise FsmdeError(f"the student's image is {width}x{height}; width and height must be multiples of 32")
@@ -61,15 +66,15 @@ def student_size(images: Tensor, size: tuple[int, int] | None) -> tuple[int, int
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) float -> (B, C, *size), bilinear, low-pass filtered where it shrinks."""
+    # A map that shrinks is low-pass filtered.
     shrinks = maps.shape[2] > size[0] or maps.shape[3] > size[1]
     return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
 def normalised(inverse_depth: Tensor) -> Tensor:
-    """(B, h, w) inverse depth of any affine scale -> the same with median 0 and mean absolute deviation 1 per view.
+    """Scale and shift (B, h, w) inverse depth to median 0 and mean absolute deviation 1 per view.
 
-    The normalisation of Ranftl et al. (MiDaS, 2022). A constant view gives 0.
+    This is the normalisation of Ranftl et al. (MiDaS, 2022). A constant view gives 0.
     """
     flat = inverse_depth.float().flatten(1)
     shifted = flat - flat.median(dim=1, keepdim=True).values

@@ -1,4 +1,4 @@
-"""Outputs of a teacher on disk: computed once per image and checkpoint, read many times in training."""
+"""Keeps a teacher's outputs on disk: computed once per image and checkpoint, read many times in training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LEVELS = tuple(f"stride_{stride}" for stride in STRIDES)
 RELATIVE = "relative"
 SHARD = 120
 """Images per file: twenty rings of six."""
-LARGEST = float(np.finfo(np.float16).max)
+LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def fingerprint(teacher: Teacher) -> str:
-    """Hash of everything a teacher has learnt and of its class: the same for the same checkpoint, wherever it lies."""
+    """Hash everything a teacher has learnt and its class: the same for the same checkpoint, wherever it lies."""
     digest = hashlib.sha256(type(teacher).__name__.encode())
     for name, value in teacher.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)}".encode())
@@ -31,17 +31,17 @@ def fingerprint(teacher: Teacher) -> str:
 
 
 class CachedOutputs:
-    """Read access by image index. Files are mapped per call: nothing stays in memory, and workers share nothing."""
+    """Reads outputs by image index. Files are mapped per call: nothing stays in memory, and workers share nothing."""
 
     def __init__(self, files: list[Path], shard: int) -> None:
         self._files, self._shard = files, shard
 
     def pyramid(self, indices: NDArray[np.integer]) -> Pyramid:
-        """indices: (B,) -> four maps (B, C_l, H/s, W/s) float32, fine to coarse."""
+        """Read four maps (B, C_l, H/s, W/s) float32, fine to coarse, of the images at (B,) indices."""
         return tuple(self._read(level, indices) for level in LEVELS)
 
     def relative(self, indices: NDArray[np.integer]) -> Tensor:
-        """indices: (B,) -> (B, H/4, W/4) float32 relative inverse depth."""
+        """Read (B, H/4, W/4) float32 relative inverse depth of the images at (B,) indices."""
         return self._read(RELATIVE, indices)
 
     def _read(self, field: str, indices: NDArray[np.integer]) -> Tensor:
@@ -59,11 +59,21 @@ def cached_outputs(
     shard: int = SHARD,
     batch: int = 6,
 ) -> CachedOutputs:
-    """The teacher's outputs for `images` (M, h, w, 3) uint8, float16 on disk; computed where `folder` lacks them.
+    """Compute the outputs that the folder lacks, and open all; they are float16 on disk.
 
-    key: stands for the checkpoint, `fingerprint(teacher)`. size: (H, W) of the student's image, see Teacher.forward.
-    shard: images per file. batch: images at a time. One folder per image set and teacher: files that belong to other
-    images, another key or a run that was killed are removed. Under DDP call it in one process first (`prepare_data`).
+    Files that belong to other images, another key or a run that was killed are removed. Under DDP call it in one
+    process first (`prepare_data`).
+
+    Args:
+        teacher: Computes what is missing.
+        images: (M, h, w, 3) uint8.
+        folder: One for each image set and teacher.
+        key: Stands for the checkpoint, `fingerprint(teacher)`.
+        size: (H, W) of the student's image, as in `Teacher.forward`.
+        shard, batch: Images per file, and images at a time.
+
+    Returns:
+        The outputs of all images.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = [images[start : start + shard] for start in range(0, len(images), shard)]
@@ -85,7 +95,7 @@ def _hash(images: NDArray[np.uint8], key: str, size: tuple[int, int] | None) -> 
 
 @torch.no_grad()
 def _write(file: Path, teacher: Teacher, images: NDArray[np.uint8], size: tuple[int, int] | None, batch: int) -> None:
-    """One record per image, so that an image is one piece of the file; renamed when it is complete."""
+    """Write one record per image, so that an image is one piece of the file; it is renamed when it is complete."""
     device = next(teacher.parameters()).device
     partial = file.with_suffix(".partial")
     records = None
@@ -93,7 +103,7 @@ def _write(file: Path, teacher: Teacher, images: NDArray[np.uint8], size: tuple[
         piece = slice(start, start + batch)
         output = teacher(torch.from_numpy(np.array(images[piece])).to(device), size)
         maps = dict(zip((*LEVELS, RELATIVE), (*output.pyramid, output.relative), strict=True))
-        arrays = {name: m.clamp(-LARGEST, LARGEST).half().cpu().numpy() for name, m in maps.items()}
+        arrays = {name: values.clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu().numpy() for name, values in maps.items()}
         if records is None:
             layout = np.dtype([(name, np.float16, array.shape[1:]) for name, array in arrays.items()])
             records = np.lib.format.open_memmap(partial, "w+", layout, (len(images),))

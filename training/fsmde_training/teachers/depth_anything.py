@@ -1,4 +1,4 @@
-"""Depth Anything V2 through transformers: the architecture, for measuring its speed.
+"""Builds the architecture of Depth Anything V2 through transformers, for measuring its speed.
 
 Architecture of the published checkpoints: DINOv2 backbone, DPT neck and head (Yang et al., Depth Anything V2, 2024).
 Speed does not depend on the weights, so random ones do: no download, no licence.
@@ -24,7 +24,7 @@ ARCHITECTURES = {
 
 
 def build(size: str = "small") -> DepthAnythingForDepthEstimation:
-    """Depth Anything V2 `size` (small, base, large) with random weights, in evaluation mode."""
+    """Build Depth Anything V2 `size` (small, base, large) with random weights, in evaluation mode."""
     hidden, heads, layers, taps, neck, fusion = ARCHITECTURES[size]
     backbone: dict[str, Any] = {
         "hidden_size": hidden,
@@ -47,7 +47,7 @@ def build(size: str = "small") -> DepthAnythingForDepthEstimation:
 
 
 def input_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) rounded down to whole patches: never more pixels than asked for."""
+    # Rounded down to whole patches: never more pixels than asked for.
     return height // PATCH * PATCH, width // PATCH * PATCH
 
 
@@ -61,10 +61,7 @@ class _DepthOnly(nn.Module):
 
 
 def export_onnx(path: Path, height: int, width: int, size: str = "small") -> Path:
-    """Write the network as ONNX: `pixel_values` (N, 3, height, width) float32 -> `predicted_depth`, any N.
-
-    height, width: multiples of 14 pixels.
-    """
+    # `pixel_values` (N, 3, height, width) float32 -> `predicted_depth`, for any N; the sides are multiples of PATCH
     example = torch.zeros(2, 3, height, width)
     with torch.no_grad():
         torch.onnx.export(

@@ -1,4 +1,4 @@
-"""Foundation models as teachers, through transformers: Depth Anything and its kin with a DPT neck."""
+"""Makes teachers of foundation models through transformers: Depth Anything and its kin with a DPT neck."""
 
 from __future__ import annotations
 
@@ -23,29 +23,24 @@ HOW_TO_GET = (
 
 
 class FoundationTeacher(Teacher):
-    """A depth model of transformers with a DPT neck (Ranftl et al., 2021) over a plain vision transformer.
+    """Wraps a depth model of transformers with a DPT neck (Ranftl et al., 2021) over a plain vision transformer.
 
     The pyramid is the neck's four fused maps, resampled to strides 4 to 32 (our choice; of Depth Anything they come at
     strides 1.75 to 14). Image sides are rounded to whole patches; DPT models with their own encoder take squares only.
     Not supported, with a clear error: models without that neck (GLPN, DepthPro and others) and with Swin backbones.
-    mean, std: per channel, of images in [0, 1].
+    mean, std: Per channel, of images in [0, 1].
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self,
-        network: PreTrainedModel,
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        self, network: PreTrainedModel, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
     ) -> None:
         super().__init__()
         config = network.config
         if config.model_type not in SUPPORTED:
-            raise FsmdeError(
-                f"teacher of type '{config.model_type}' is not supported; take one of {', '.join(SUPPORTED)}"
-            )
+            raise FsmdeError(f"teacher of type '{config.model_type}' is not supported; use {' or '.join(SUPPORTED)}")
         neck: Any = network.neck
         if neck.reassemble_stage is None:
             raise FsmdeError("a teacher on a Swin backbone is not supported; take one on a plain vision transformer")
@@ -55,23 +50,23 @@ class FoundationTeacher(Teacher):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     @classmethod
-    def from_pretrained(cls, spec: str | Path, download: bool = False) -> FoundationTeacher:
-        """spec: a checkpoint folder, or a hub name that is in the local cache (download: or may be fetched).
+    def from_pretrained(cls, spec: str | Path) -> FoundationTeacher:
+        """Load a checkpoint with its own colour normalisation (preprocessor_config.json), ImageNet's where it has none.
 
-        Colour normalisation is the checkpoint's own (preprocessor_config.json), ImageNet's where it has none.
+        Raises FsmdeError where `spec`, a folder or a hub name in the local cache, has no depth model.
         """
         try:
-            network = AutoModelForDepthEstimation.from_pretrained(spec, local_files_only=not download)
+            network = AutoModelForDepthEstimation.from_pretrained(spec, local_files_only=True)
         except (OSError, ValueError) as error:
             raise FsmdeError(f"no depth model of transformers in '{spec}'; {HOW_TO_GET}") from error
         try:
-            colours, _ = ImageProcessingMixin.get_image_processor_dict(spec, local_files_only=not download)
+            colours, _ = ImageProcessingMixin.get_image_processor_dict(spec, local_files_only=True)
         except OSError:
             colours = {}
         return cls(network, colours.get("image_mean", IMAGENET_MEAN), colours.get("image_std", IMAGENET_STD))
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that the network is given for images of that size: sides to the nearest whole patch."""
+        # Sides are rounded to the nearest whole patch.
         config = self.network.config
         backbone = config.backbone_config
         if backbone is None or getattr(config, "is_hybrid", False):
@@ -81,7 +76,7 @@ class FoundationTeacher(Teacher):
 
     @property
     def predicts_depth(self) -> bool:
-        """Whether the network's output is depth and not inverse depth. DPT on DINOv2 was published for depth only."""
+        """Whether the network's output is depth, not inverse depth. DPT on DINOv2 was published for depth only."""
         config = self.network.config
         on_dinov2 = getattr(config.backbone_config, "model_type", None) == "dinov2"
         metric = getattr(config, "depth_estimation_type", "relative") == "metric"
@@ -89,7 +84,6 @@ class FoundationTeacher(Teacher):
 
     @torch.no_grad()
     def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> TeacherOutput:
-        """As of Teacher; the network sees `images` at their own size, rounded to whole patches."""
         height, width = student_size(images, size)
         x = resize(images.permute(0, 3, 1, 2).float() / 255, self.input_size(images.shape[1], images.shape[2]))
         fused: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""The project's own teacher: a larger network at twice the student's resolution, for where no foundation model is."""
+"""Defines the project's own teacher, a larger network at twice the student's resolution, without a foundation model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _norm_conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> n
 
 
 class ResidualBlock(nn.Module):
-    """Two full 3x3 convolutions with a shortcut (He et al., 2016)."""
+    """Applies two full 3x3 convolutions with a shortcut (He et al., 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,12 +36,13 @@ class ResidualBlock(nn.Module):
 
 
 class ProjectTeacher(Teacher):
-    """MobileNetV2 encoder, top-down decoder of full convolutions, depth at a quarter of the teacher's image.
+    """Joins a MobileNetV2 encoder, a top-down decoder of full convolutions, and depth at a quarter of its image.
 
     Per image 12 times the student's multiply-adds and 3 times its parameters (our choice: as much as two CPU cores can
     train in a quarter of an hour). Strides 4 to 32 of its image come from the encoder; 64 is one more convolution.
-    widths: of the decoder, from stride 4 of the teacher's image to 64. focal_canonical: pixels at the teacher's image.
-    min_depth, max_depth: range of the depth head, metres at that focal length.
+    widths: Of the decoder, from stride 4 of the teacher's image to 64.
+    focal_canonical: Pixels at the teacher's image.
+    min_depth, max_depth: Range of the depth head, metres at that focal length.
     """
 
     def __init__(
@@ -80,18 +81,17 @@ class ProjectTeacher(Teacher):
 
     def _log_depth(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 1, h, w) float32 log of canonical metres, within the range."""
-        share = torch.sigmoid(self.depth_head(features).float())
-        return math.log(self.min_depth) + share * math.log(self.max_depth / self.min_depth)
+        position = torch.sigmoid(self.depth_head(features).float())
+        return math.log(self.min_depth) + position * math.log(self.max_depth / self.min_depth)
 
     def canonical_depth(self, images: Tensor) -> Tensor:
-        """images: (B, H, W, 3) uint8 as the teacher sees them -> (B, H, W) metres at focal_canonical, for training."""
+        """Compute (B, H, W) metres at focal_canonical of (B, H, W, 3) uint8 images as the teacher sees them."""
         return torch.exp(upsample(self._log_depth(self._decode(_signed(images))[0]))[:, 0])
 
     def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> TeacherOutput:
-        """As of Teacher; the teacher's own image is twice `size`, enlarged where it is not given so."""
         height, width = student_size(images, size)
-        own = (ENLARGEMENT * height, ENLARGEMENT * width)
-        finest, *maps = self._decode(resize(_signed(images), own))
+        own_size = (ENLARGEMENT * height, ENLARGEMENT * width)  # images of another size are resized to it
+        finest, *maps = self._decode(resize(_signed(images), own_size))
         relative = F.avg_pool2d(torch.exp(-self._log_depth(finest)), 2)[:, 0]
         pyramid: Pyramid = tuple(level.float() for level in maps)
         return TeacherOutput(pyramid, normalised(relative))

@@ -1,4 +1,4 @@
-"""The report: numbers between two markers of docs/experiments.md, pictures beside it, all results as JSON."""
+"""Writes the report: numbers between two markers of docs/experiments.md, pictures beside it, all results as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ GAINS, ERRORS, RING = "experiment_gains.png", "experiment_errors.png", "experime
 
 
 def write_report(results: Results, folder: Path) -> Path:
-    """Tables into `folder`/experiments.md, where there is one between its markers; plots and JSON below `folder`."""
+    """Write tables between the markers of experiments.md, which is made where it is missing, plots and JSON.
+
+    Args:
+        results: What the experiment found.
+        folder: Where experiments.md is, and folders of JSON and pictures.
+
+    Returns:
+        The path of experiments.md.
+    """
     numbers = folder / "experiments" / "results.json"
     numbers.parent.mkdir(parents=True, exist_ok=True)
     write_json(results, numbers)
@@ -28,7 +36,7 @@ def write_report(results: Results, folder: Path) -> Path:
 
 
 def image_folder(folder: Path) -> Path:
-    """Where the report keeps its pictures; made where it is missing."""
+    """Make the folder of the report's pictures where it is missing."""
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     return images
@@ -45,7 +53,18 @@ def _pictures(folder: Path) -> str:
 
 
 def between_markers(text: str, content: str) -> str:
-    """`text` with `content` in place of what stands between START and END; FsmdeError without both, in order."""
+    """Replace what stands between START and END.
+
+    Args:
+        text: The whole document.
+        content: What is to stand there.
+
+    Returns:
+        The new document.
+
+    Raises:
+        FsmdeError: The markers are not there, in order.
+    """
     head, start, rest = text.partition(START)
     _, end, tail = rest.partition(END)
     if not start or not end:

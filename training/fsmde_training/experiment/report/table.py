@@ -1,4 +1,4 @@
-"""Results as markdown: the main table, the other measures, cameras, speed, and what it all says."""
+"""Writes results as markdown: the main table, the other measures, cameras, speed, and what it all says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYNTHETIC = ("streets",)
 
 
 def to_markdown(results: Results) -> str:
-    """All tables, with a line above each that says what it shows."""
+    """Write all tables, with a line above each that says what it shows."""
     runs = results.runs
     present = [name for name in (*ARMS, *REFERENCES) if of_arm(runs, name)]
     seeds = len(of_arm(runs, SUPERVISED))
@@ -37,7 +37,7 @@ def to_markdown(results: Results) -> str:
 
 
 def verdict(runs: Sequence[RunResult]) -> str:
-    """Whether CKD + VRKD beats supervision by PAPER_GAIN, with a spread smaller than that, and each baseline."""
+    """Say whether CKD + VRKD beats supervision by PAPER_GAIN, with a spread smaller than that, and each baseline."""
     if not of_arm(runs, PROPOSED):
         return "This run has no CKD + VRKD arm."
     gain = {name: SeedSpread.of(list(gains(runs, name).values())) for name in ARMS if of_arm(runs, name)}
@@ -76,7 +76,7 @@ def _main_table(runs: Sequence[RunResult], present: Iterable[str], sets: Sequenc
         ]
         errors = [_number(over_seeds(runs, arm, _mean_of(name, "abs_rel"))) for name in sets]
         rows.append([title(arm), *gain, *errors, _number(over_seeds(runs, arm, lambda run: run.consistency.mean))])
-    return markdown_table(head, rows)
+    return _markdown_table(head, rows)
 
 
 def _measures_table(runs: Sequence[RunResult], present: Iterable[str], sets: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _measures_table(runs: Sequence[RunResult], present: Iterable[str], sets: Seq
         ]
         for arm in present
     ]
-    return markdown_table(head, rows)
+    return _markdown_table(head, rows)
 
 
 def _camera_tables(runs: Sequence[RunResult], present: Sequence[str], sets: Iterable[str]) -> list[str]:
@@ -105,7 +105,7 @@ def _camera_tables(runs: Sequence[RunResult], present: Sequence[str], sets: Iter
         for arm in present:
             errors = [over_seeds(runs, arm, _camera_of(name, camera)).mean for camera in cameras]
             rows.append([title(arm), *(f"{error:.3f}" for error in errors)])
-        parts += [f"AbsRel per camera, {TITLES[name]}, mean over seeds:", markdown_table(["arm", *cameras], rows)]
+        parts += [f"AbsRel per camera, {TITLES[name]}, mean over seeds:", _markdown_table(["arm", *cameras], rows)]
     return parts
 
 
@@ -145,7 +145,6 @@ def _signed(value: SeedSpread) -> str:
     return f"{value.mean:+.1f}{spread}"
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """First column to the left, the others to the right."""
+def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,4 +1,4 @@
-"""Depth as a distribution over bins, and the estimates taken from it."""
+"""Describes depth as a distribution over bins, and takes estimates from it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class BinDistribution(NamedTuple):
-    """logits: (B, h, w, N). centres: (B, 1, 1, N) or (B, h, w, N), canonical metres, increasing along N.
+    """Holds logits (B, h, w, N) and centres (B, 1, 1, N) or (B, h, w, N), increasing along N, of depth's bins.
 
-    Canonical metres are those of a camera with the canonical focal length. Bins come last: softmax and sums then run
-    over contiguous memory, which is what inference time is made of here.
+    Centres are in canonical metres, those of a camera with the canonical focal length. Bins come last: softmax and sums
+    then run over contiguous memory, which is what inference time is made of here.
     """
 
     logits: Tensor
@@ -24,11 +24,11 @@ class BinDistribution(NamedTuple):
         return torch.softmax(self.logits, dim=-1)
 
     def log_mean(self) -> Tensor:
-        """Expectation of log depth, (B, h, w): what training compares with the truth."""
+        """Compute the expectation of log depth, (B, h, w): what training compares with the truth."""
         return (self.probabilities * torch.log(self.centres)).sum(-1)
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """The estimates given out, depth and sigma: (B, h, w) each, canonical metres.
+        """Compute the estimates that the network gives, depth and sigma: (B, h, w) each, canonical metres.
 
         Depth is the geometric mean, whose logarithm training compares with the truth. The little probability that is
         left in far-off bins would draw the arithmetic mean away and the harmonic mean near: after a few hundred steps
@@ -41,5 +41,12 @@ class BinDistribution(NamedTuple):
         return torch.exp(self.log_mean()), torch.sqrt(variance + 1e-6)
 
     def at(self, view: Tensor, row: Tensor, column: Tensor) -> BinDistribution:
-        """The bins of single cells of the map, indices (M,) each: logits and centres (M, N)."""
+        """Pick the bins of single cells of the map.
+
+        Args:
+            view, row, column: (M,) int64 indices of the cells.
+
+        Returns:
+            Logits and centres (M, N).
+        """
         return BinDistribution(self.logits[view, row, column], self.centres.expand_as(self.logits)[view, row, column])

@@ -1,4 +1,4 @@
-"""Cached sets as rings: all views of a frame together, few of them with labels."""
+"""Gives cached sets as rings: all views of a frame together, few of them with labels."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from fsmde_training.teachers.cache import CachedOutputs
 
 @dataclass(frozen=True)
 class RingAugmentation:
-    """How rings are varied: what moves no pixel, and the mirrored world; a crop would take the views' borders apart.
+    """Varies whole rings: colour, damage and mirroring, but no crops, which would part neighbouring borders.
 
-    flip: probability of a mirrored ring. colour: strength of colour and tone changes (0 none, 1 strong), of every view
-    its own. damage: probability of each of blur, noise and JPEG artefacts, per view.
+    flip: Probability of a mirrored ring.
+    colour: Strength of colour and tone changes (0 none, 1 strong), of every view its own.
+    damage: Probability of each of blur, noise and JPEG artefacts, per view.
     """
 
     flip: float = 0.5
@@ -35,7 +36,7 @@ class RingAugmentation:
 
 
 class RingDraw(NamedTuple):
-    """One sample of an epoch: the set, the ring in it, and the numbers that seed its augmentation."""
+    """Names one sample of an epoch: the set, the ring in it, and the numbers that seed its augmentation."""
 
     dataset: int
     ring: int
@@ -43,16 +44,16 @@ class RingDraw(NamedTuple):
 
 
 class RingViews(Dataset):
-    """A cached set whose images are stored ring by ring, `views` each, in ring order.
+    """Reads a cached set whose images are stored ring by ring, `views` each, in ring order.
 
     Items: images (V, H, W, 3) uint8; depth (V, H, W) float32 metres, NaN unknown, inf sky; focal (V,) float32 pixels;
     pixels (V, K) int64: indices into the flat depth of labelled pixels drawn with replacement, -1 where a view has
     none; ring () int64; mirrored () bool; teacher: TeacherOutput of the V images, where `teacher` is given.
 
-    labelled: rings that keep their depth, evenly spread over those that have any; None keeps all. The others never read
-    theirs.
-    teacher: cached outputs for the images as stored. Those of a mirrored ring are mirrored as well, which is what the
-    teacher would say but for its padding and its own asymmetry: an approximation.
+    labelled: Rings that keep their depth, evenly spread over those that have any; None keeps all. The others never read
+        theirs.
+    teacher: Cached outputs for the images as stored. Those of a mirrored ring are mirrored as well, which is what the
+        teacher would say but for its padding and its own asymmetry: an approximation.
     """
 
     def __init__(
@@ -121,19 +122,19 @@ class RingViews(Dataset):
 
 
 def _measured_rings(images: TrainingSet, views: int) -> NDArray[np.int64]:
-    """Indices of the rings with a measured depth in at least one view."""
+    """Find the rings with a measured depth in at least one view."""
     if images.labelled is None:
         return np.arange(len(images) // views)
     return np.flatnonzero(images.labelled.reshape(-1, views).any(axis=1))
 
 
 def mirror_maps(maps: Tensor) -> Tensor:
-    """(V, ..., h, w) maps of a ring -> those of the mirrored ring: `augment.flip_ring` with the width last."""
+    """Turn maps (V, ..., h, w) of a ring into those of the mirrored ring: `augment.flip_ring` with the width last."""
     return torch.cat([maps[:1], maps[1:].flip(0)]).flip(-1)
 
 
 class MixedRings(Dataset):
-    """Several `RingViews`, indexed by `RingDraw`; images of all must have one size."""
+    """Joins several `RingViews`, indexed by `RingDraw`; images of all must have one size."""
 
     def __init__(self, sets: Sequence[RingViews]) -> None:
         self.sets = tuple(sets)
