@@ -1,4 +1,4 @@
-"""ROS-free core: cameras, synchronisation, engines, clouds, data sources and evaluation.
+"""Holds the core without ROS: cameras, synchronisation, engines, clouds, data sources and evaluation.
 
-Importing it needs numpy, OpenCV and PyYAML only; engines and readers import their libraries when they are used.
+Importing it needs only numpy, OpenCV and PyYAML; engines and readers import their libraries when they are used.
 """

@@ -1,4 +1,4 @@
-"""Loops that NumPy cannot express in one pass, compiled by Numba for fixed types when their module is imported."""
+"""Compiles loops that NumPy cannot express in one pass: by Numba, for fixed types, when their module is imported."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ F32, F64 = numba.float32, numba.float64
 U8 = numba.uint8
 
 
+# Arguments of `compile_loop`: C-contiguous arrays that the function only reads, and those that it writes to.
 def read_array(dtype: Any, ndim: int) -> Any:
-    """Type of a C-contiguous array that a function only reads."""
     return numba.types.Array(dtype, ndim, "C", readonly=True)
 
 
 def written_array(dtype: Any, ndim: int) -> Any:
-    """Type of a C-contiguous array that a function writes to."""
     return numba.types.Array(dtype, ndim, "C")
 
 
@@ -31,21 +30,25 @@ def compile_loop(returns: Any, *arguments: Any) -> Callable[[Function], Function
 
     Importing compiles it, so that no call ever waits for the compiler. The machine code is kept beside the source or,
     where that is read-only, in the user's cache folder; where neither can be written every start compiles anew.
+
+    Args:
+        returns: The type of the result, `NOTHING` for none.
+        *arguments: The types of the arguments.
+
+    Returns:
+        The decorator.
     """
     compiler: Any = partial(numba.njit, returns(*arguments), nogil=True)
 
     def compile_(function: Function) -> Function:
         try:
-            fast: Function = compiler(cache=True)(function)
-        except Exception:  # no folder for the cache, no room in it, or a damaged one; a mistake in the code comes again
-            fast = compiler()(function)
-        return fast
+            return compiler(cache=True)(function)
+        except Exception:  # the cache has no folder or no room, or is damaged; a mistake in the code raises again
+            return compiler()(function)
 
     return compile_
 
 
 def inline(function: Function) -> Function:
-    """A helper of compiled functions, compiled into each of its callers."""
-    compiler: Any = numba.njit
-    helper: Function = compiler(function)
-    return helper
+    """Compile a helper of compiled functions into each of its callers."""
+    return numba.njit(function)  # type: ignore[return-value]

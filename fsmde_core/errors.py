@@ -1,4 +1,4 @@
-"""The one exception for everything a user can put right, and how programs end with it."""
+"""Defines the one exception for everything a user can put right, and how programs end with it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 class FsmdeError(ValueError):
-    """Bad input or configuration; the message is one sentence: the value seen, the value expected, what to change."""
+    """Reports bad input or configuration in one sentence: the value seen, the value expected, and what to change."""
 
 
 @contextmanager
-def one_sentence(program: str) -> Iterator[None]:
-    """What a user can put right ends the program with one sentence and exit code 2."""
+def exit_on_user_error(program: str) -> Iterator[None]:
+    """End the program with the sentence of an FsmdeError and exit code 2."""
     try:
         yield
     except FsmdeError as error:

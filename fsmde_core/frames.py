@@ -1,4 +1,4 @@
-"""What every data source yields: six images, the lidar sweep beside them, and where the vehicle was at each moment."""
+"""Describes what every data source yields: images, the lidar sweep beside them, and where the vehicle was each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsmde_core.rig.rig import Rig
 
 @dataclass(frozen=True, eq=False)
 class CameraImage:
-    """One exposure. Holds either the compressed bytes of the recording or the pixels; `rgb()` gives pixels of both.
+    """Holds one exposure as the compressed bytes of the recording or as pixels; `rgb()` gives pixels of both.
 
     stamp_ns: exposure time, nanoseconds. pixels: (H, W, 3) uint8 RGB.
     """
@@ -26,11 +26,11 @@ class CameraImage:
     pixels: NDArray[np.uint8] | None = None
 
     def image(self) -> AnyImage:
-        """The image as `Pipeline` takes it, not decoded yet."""
+        """Give the image in the form that a pipeline expects, not decoded yet."""
         return EncodedImage(self.encoded or b"", "jpeg") if self.pixels is None else RawImage.from_rgb(self.pixels)
 
     def rgb(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
+        """Decode the image to (H, W, 3) uint8 RGB; raises FsmdeError when the compressed bytes do not decode."""
         if self.pixels is not None:
             return self.pixels
         try:
@@ -42,7 +42,7 @@ class CameraImage:
 
 @dataclass(frozen=True, eq=False)
 class LidarSweep:
-    """One sweep in the base frame of its own time.
+    """Holds one sweep in the base frame of its own time.
 
     points: (N, 3) float32 metres, base frame at stamp_ns. T_world_base: (4, 4) vehicle pose at stamp_ns.
     """
@@ -54,7 +54,7 @@ class LidarSweep:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One sample of a recording.
+    """Holds one sample of a recording.
 
     rig: calibration in force. images: per camera name, a subset of the rig when cameras are missing.
     T_world_base: per camera name, the vehicle pose at that camera's exposure: cameras expose at different times, and
@@ -71,5 +71,5 @@ class Frame:
 
     @property
     def stamp_ns(self) -> int:
-        """Stamp of the newest image, nanoseconds."""
+        """Stamp of the newest image, in nanoseconds."""
         return max(image.stamp_ns for image in self.images.values())

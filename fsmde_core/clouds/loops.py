@@ -1,4 +1,4 @@
-"""Point records in one pass over the pixels; `clouds` says what they mean.
+"""Writes the records of points in one pass over the pixels.
 
 A row is one of R = N * H rows of W pixels, those of all images of a set one below the other. A record is `fields`
 float32 values: x, y, z, where there are five the bits of 0x00RRGGBB, and sigma.
@@ -14,25 +14,31 @@ from numpy.typing import NDArray
 from fsmde_core.compiled import F32, F64, INT, NOTHING, U8, compile_loop, inline, read_array, written_array
 
 CELL_BITS = 21
-"""Of a voxel's number along one axis: three of them make one key."""
+"""Bits of a voxel's number along one axis: three such numbers make one key."""
 MOST_CELLS = 1 << (CELL_BITS - 1)
-"""In either direction from the origin."""
+"""Voxels along one axis, in either direction from the origin."""
 NO_KEY = -1
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-# Indices of what is written are unsigned: negative ones would have to be looked for, as they count from the end.
+# Indices of what is written are unsigned: signed ones would be tested for negative ones, which count from the end.
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @compile_loop(
     NOTHING, read_array(F32, 2), read_array(F32, 2), read_array(F32, 1), written_array(U8, 2), written_array(INT, 1)
 )
-def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDArray[np.int64]) -> None:
-    """keep: (R, W), 1 where a pixel becomes a point. counts: (R,) number of points in each row.
+def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: Ints) -> None:
+    """Decide which pixels become points; every comparison with NaN fails.
 
-    depth, sigma: (R, W). limits: min_range, max_range, max_relative_sigma. Every comparison with NaN fails.
+    Args:
+        depth, sigma: (R, W) metres.
+        limits: min_range, max_range, max_relative_sigma.
+        keep: (R, W), gets 1 where a pixel becomes a point, else 0.
+        counts: (R,), gets the number of points in each row.
     """
     low, high, relative = limits
     for row in range(depth.shape[0]):
@@ -48,29 +54,23 @@ def gate(depth: Floats, sigma: Floats, limits: Floats, keep: Bytes, counts: NDAr
 
 @inline
 def _color(rgb: Bytes, u: int) -> np.uint32:
-    """0x00RRGGBB of pixel u of a row of bytes."""
+    """Compute 0x00RRGGBB of pixel u of a row of bytes."""
     red, green, blue = np.uint32(rgb[3 * u]), np.uint32(rgb[3 * u + 1]), np.uint32(rgb[3 * u + 2])
     return (red << np.uint32(16)) | (green << np.uint32(8)) | blue
 
 
 @inline
-def _axis(rays: NDArray[np.float64], axis: int, v: int) -> tuple[np.float32, np.float32]:
-    """The points at depth 1 in row v, those of rays (3, 3) @ (u, v, 1), along one axis: step along u, and start."""
+def _axis(rays: Doubles, axis: int, v: int) -> tuple[np.float32, np.float32]:
+    """Split rays (3, 3) @ (u, v, 1), the points at depth 1 in row v, along one axis: step along u, and start."""
     return np.float32(rays[axis, 0]), np.float32(rays[axis, 1] * v + rays[axis, 2])
 
 
-_IMAGES = (
-    read_array(F32, 2),
-    read_array(F32, 2),
-    read_array(U8, 2),
-    read_array(U8, 2),
-    read_array(F64, 3),
-    read_array(F64, 2),
-)
+_FLOAT_IMAGE, _BYTE_IMAGE = read_array(F32, 2), read_array(U8, 2)
+_IMAGES = (_FLOAT_IMAGE, _FLOAT_IMAGE, _BYTE_IMAGE, _BYTE_IMAGE, read_array(F64, 3), read_array(F64, 2))
 
 
 def _writer(fields: int, organised: bool) -> Callable[..., None]:
-    """The function for records of so many fields: as a constant, their number is worth a quarter of the time.
+    """Compile the function for records of so many fields: as a constant, their number saves a quarter of the time.
 
     organised: a record for every pixel, with NaN for x, y and z where it is not kept, instead of the kept ones alone.
     """
@@ -81,12 +81,12 @@ def _writer(fields: int, organised: bool) -> Callable[..., None]:
         sigma: Floats,
         rgb: Bytes,
         keep: Bytes,
-        rays: NDArray[np.float64],
-        origins: NDArray[np.float64],
-        counts: NDArray[np.int64],
+        rays: Doubles,
+        origins: Doubles,
+        counts: Ints,
         records: Floats,
     ) -> None:
-        """records: of the pixels, row by row, one after the other.
+        """Write the `records` of the pixels, row by row, one after the other.
 
         depth, sigma, keep: (R, W); rgb: (R, 3 * W); counts: (R,) of kept pixels in each row. rays: (N, 3, 3), origins:
         (N, 3) of each image: the pixel (u, v) is the point origin + depth * rays @ (u, v, 1).
@@ -119,10 +119,16 @@ write_image = {fields: _writer(fields, organised=True) for fields in (4, 5)}
 
 
 @compile_loop(INT, F32, written_array(INT, 1), written_array(F32, 2))
-def keep_first_per_voxel(cells_per_metre: float, table: NDArray[np.int64], records: Floats) -> int:
-    """Move the first record of every voxel to the front, in their order; their number, or -1 if CELL_BITS are too few.
+def keep_first_per_voxel(cells_per_metre: float, table: Ints, records: Floats) -> int:
+    """Move the first record of every voxel to the front, in their order.
 
-    records: (K, fields), x, y, z first. table: a power of two > K in length; overwritten.
+    Args:
+        cells_per_metre: 1 / edge of a voxel.
+        table: (M,) with M > K a power of two; overwritten.
+        records: (K, fields), x, y, z first.
+
+    Returns:
+        The number of voxels, or -1 if CELL_BITS are too few.
     """
     table[:] = NO_KEY
     mask = table.size - 1

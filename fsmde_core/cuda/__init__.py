@@ -1,1 +1,1 @@
-"""The GPU through pycuda: context, memory and graphs (`driver`), our own kernels, and the backend made of them."""
+"""Drives a GPU through pycuda: context, memory, streams and kernels (`driver`), CUDA graphs, and the compiler."""

@@ -1,4 +1,4 @@
-"""Our CUDA sources to machine code of one GPU, once: the result is kept in the user's cache folder."""
+"""Compiles our CUDA sources for one kind of GPU, once: the result is kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,18 @@ OPTIONS = ("-cubin", "-O3", "-fmad=false")
 
 
 def load_or_compile(source: Path, capability: tuple[int, int], cache: Path | None = None) -> bytes:
-    """The cubin of a .cu file for GPUs of a compute capability (major, minor).
+    """Return a .cu file as machine code, compiled by nvcc unless the cache folder has it.
 
-    cache: folder, default $XDG_CACHE_HOME/fsmde/kernels. FsmdeError where it must be compiled and nvcc is absent or
-    refuses.
+    Args:
+        source: The .cu file.
+        capability: (major, minor) compute capability of the GPU.
+        cache: Folder, default $XDG_CACHE_HOME/fsmde/kernels.
+
+    Returns:
+        The cubin.
+
+    Raises:
+        FsmdeError: nvcc is needed and is absent or fails, or the folder cannot be written to.
     """
     folder = cache or user_cache() / "kernels"
     arch = f"sm_{capability[0]}{capability[1]}"
@@ -38,7 +46,7 @@ def load_or_compile(source: Path, capability: tuple[int, int], cache: Path | Non
 
 
 def find_nvcc() -> str | None:
-    """The CUDA compiler on the PATH, in $CUDA_HOME, or where CUDA's installers put it."""
+    """Find the CUDA compiler on the PATH, in $CUDA_HOME, or where CUDA's installers put it."""
     folders = [os.environ.get("PATH", ""), f"{os.environ.get('CUDA_HOME', '')}/bin", "/usr/local/cuda/bin"]
     return shutil.which("nvcc", path=os.pathsep.join(folders))
 

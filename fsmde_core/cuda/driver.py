@@ -1,4 +1,4 @@
-"""One GPU through pycuda's driver API: its primary context, shared with TensorRT, and errors that name the call."""
+"""Wraps pycuda's driver API for one GPU: its primary context, shared with TensorRT, and errors that name the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: a stream that does not wait for the
 
 
 class Memory:
-    """Device memory; `int()` of it is the address. It is given back when the object goes, in whatever thread."""
+    """Owns device memory, whose address is `int()` of it; frees it with the object, in whatever thread that is."""
 
     def __init__(self, driver: Driver, nbytes: int) -> None:
         allocation = driver.call("cuMemAlloc", driver.cuda.mem_alloc, nbytes)
@@ -33,7 +33,7 @@ class Memory:
 
 
 class _Pinned:
-    """Owner of page-locked memory, as the base of the arrays on it: given back with the last of them."""
+    """Owns page-locked memory as the base of the arrays on it, and frees it with the last of them."""
 
     def __init__(self, driver: Driver, nbytes: int) -> None:
         block = driver.call("cuMemHostAlloc", driver.cuda.pagelocked_empty, nbytes, np.uint8)
@@ -42,12 +42,12 @@ class _Pinned:
 
 
 def _release(driver: Driver, allocation: Any) -> None:
-    with driver.current():  # pycuda cannot free in a thread in which the context is not current
+    with driver.as_current():  # pycuda cannot free in a thread in which the context is not current
         allocation.free()
 
 
 class Module:
-    """The kernels of one source file. A kernel takes one struct, by value."""
+    """Launches the kernels of one source file. A kernel takes one struct, with its padding, by value."""
 
     def __init__(self, driver: Driver, cubin: bytes) -> None:
         self._driver = driver
@@ -58,7 +58,6 @@ class Module:
     def launch(
         self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], stream: Any, parameters: np.void
     ) -> None:
-        """Start a kernel on `stream`. parameters: the kernel's struct, with its padding."""
         call = self._driver.call
         if kernel not in self._functions:
             function = call(f"cuModuleGetFunction({kernel})", self._modules[0].get_function, kernel)
@@ -69,104 +68,91 @@ class Module:
 
 
 def _unload(driver: Driver, *parts: Any) -> None:
-    with driver.current():
+    with driver.as_current():
         for part in parts:
             part.clear()
 
 
 class Driver:
-    """The first GPU. Every use of its memory, streams and kernels happens inside `with driver.current()`.
+    """Drives the first GPU. Every use of its memory, streams and kernels happens inside `with driver.as_current()`.
 
-    name: of the GPU. compute_capability: (major, minor). multiprocessors: their number. total_memory: bytes. cuda: the
-    module pycuda.driver.
+    compute_capability: (major, minor).
+    total_memory: bytes.
+    cuda: the module pycuda.driver.
     """
-
-    name: str
-    compute_capability: tuple[int, int]
-    multiprocessors: int
-    total_memory: int
 
     def __init__(self) -> None:
         self.cuda = _import_driver()
         self.call("cuInit", self.cuda.init)
         device = self.call("cuDeviceGet", self.cuda.Device, 0)
-        self.name = device.name()
-        self.compute_capability = device.compute_capability()
-        self.multiprocessors = device.get_attribute(self.cuda.device_attribute.MULTIPROCESSOR_COUNT)
-        self.total_memory = device.total_memory()
+        self.name: str = device.name()
+        self.compute_capability: tuple[int, int] = device.compute_capability()
+        self.multiprocessors: int = device.get_attribute(self.cuda.device_attribute.MULTIPROCESSOR_COUNT)
+        self.total_memory: int = device.total_memory()
         self._context = self.call("cuDevicePrimaryCtxRetain", device.retain_primary_context)
         weakref.finalize(self, _detach, self._context)  # at exit the last of ours, as they run in reverse
 
     @staticmethod
     @cache
     def shared() -> Driver:
-        """The one of this process; raises FsmdeError where pycuda or a GPU is absent."""
+        """Return the one driver of this process; FsmdeError where pycuda or a GPU is absent."""
         return Driver()
 
     @contextmanager
-    def current(self) -> Iterator[None]:
-        """Make the primary context current in this thread; may be nested, from any thread."""
+    def as_current(self) -> Iterator[None]:
+        """Make the primary context current in this thread, whichever it is, within the `with` block; may be nested."""
         self.call("cuCtxPushCurrent", self._context.push)
         try:
             yield
         finally:
             self._context.pop()
 
-    def stream(self) -> Any:
-        """A new pycuda Stream."""
+    def create_stream(self) -> Any:
         return self.call("cuStreamCreate", self.cuda.Stream, _NON_BLOCKING)
 
-    def event(self) -> Any:
-        """A new pycuda Event, with timing."""
+    def create_event(self) -> Any:
         return self.call("cuEventCreate", self.cuda.Event)
 
-    def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """A page-locked host array."""
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return np.asarray(_Pinned(self, nbytes)).view(dtype).reshape(shape)
 
-    def device(self, nbytes: int) -> Memory:
-        """Device memory; `int()` of it is the address."""
+    def allocate(self, nbytes: int) -> Memory:
         return Memory(self, nbytes)
 
-    def module(self, source: Path) -> Module:
-        """The kernels of a .cu file, compiled for this GPU once and then read from the user's cache folder."""
+    def load_module(self, source: Path) -> Module:
+        """Load the kernels of a .cu file, compiled for this GPU once and then read from the user's cache folder."""
         return Module(self, load_or_compile(source, self.compute_capability))
 
+    # Copies are of contiguous arrays, and asynchronous where those are page-locked.
     def to_device(self, address: int, array: NDArray[Any], stream: Any) -> None:
-        """Start a copy of a contiguous array; asynchronous where it is page-locked."""
         self.call("cuMemcpyHtoDAsync", self.cuda.memcpy_htod_async, address, array, stream)
 
     def to_host(self, array: NDArray[Any], address: int, stream: Any) -> None:
-        """Start a copy that fills a contiguous array; asynchronous where it is page-locked."""
         self.call("cuMemcpyDtoHAsync", self.cuda.memcpy_dtoh_async, array, address, stream)
 
-    def fill(self, address: int, value: int, nbytes: int, stream: Any) -> None:
-        """Start setting bytes to `value`."""
+    def memset(self, address: int, value: int, nbytes: int, stream: Any) -> None:
         self.call("cuMemsetD8Async", self.cuda.memset_d8_async, address, value, nbytes, stream)
 
-    def record(self, event: Any, stream: Any) -> None:
-        """Let `event` happen once the work on `stream` is done as far as it is there now."""
+    def record_event(self, event: Any, stream: Any) -> None:
         self.call("cuEventRecord", event.record, stream)
 
-    def follow(self, stream: Any, event: Any) -> None:
-        """Let the work that comes onto `stream` from now on wait for `event` as last recorded."""
+    def wait_event(self, stream: Any, event: Any) -> None:
         self.call("cuStreamWaitEvent", stream.wait_for_event, event)
 
-    def wait(self, event: Any) -> None:
-        """Let this thread wait until the GPU has passed `event`; this is where errors of kernels come to light."""
+    def synchronize(self, event: Any) -> None:
+        """Block this thread until `event` has happened; errors of kernels come to light here."""
         self.call("cuEventSynchronize", event.synchronize)
 
     def elapsed_ms(self, start: Any, end: Any) -> float:
-        """Milliseconds between two events that have happened."""
         return float(self.call("cuEventElapsedTime", end.time_since, start))
 
     def capture(self, stream: Any) -> AbstractContextManager[Graph]:
-        """Record what this thread puts on `stream` as a graph instead of running it; `Graph.launch` runs it."""
+        """Capture what this thread puts on `stream` as a graph instead of running it; `Graph.launch` runs it."""
         return capture(stream)
 
     def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """`function(*arguments)`; an error of the driver becomes a FsmdeError that names the call."""
+        # An error of the driver becomes a FsmdeError that names the call.
         try:
             return function(*arguments)
         except self.cuda.Error as error:

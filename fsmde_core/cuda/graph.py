@@ -1,4 +1,4 @@
-"""CUDA graphs, which pycuda does not have: work recorded once and launched as one, straight from the driver library."""
+"""Captures and launches CUDA graphs by calls of the driver library itself, as pycuda has none."""
 
 from __future__ import annotations
 
@@ -15,37 +15,35 @@ _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allo
 
 
 class Graph:
-    """Recorded work, to be launched any number of times; empty until its `capture` has ended."""
+    """Holds captured work, to be launched any number of times; it is empty until its `capture` has ended."""
 
     def __init__(self) -> None:
         self._executable = ctypes.c_void_p()
 
     def launch(self, stream: Any) -> None:
-        """Run all of it on `stream`."""
         _call("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
 
-    def instantiate(self, recorded: ctypes.c_void_p) -> None:
-        """Make the recorded graph ready to run."""
-        _call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), recorded, ctypes.c_ulonglong(0))
+    def instantiate(self, captured: ctypes.c_void_p) -> None:
+        _call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), captured, ctypes.c_ulonglong(0))
         weakref.finalize(self, _library().cuGraphExecDestroy, self._executable)
 
 
 @contextmanager
 def capture(stream: Any) -> Iterator[Graph]:
-    """See `Driver.capture`. Work that cannot be recorded is a FsmdeError that names the driver's call."""
-    graph, recorded, handle = Graph(), ctypes.c_void_p(), ctypes.c_void_p(stream.handle)
+    """Capture what this thread puts on `stream` as a graph instead of running it; FsmdeError for what cannot be."""
+    graph, captured, handle = Graph(), ctypes.c_void_p(), ctypes.c_void_p(stream.handle)
     _call("cuStreamBeginCapture_v2", handle, ctypes.c_int(_THREAD_LOCAL))
     try:
         yield graph
     except BaseException:
-        _library().cuStreamEndCapture(handle, ctypes.byref(recorded))  # the first error is the one to report
-        _library().cuGraphDestroy(recorded)
+        _library().cuStreamEndCapture(handle, ctypes.byref(captured))  # the first error is the one to report
+        _library().cuGraphDestroy(captured)
         raise
-    _call("cuStreamEndCapture", handle, ctypes.byref(recorded))
+    _call("cuStreamEndCapture", handle, ctypes.byref(captured))
     try:
-        graph.instantiate(recorded)
+        graph.instantiate(captured)
     finally:
-        _call("cuGraphDestroy", recorded)
+        _call("cuGraphDestroy", captured)
 
 
 @cache

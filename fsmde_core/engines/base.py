@@ -1,4 +1,4 @@
-"""The protocol of inference engines: six images in, depth and its uncertainty out."""
+"""Defines the protocol of inference engines: images in, depth and its uncertainty out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsmde_core.errors import FsmdeError
 
 @dataclass(frozen=True, eq=False)
 class DepthBatch:
-    """depth, sigma: (N, H, W) float32 metres; sigma is the standard deviation of the depth-bin distribution.
+    """Holds depth and sigma, (N, H, W) float32 metres; sigma is the standard deviation of the depth-bin distribution.
 
     The arrays may be the engine's own buffers: valid until the next `infer`.
     """
@@ -24,7 +24,7 @@ class DepthBatch:
 
 
 class Engine(Protocol):
-    """One loaded model on one device. Not thread-safe: one caller at a time.
+    """Runs one loaded model on one device. It is not thread-safe: one caller at a time.
 
     precision: of the arithmetic, `f32` or a shorter one; it decides how closely the engine must follow the reference.
     """
@@ -35,7 +35,18 @@ class Engine(Protocol):
     info: ModelInfo
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
-        """images: (N, H, W, 3) uint8 RGB at the model's size, N >= 1; focal: (N,) float32 fx in pixels at that size."""
+        """Estimate the depth of every image.
+
+        Args:
+            images: (N, H, W, 3) uint8 RGB at the model's size, N >= 1.
+            focal: (N,) float32 focal lengths fx in pixels at that size.
+
+        Returns:
+            Depth and sigma.
+
+        Raises:
+            FsmdeError: The arrays are not what the model takes.
+        """
         ...
 
     def close(self) -> None:
@@ -45,7 +56,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What one engine is on this machine. devices: what it can run on. reason: why it cannot be used, else empty."""
+    """Describes one engine on this machine: its devices, or the reason why it cannot be used, else empty."""
 
     name: str
     version: str = ""
@@ -58,7 +69,6 @@ class EngineReport:
 
 
 def check_batch(info: ModelInfo, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> None:
-    """Raise FsmdeError unless the arrays are what the model takes."""
     expected = (info.height, info.width, 3)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != expected:
         raise FsmdeError(f"images are {images.shape} {images.dtype}, the model takes (N >= 1, *{expected}) uint8")
@@ -67,5 +77,5 @@ def check_batch(info: ModelInfo, images: NDArray[np.uint8], focal: NDArray[np.fl
 
 
 def first_line(error: Exception) -> str:
-    """A library's exception in one line."""
+    """Return the first line of a library's exception, or its type where it has no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

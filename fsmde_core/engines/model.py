@@ -1,10 +1,10 @@
-"""The model contract: one ONNX file, its inputs and outputs, and the metadata that make its depth metric."""
+"""Reads model files by their contract: one ONNX file, its tensors, and the metadata that make its depth metric."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from fsmde_core.paths import find_shared
 DEFAULT_MODEL = "fsmde_student.onnx"
 INPUTS = {"images": ("uint8", 4), "focal": ("float32", 1)}
 OUTPUTS = {"depth": ("float32", 3), "sigma": ("float32", 3)}
+METADATA: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("width", "height"), int),
+    **dict.fromkeys(("focal_canonical", "min_depth", "max_depth"), float),
+    **dict.fromkeys(("training_data", "git_revision", "licence"), str),
+}
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the ONNX file says of itself. Sizes in pixels, focal length in pixels at that size, depths in metres."""
+    """Describes an ONNX file. Sizes are in pixels, the focal length in pixels at that size, depths in metres."""
 
     path: Path
     sha256: str
@@ -55,28 +60,18 @@ def read_model_info(path: str | Path) -> ModelInfo:
     _check_tensors(path, "output", model.graph.output, OUTPUTS)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
-        info = ModelInfo(
-            path=path,
-            sha256=hashlib.sha256(data).hexdigest(),
-            width=int(metadata["width"]),
-            height=int(metadata["height"]),
-            focal_canonical=float(metadata["focal_canonical"]),
-            min_depth=float(metadata["min_depth"]),
-            max_depth=float(metadata["max_depth"]),
-            training_data=metadata["training_data"],
-            git_revision=metadata["git_revision"],
-            licence=metadata["licence"],
-        )
+        values = {name: convert(metadata[name]) for name, convert in METADATA.items()}
     except (KeyError, ValueError) as error:
         raise FsmdeError(
             f"model file {path}: metadata entry {error} is missing or malformed; export it with 'fsmde export'"
         ) from error
+    info = ModelInfo(path, hashlib.sha256(data).hexdigest(), **values)
     _check_values(info, model.graph.input)
     return info
 
 
 def _check_values(info: ModelInfo, inputs: Iterable[Any]) -> None:
-    """The metadata must make sense, and agree with the input's shape where the graph fixes it."""
+    """Check that the metadata make sense, and agree with the input's shape where the graph fixes it."""
     if not (0 < info.focal_canonical < math.inf and 0 < info.min_depth < info.max_depth < math.inf):
         raise FsmdeError(
             f"model file {info.path}: expected focal_canonical > 0 and 0 < min_depth < max_depth in the metadata, "
@@ -112,7 +107,7 @@ def _check_tensors(path: Path, kind: str, tensors: Iterable[Any], expected: dict
 
 
 def default_model_path() -> Path:
-    """The shipped student: beside the source tree, else in the package's installed share folder."""
+    """Find the shipped student: beside the source tree, else in the package's installed share folder."""
     found = find_shared(Path("models") / DEFAULT_MODEL)
     if found is not None:
         return found

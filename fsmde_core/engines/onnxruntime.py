@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU it runs everywhere, and is the reference that every engine is compared with."""
+"""Runs models in ONNX Runtime: on the CPU it runs everywhere, and is the reference that every engine must follow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 def open_session(
     path: Path, threads: int, optimise: bool = True, providers: Sequence[str] = (CPU,)
 ) -> onnxruntime.InferenceSession:
-    """A session of the ONNX file; threads 0 leaves their number to the runtime. providers: see `OnnxRuntimeEngine`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     if not optimise:
@@ -31,8 +30,9 @@ def open_session(
 
 
 class OnnxRuntimeEngine:
-    """threads: 0 leaves the number to the runtime. optimise: False runs the graph node by node as the file has it.
+    """Runs the model in a session of ONNX Runtime; every `infer` returns new arrays.
 
+    threads: 0 leaves the number to the runtime. optimise: False runs the graph node by node as the file has it.
     providers: ONNX Runtime's names of its execution providers, e.g. `CUDAExecutionProvider`, in the order in which they
     are offered each part of the graph; the CPU takes what is left. Raises FsmdeError when one is not in this
     installation, or the first does not start.
@@ -62,31 +62,24 @@ class OnnxRuntimeEngine:
         self.info = info
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
-        """See `Engine.infer`; every call returns new arrays."""
         check_batch(self.info, images, focal)
-        depth: Any
-        sigma: Any
-        depth, sigma = self._session.run(["depth", "sigma"], {"images": images, "focal": focal})
-        return DepthBatch(depth, sigma)
+        results: Any = self._session.run(["depth", "sigma"], {"images": images, "focal": focal})
+        return DepthBatch(*results)
 
     def close(self) -> None:
-        """See `Engine.close`."""
         del self._session
 
 
-def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
-    """A call that runs any ONNX file on fixed inputs exactly as the engine runs its own; precision is the file's."""
-    session = open_session(path, threads)
+def make_runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
+    session = open_session(path, threads)  # its precision is the file's
     return lambda: session.run(None, dict(feeds))
 
 
 def variants(
     info: ModelInfo, threads: int, cameras: int, providers: Sequence[str] = (CPU,)
 ) -> Iterator[OnnxRuntimeEngine]:
-    """The engines this library offers, best first."""
     yield OnnxRuntimeEngine(info, threads, providers=providers)
 
 
 def describe() -> EngineReport:
-    """The installed version and its execution providers."""
     return EngineReport("onnxruntime", onnxruntime.__version__, tuple(onnxruntime.get_available_providers()))

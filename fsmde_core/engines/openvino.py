@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest engine there, in bfloat16 where the processor computes it natively."""
+"""Runs models in OpenVINO, the fastest engine on the CPU, in bfloat16 where the processor computes it natively."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ov: Any = openvino  # its type stubs leave out most of its names
 
 @cache
 def _core() -> Any:
-    """The one Core of this process, never released.
+    """Return the one Core of this process, never released.
 
     A Core's CPU plugin gives the thread a signal stack of its own and puts the former one back when it is released. Of
     two that are not released in reverse order the second puts back the first one's, which is gone by then: the next
@@ -30,7 +30,7 @@ def _core() -> Any:
 
 
 class ImageStreams:
-    """Any ONNX network whose inputs and outputs run over images along their first axis, run image by image.
+    """Runs an ONNX network image by image, whose inputs and outputs all have the images along their first axis.
 
     Images go side by side, each on few threads (OpenVINO's streams): threads that share every layer of one large batch
     wait for each other after each layer. Six images on two threads take 0.7 times as long as one batch of six.
@@ -53,13 +53,18 @@ class ImageStreams:
         self._compiled: dict[int, tuple[Any, list[Any]]] = {}
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
-        """feeds: input name -> (N, ...). outputs: name -> (N, ...), written to: the same names in every call.
+        """Run the network on N images.
 
-        Raises what a request raises, after all have ended: none may still use the arrays.
+        Args:
+            feeds: Input name -> (N, ...).
+            outputs: Output name -> (N, ...), written to: the same names in every call.
+
+        Raises:
+            RuntimeError: A request failed; all have ended by then, as none may still use the arrays.
         """
         started, failures = [], []
         try:
-            for index, request in enumerate(self._enough(len(next(iter(feeds.values()))))):
+            for index, request in enumerate(self._requests(len(next(iter(feeds.values()))))):
                 one = slice(index, index + 1)
                 for name, values in outputs.items():
                     request.set_tensor(name, ov.Tensor(values[one], shared_memory=True))
@@ -74,8 +79,8 @@ class ImageStreams:
         if failures:
             raise failures[0]
 
-    def _enough(self, images: int) -> list[Any]:
-        """A request per image; compiles when a number of streams is first needed (0.1 to 0.3 s)."""
+    def _requests(self, images: int) -> list[Any]:
+        """Return one request per image; compiles when a number of streams is first needed (0.1 to 0.3 s)."""
         streams = stream_count(images, self._threads)
         if streams not in self._compiled:
             compiled = self._compile(NUM_STREAMS=streams, INFERENCE_NUM_THREADS=self._threads)
@@ -89,13 +94,13 @@ class ImageStreams:
 
 
 def stream_count(images: int, threads: int) -> int:
-    """The least number of streams that need no more rounds than one stream per thread would."""
+    # The least number of streams that need no more rounds than one stream per thread would.
     rounds = -(-images // min(images, threads))
     return -(-images // rounds)
 
 
 class OpenVinoEngine:
-    """threads: 0 leaves the number to the plugin. precision: None is the plugin's choice, else `f32`."""
+    """Runs the model on the CPU. threads: 0 lets the plugin choose; precision: `f32`, or None for its choice."""
 
     name = "openvino"
 
@@ -111,7 +116,6 @@ class OpenVinoEngine:
         self._outputs = np.empty((2, 0, info.height, info.width), np.float32)
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
-        """See `Engine.infer`; the result lies in the engine's buffers."""
         check_batch(self.info, images, focal)
         if self._outputs.shape[1] < len(images):
             self._outputs = np.empty((2, len(images), *self._outputs.shape[2:]), np.float32)
@@ -120,18 +124,15 @@ class OpenVinoEngine:
         return DepthBatch(depth, sigma)
 
     def close(self) -> None:
-        """See `Engine.close`."""
         del self._streams
 
 
-def runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
-    """A call that runs any ONNX file on fixed inputs exactly as the engine runs its own: for comparisons of speed."""
+def make_runner(path: Path, feeds: Mapping[str, NDArray[Any]], threads: int, precision: str) -> Callable[[], object]:
     streams = ImageStreams(path, {name: values.shape for name, values in feeds.items()}, threads, precision)
     return lambda: streams.run(feeds, {})
 
 
 def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[OpenVinoEngine]:
-    """The engines this library offers, best first: the plugin's precision, then f32 should that be too coarse."""
     engine = OpenVinoEngine(info, threads)
     yield engine
     if engine.precision != "f32":
@@ -139,7 +140,6 @@ def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[OpenVinoEn
 
 
 def describe() -> EngineReport:
-    """The installed version and the devices it sees; the engine uses the CPU."""
     core = _core()
     devices = tuple(f"{name}: {core.get_property(name, 'FULL_DEVICE_NAME')}".strip() for name in core.available_devices)
     return EngineReport("openvino", ov.__version__.split("-")[0], devices)

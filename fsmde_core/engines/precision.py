@@ -1,20 +1,22 @@
-"""Precision of a model file: which one it has, which part of its graph may be short, and that part in float16."""
+"""Finds a model's precision and the part of its graph that may run in float16, and converts that part."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-SHORT_NAMES = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
-"""Of files' precisions, as engines call those of their arithmetic."""
+ENGINE_PRECISIONS = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
+"""Precision of a file -> its name as the precision of an engine's arithmetic."""
 
-HEAD = "bins."
-"""The student's name of its binning module: how its weights' names begin."""
+BINNING_PREFIX = "bins."
+"""Prefix of the names of the binning module's weights in the student."""
 
 
 def precision_of(model: onnx.ModelProto) -> str:
-    """`int8` where tensors pass QuantizeLinear nodes, `fp16` where weights are float16, else `fp32`."""
+    """Return `int8` where tensors pass QuantizeLinear nodes, `fp16` where weights are float16, else `fp32`."""
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
     if any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer):
@@ -23,12 +25,14 @@ def precision_of(model: onnx.ModelProto) -> str:
 
 
 def network_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of encoder's and decoder's nodes: they lead to a convolution, and follow no weight of the binning module.
+    """Return the names of the encoder's and decoder's nodes.
 
-    The others, from there to depth and sigma, compute with metres and stay float32 in every precision.
+    They lead to a convolution, and follow no weight of the binning module. The others, from there to depth and sigma,
+    compute with metres and stay float32 in every precision.
     """
     producer = {name: node for node in model.graph.node for name in node.output}
-    head = _head_nodes(model)
+    binning = (name for node in model.graph.node for name in node.input if name.startswith(BINNING_PREFIX))
+    head = _tensors_after(model.graph, binning)
     found: set[str] = set()
     pending = [node for node in model.graph.node if node.op_type == "Conv"]
     while pending:
@@ -36,17 +40,15 @@ def network_nodes(model: onnx.ModelProto) -> set[str]:
         if node.name not in found:
             found.add(node.name)
             pending += [producer[name] for name in node.input if name in producer]
-    return found - head
+    return found - {node.name for node in model.graph.node if any(name in head for name in node.input)}
 
 
-def _head_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes that have a weight of the binning module, and of every node after them."""
-    reached: set[str] = set()
-    names: set[str] = set()
-    for node in model.graph.node:  # in topological order, as ONNX wants it
-        if any(name in reached or name.startswith(HEAD) for name in node.input):
-            names.add(node.name)
-            reached.update(node.output)
+def _tensors_after(graph: onnx.GraphProto, first: Iterable[str], stop: str = "") -> set[str]:
+    """Return the names `first` and those of all tensors computed from them, but for the results of operators `stop`."""
+    names = set(first)
+    for node in graph.node:  # in topological order, as ONNX wants it
+        if node.op_type != stop and any(name in names for name in node.input):
+            names.update(node.output)
     return names
 
 
@@ -59,15 +61,17 @@ def to_half(model: onnx.ModelProto) -> None:
     """
     graph, network = model.graph, network_nodes(model)
     weights = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT}
-    made = {name for node in graph.node if node.name in network for name in node.output}
-    integer = _integer_outputs(graph)
+    short = {name for node in graph.node if node.name in network for name in node.output}
+    # The tensors before the images' cast are still uint8.
+    uint8_inputs = (value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8)
+    integer = _tensors_after(graph, uint8_inputs, stop="Cast")
     nodes: list[onnx.NodeProto] = []
     half: dict[str, onnx.TensorProto] = {}
     casts: set[str] = set()
     for node in graph.node:
         if node.name not in network:
             for index, name in enumerate(node.input):
-                if name in made - integer:
+                if name in short - integer:
                     node.input[index] = f"{name}_float32"
                     if name not in casts:
                         nodes.append(helper.make_node("Cast", [name], [f"{name}_float32"], to=TensorProto.FLOAT))
@@ -92,15 +96,6 @@ def _halve_node(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto], half
             values = numpy_helper.to_array(weights[name]).astype(np.float16)
             half[name] = numpy_helper.from_array(values, f"{name}_float16")
             node.input[index] = f"{name}_float16"
-
-
-def _integer_outputs(graph: onnx.GraphProto) -> set[str]:
-    """Tensors before the images' cast: still uint8."""
-    names = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
-    for node in graph.node:
-        if node.op_type != "Cast" and any(name in names for name in node.input):
-            names.update(node.output)
-    return names
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:

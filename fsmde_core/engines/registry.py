@@ -1,4 +1,4 @@
-"""Choosing an engine: by name, or the best that works here; none serves unchecked."""
+"""Loads an engine by name, or with `auto` the first that works here, and compares it with the ONNX reference."""
 
 from __future__ import annotations
 
@@ -15,29 +15,44 @@ from fsmde_core.engines.model import ModelInfo, read_model_info
 from fsmde_core.engines.self_check import deviation, reference, tolerance
 from fsmde_core.errors import FsmdeError
 
-ENGINES = ("tensorrt", "openvino", "onnxruntime", "torch")
-"""In the order in which `auto` tries them: the fastest first; torch right after TensorRT where it serves a GPU."""
+MODULES = {
+    "tensorrt": "fsmde_core.engines.tensorrt.engine",
+    "openvino": "fsmde_core.engines.openvino",
+    "onnxruntime": "fsmde_core.engines.onnxruntime",
+    "torch": "fsmde_core.engines.torch.engine",
+}
+"""The module of each engine. Its `variants(info, threads, cameras)` yields the engines that the library offers, the
+fastest first, then more precise ones, should that be too coarse; its `describe()` reports version and devices.
+"""
 
-MODULES = {"tensorrt": "tensorrt.variants", "torch": "torch.engine"}
-"""Where an engine is more than one module."""
+ENGINES = tuple(MODULES)
+"""In the order in which `auto` tries them: the fastest first; torch right after TensorRT where it serves a GPU."""
 
 log = logging.getLogger(__name__)
 
 
 class AbsentEngineError(FsmdeError):
-    """The engine's library is not installed here."""
+    """Reports that an engine's library is not installed here."""
 
 
 def load_engine(
     name: str, model: str | Path, threads: int = 0, cameras: int = 2, providers: Sequence[str] = ()
 ) -> Engine:
-    """Load the ONNX file `model` into engine `name` (or `auto`) and compare it with the reference.
+    """Load a model into an engine and compare it with the reference.
 
-    threads: CPU threads, 0 for the engine's own choice. cameras: most images in a batch; engines may build a network
-    for each number of them, so batches of fewer are compared too. providers: of engine `onnxruntime`, see
-    `OnnxRuntimeEngine`. Raises FsmdeError for a model of another contract, an unknown or absent engine, and an engine
-    that disagrees with the reference; `auto` logs such an engine as an error and takes the next. It passes over an
-    absent one quietly.
+    Args:
+        name: One of `ENGINES`; or `auto`, which takes the first that works, logs one that does not as an error, and
+            passes over an absent one quietly.
+        model: The ONNX file.
+        threads: CPU threads, 0 for the engine's own choice.
+        cameras: Most images in a batch. Engines may build a network for each number, so fewer are compared too.
+        providers: Execution providers of engine `onnxruntime`, as `OnnxRuntimeEngine` describes them.
+
+    Returns:
+        The engine.
+
+    Raises:
+        FsmdeError: The model is of another contract, the engine unknown or absent, or it disagrees with the reference.
     """
     if name not in ("auto", *ENGINES):
         raise FsmdeError(f"engine '{name}' is unknown, expected one of auto, {', '.join(ENGINES)}")
@@ -67,14 +82,14 @@ def load_engine(
 
 
 def auto_order() -> tuple[str, ...]:
-    """`ENGINES` as `auto` tries them on this machine."""
+    """Return `ENGINES` in the order in which `auto` tries them on this machine."""
     if not _torch_has_gpu():
         return ENGINES
     return ("tensorrt", "torch", *(name for name in ENGINES if name not in ("tensorrt", "torch")))
 
 
 def _torch_has_gpu() -> bool:
-    """Whether torch serves a GPU. It is not imported, which takes seconds, where the driver has none to offer."""
+    """Tell whether torch serves a GPU, without importing it, which takes seconds, where the driver has none."""
     if importlib.util.find_spec("torch") is None or not _driver_has_gpu():
         return False
     try:
@@ -95,7 +110,7 @@ def _driver_has_gpu() -> bool:
 def _load_checked(
     name: str, info: ModelInfo, threads: int, expected: DepthBatch, providers: Sequence[str] = ()
 ) -> Engine:
-    """The first variant of the engine that follows the reference within its tolerance."""
+    """Return the first variant of the engine that follows the reference within its tolerance."""
     findings = []
     options = {"providers": providers} if providers else {}
     try:
@@ -115,15 +130,15 @@ def _load_checked(
 
 
 def engine_module(name: str) -> ModuleType:
-    """The module of an engine by its name; AbsentEngine says what to install where its library is not there."""
+    """Import the module of an engine; AbsentEngineError says what to install where its library is not there."""
     try:
-        return importlib.import_module(f"fsmde_core.engines.{MODULES.get(name, name)}")
+        return importlib.import_module(MODULES[name])
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
         raise AbsentEngineError(f"engine {name} cannot be used here ({first_line(error)}); install '{name}'") from error
 
 
 def describe_engines() -> list[EngineReport]:
-    """One row per engine, in the order of `auto`."""
+    """Describe every engine on this machine, in the order of `auto`."""
     rows = []
     for name in auto_order():
         try:

@@ -1,1 +1,1 @@
-"""How good depth is: protocols, predictors, and the run that brings them together over a recording."""
+"""Scores depth against lidar: protocols, predictors, and the evaluation that applies them to a recording."""

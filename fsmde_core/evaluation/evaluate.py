@@ -1,63 +1,167 @@
-"""One evaluation from its beginning, or from where it was interrupted, to the result document."""
+"""Evaluates the model on a recording, from the settings to the result document."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from fsmde_core.engines import load_engine
+from fsmde_core.engines.model import default_model_path
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.distributed.ray import distributed_records, ray_cluster
+from fsmde_core.evaluation.distributed.shard import EvaluationJob, load_predictors
+from fsmde_core.evaluation.predictors.predictors import Predictor, model_and_baselines
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.evaluation.results.partial import PartialResult
+from fsmde_core.evaluation.protocols.registry import load_masks, make_protocol
+from fsmde_core.evaluation.records import frame_records
+from fsmde_core.evaluation.results.document import EngineDescription, document_header
+from fsmde_core.evaluation.results.partial import PartialResult, RecordMaker
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Summary
-from fsmde_core.evaluation.run import check_measured
-from fsmde_core.sources.selection import FrameRange
+from fsmde_core.evaluation.throughput import measure_throughput
+from fsmde_core.pipeline.pipeline import CpuPipeline
+from fsmde_core.sources import open_source
+from fsmde_core.sources.registry import FrameRange, frame_count, open_recording, recording_place
 from fsmde_core.sources.source import Source
 
-Records = Callable[[FrameRange, "int | None"], Iterator[FrameRecord]]
-"""Records of the frames of a span in order, as `run.frame_records` gives them: (span, after)."""
+Track = Callable[[Iterable[FrameRecord], str, int], Iterable[FrameRecord]]
+"""Passes records on and shows their progress, given a description and a total, as `rich.progress.track` does."""
 
 
-def complete(
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Says what is evaluated, how it is scored, and where the result goes.
+
+    source, root: as in `open_recording`. model: an ONNX file; None for the shipped student. threads: 0 for the engine's
+    own choice. protocol, cap_m, scaling: as in `make_protocol`. masks: a folder for `load_masks`. flip: average with
+    the prediction of the mirrored images. baselines: score them too. throughput: measure the evaluation's rate, too.
+    result: file of the document, beside which an interrupted run goes on, unless `fresh`. ray: address of a Ray cluster
+    that computes; None for this process.
+    """
+
+    source: str | None = None
+    root: Path | None = None
+    frames: FrameRange = (0, None)
+    model: Path | None = None
+    engine: str = "auto"
+    threads: int = 0
+    protocol: str = "surrounddepth"
+    cap_m: float | None = None
+    scaling: str = "none"
+    masks: Path | None = None
+    flip: bool = False
+    baselines: bool = True
+    throughput: bool = False
+    result: Path | None = None
+    fresh: bool = False
+    ray: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.flip and self.protocol == "vfdepth":
+            raise FsmdeError("protocol vfdepth has no flip averaging; leave out --flip or use surrounddepth")
+        if self.ray is not None and self.throughput:
+            raise FsmdeError("--throughput measures a single process; leave out --ray")
+
+
+def evaluate(settings: EvaluationSettings, track: Track = lambda records, *_: records) -> dict[str, Any]:
+    """Score the model's metric depth against the lidar of a recording, as `fsmde evaluate` does.
+
+    Args:
+        settings: All that the command takes.
+        track: Shows the progress.
+
+    Returns:
+        The result document, which is also in the file `settings.result`.
+
+    Raises:
+        FsmdeError: Recording, model or settings cannot be used, or there is nothing to measure.
+    """
+    recording = open_recording(settings.source, settings.root)
+    kind, root = recording_place(settings.source, recording)
+    masks, frames, threads = load_masks(settings.masks, recording.rig), settings.frames, settings.threads
+    protocol = make_protocol(settings.protocol, recording.name, settings.cap_m, settings.scaling, masks)
+    engine = load_engine(settings.engine, settings.model or default_model_path(), threads, len(recording.rig.cameras))
+    described = EngineDescription.of(engine)
+    header = document_header(recording, kind, root, frames, protocol, described, settings.flip)
+    stored = _open_partial(settings, header, root)
+    with closing(CpuPipeline(engine, threads)) as pipeline:
+        predictors = model_and_baselines(pipeline, settings.flip, settings.baselines)
+        if settings.throughput:
+            header["throughput"] = measure_throughput(recording, predictors, protocol, frames)
+        make_records: RecordMaker = partial(frame_records, recording, predictors, protocol)
+        if settings.ray is not None:
+            opened = partial(open_source, kind, root and root.absolute())
+            loaded = partial(load_predictors, settings.model and settings.model.absolute(), header, settings.baselines)
+            job = EvaluationJob(opened, loaded, protocol, threads or 1)
+            make_records = partial(distributed_records, job, len(recording))
+        with nullcontext() if settings.ray is None else ray_cluster(settings.ray, threads or 1):
+            records = stored.resume(frames, make_records) if stored else make_records(frames, None)
+            tracked = track(records, f"Evaluating {recording.name}", frame_count(recording, frames))
+            return result_document(recording, protocol, frames, header, tracked, stored)
+
+
+def _open_partial(settings: EvaluationSettings, header: Mapping[str, Any], root: Path | None) -> PartialResult | None:
+    if settings.result is None:
+        return None
+    paths = {"root": root and str(root.resolve()), "masks": settings.masks and str(settings.masks.resolve())}
+    return PartialResult(settings.result, {**header, **paths, "baselines": settings.baselines}, settings.fresh)
+
+
+def result_document(
     source: Source,
     protocol: EvaluationProtocol,
-    span: FrameRange,
-    head: Mapping[str, Any],
-    records: Records,
-    partial: PartialResult | None = None,
-    on_frame: Callable[[], None] = lambda: None,
+    frames: FrameRange,
+    header: Mapping[str, Any],
+    records: Iterable[FrameRecord],
+    stored: PartialResult | None = None,
 ) -> dict[str, Any]:
-    """The document: `head`, and what the records of `span` say. For errors see `run.check_measured`.
-
-    With `partial`, records go there as they come, those that are there already are not made again, and the document
-    is written in the end. on_frame: called once per frame.
-    """
-    summary = Summary(protocol, source.rig)
-    start, after = span[0], None
-    for record in partial.records() if partial else ():
-        summary.add(record)
-        on_frame()
-        after = record.index
-        if record.sampled:
-            start = record.index  # steadiness compares the next sample with it
-    for record in records((start, span[1]), after):
-        if partial:
-            partial.append(record)
-        summary.add(record)
-        on_frame()
-    return _finish(summary, source, span, head, partial)
-
-
-def _finish(
-    summary: Summary, source: Source, span: FrameRange, head: Mapping[str, Any], partial: PartialResult | None
-) -> dict[str, Any]:
-    notes = summary.finish()
-    try:
-        check_measured(summary, source, span)
-    except Exception:
-        if partial:
-            partial.discard()
-        raise
-    document = {**head, **summary.document(), "notes": [*source.notes, *notes]}
-    if partial:
-        partial.finish(document)
+    # header, and what the records say; with `stored` it is in that file, too
+    summary = _summarize(source, protocol, frames, records, stored)
+    document = {**header, **summary.document(), "notes": [*source.notes, *summary.notes]}
+    if stored:
+        stored.finish(document)
     return document
+
+
+def score_predictors(
+    source: Source, predictors: Sequence[Predictor], protocol: EvaluationProtocol, frames: FrameRange = (0, None)
+) -> Summary:
+    """Score predictors side by side on the frames that carry lidar.
+
+    Args:
+        source, predictors, protocol, frames: As for `frame_records`.
+
+    Returns:
+        Their scores in `Summary.scores`, in the order of the predictors.
+
+    Raises:
+        FsmdeError: There is nothing to measure.
+    """
+    return _summarize(source, protocol, frames, frame_records(source, predictors, protocol, frames))
+
+
+def _summarize(
+    source: Source,
+    protocol: EvaluationProtocol,
+    frames: FrameRange,
+    records: Iterable[FrameRecord],
+    stored: PartialResult | None = None,
+) -> Summary:
+    summary = Summary(protocol, source.rig)
+    for record in records:
+        summary.add(record)
+    summary.finish()
+    if not summary.scores:
+        if stored:
+            stored.discard()
+        selected = f"{frames[0]}:{'' if frames[1] is None else frames[1]} of {source.name}"
+        raise FsmdeError(
+            f"nothing to measure in frames {selected}: {summary.frames} read, {summary.samples} with lidar, "
+            f"none with a point within the range measured; choose others of its {len(source)} frames"
+            + "".join(f" ({note})" for note in source.notes)
+        )
+    return summary

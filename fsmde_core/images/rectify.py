@@ -1,4 +1,4 @@
-"""Camera images to the network's input: undistortion, resize and colour in one short pass per camera."""
+"""Rectifies camera images for the network: undistortion, resize and colour in one short pass per camera."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.encodings import AnyImage, EncodedImage, RawImage, find_encoding, to_rgb
-from fsmde_core.rig.rig import Camera
+from fsmde_core.images.encodings import AnyImage, EncodedImage, PixelLayout, RawImage, find_encoding, to_rgb
+from fsmde_core.rig.rig import Camera, scale_intrinsics
 
 
 @dataclass(frozen=True, eq=False)
 class RectifiedImage:
-    """One camera's part of the network's input. camera: the rectified camera, at the network's size.
+    """Holds one camera's part of the network's input.
 
-    rgb: (H, W, 3) uint8. outside: (H, W) bool, pixels that look past the edge of the image (some lenses, once
-    undistorted, leave such corners); None where there are none.
+    camera: the rectified camera, at the network's size. rgb: (H, W, 3) uint8. outside: (H, W) bool, pixels that look
+    past the edge of the image (some lenses, once undistorted, leave such corners); None where there are none.
     """
 
     camera: Camera
@@ -29,10 +29,11 @@ class RectifiedImage:
 
 @dataclass(frozen=True, eq=False)
 class RectifyMaps:
-    """How one camera's pixels reach the target: `halvings` by 2x2 averages, one bilinear step to the size `grid`, which
-    is `supersample` times the target, and a last average. Averaging before and after the bilinear step is what keeps a
-    strong reduction free of aliasing; against a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear
-    remap alone 3 to 8.
+    """Describes how one camera's pixels reach the rectified camera.
+
+    They pass `halvings` by 2x2 averages, one bilinear step to the size `grid`, which is `supersample` times the target,
+    and a last average. Averaging before and after the bilinear step keeps a strong reduction free of aliasing: against
+    a 12-fold supersampled reference it leaves 1 grey level RMS, a bilinear remap alone 3 to 8.
 
     maps: OpenCV's fixed-point maps; None where a resize does the same faster: without distortion, when no halving
     cuts off an odd row or column.
@@ -47,19 +48,17 @@ class RectifyMaps:
 
 
 @lru_cache(maxsize=32)
-def _rectification(
+def _rectify_maps(
     model: str, K: bytes, D: bytes, size: tuple[int, int], target: tuple[int, int], target_K: bytes
 ) -> RectifyMaps:
     (width, height), (target_width, target_height) = size, target
     factor = min(width / target_width, height / target_height)
     supersample = 2 if factor >= 2 else 1
-    halvings = 0
-    while factor >= 2 * 2 ** (halvings + 1):
-        halvings += 1
+    halvings = max(int(factor).bit_length() - 2, 0)  # twice the target's size or more is left
     grid = (supersample * target_width, supersample * target_height)
     if not any(np.frombuffer(D)) and width % 2**halvings == height % 2**halvings == 0:
         return RectifyMaps(halvings, supersample, grid, None, None)
-    grid_K = _scaled(np.frombuffer(target_K).reshape(3, 3), supersample)
+    grid_K = scale_intrinsics(np.frombuffer(target_K).reshape(3, 3), supersample, supersample)
     undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
     intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
     coefficients = distortion if distortion.size else np.zeros(4)
@@ -71,63 +70,64 @@ def _rectification(
     return RectifyMaps(halvings, supersample, grid, maps, outside if outside.any() else None)  # type: ignore[arg-type]
 
 
-def _scaled(K: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Intrinsics (3, 3) of the same view with `factor` times the pixels; pixel centres at integer coordinates."""
-    K = K.copy()
-    K[:2] *= factor
-    K[:2, 2] += 0.5 * factor - 0.5
-    return K
-
-
 def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """2x2 averages; an odd last row or column is left out."""
+    """Average 2x2 pixels; an odd last row or column is left out."""
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     even = pixels[: 2 * height, : 2 * width]
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def rectification(camera: Camera, target: Camera) -> RectifyMaps:
-    """From `camera` to the rectified camera `target`; one object per calibration, cached."""
-    return _rectification(
-        camera.distortion_model,
-        camera.K.tobytes(),
-        camera.D.tobytes(),
-        (camera.width, camera.height),
-        (target.width, target.height),
-        target.K.tobytes(),
-    )
+def rectify_maps(camera: Camera, target: Camera) -> RectifyMaps:
+    sizes = (camera.width, camera.height), (target.width, target.height)
+    return _rectify_maps(camera.distortion_model, camera.K.tobytes(), camera.D.tobytes(), *sizes, target.K.tobytes())
 
 
-def _rectify(pixels: NDArray[np.uint8], way: RectifyMaps, halved: bool) -> NDArray[np.uint8]:
-    """(H, W[, C]) uint8 pixels after `way`; the channels stay as they are. halved: once already."""
-    for _ in range(way.halvings - halved):
+def _rectify(pixels: NDArray[np.uint8], steps: RectifyMaps, halved: bool) -> NDArray[np.uint8]:
+    """Rectify (H, W[, C]) uint8 pixels, whose channels stay as they are; `halved` once already."""
+    for _ in range(steps.halvings - halved):
         pixels = _halve(pixels)
-    if way.maps is None:
-        pixels = cv2.resize(pixels, way.grid, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    if steps.maps is None:
+        pixels = cv2.resize(pixels, steps.grid, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     else:
-        pixels = cv2.remap(pixels, *way.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    return _halve(pixels) if way.supersample == 2 else pixels
+        pixels = cv2.remap(pixels, *steps.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return _halve(pixels) if steps.supersample == 2 else pixels
 
 
 def rectify_rgb(image: NDArray[np.uint8], camera: Camera, width: int, height: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of `camera` as (height, width, 3) of `camera.rectified(width, height)`.
+    """Rectify an RGB image for training and evaluation by the code of the node's `Preprocessor`.
 
-    The same code as the node's `Preprocessor`, for training and evaluation. Raises FsmdeError on another image size.
+    Args:
+        image: (H, W, 3) uint8 RGB of `camera`.
+        camera: As calibrated.
+        width, height: Of the result, pixels.
+
+    Returns:
+        (height, width, 3) uint8 RGB as `camera.rectified(width, height)` sees it.
+
+    Raises:
+        FsmdeError: The image is not of the camera's calibrated size.
     """
     return _rectify_image(RawImage.from_rgb(image), camera, camera.rectified(width, height))
 
 
-def _starts_with_a_half(way: RectifyMaps, camera: Camera) -> bool:
-    """Whether a JPEG may be decoded at half the size, as it will be halved anyway; of odd sizes decoders keep more."""
-    return way.halvings > 0 and camera.width % 2 == camera.height % 2 == 0
+def decode_image(image: AnyImage, camera: Camera, steps: RectifyMaps) -> tuple[RawImage, bool]:
+    """Decode an image, a JPEG at half the size where it will be halved anyway.
 
+    Args:
+        image: The image, compressed or not.
+        camera: As calibrated.
+        steps: What will become of the pixels.
 
-def decoded(image: AnyImage, camera: Camera, way: RectifyMaps) -> tuple[RawImage, bool]:
-    """The pixels of `image`, and whether the decoder has done the first of the halvings of `way` already.
+    Returns:
+        The pixels, and whether the first of the halvings is done.
 
-    Raises FsmdeError when they are not of the camera's calibrated size, or do not decode.
+    Raises:
+        FsmdeError: The pixels are not of the camera's calibrated size, or do not decode.
     """
-    halved = isinstance(image, EncodedImage) and not image.is_mosaic and _starts_with_a_half(way, camera)
+    is_even = camera.width % 2 == camera.height % 2 == 0  # of odd sizes decoders keep more than a half
+    # No resize may touch a Bayer pattern.
+    resizable = isinstance(image, EncodedImage) and not image.format.startswith("bayer_")
+    halved = resizable and is_even and steps.halvings > 0
     try:
         raw = image.decode(halved) if isinstance(image, EncodedImage) else image
     except FsmdeError as error:
@@ -142,20 +142,21 @@ def decoded(image: AnyImage, camera: Camera, way: RectifyMaps) -> tuple[RawImage
 
 
 def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:
-    way = rectification(camera, target)
-    raw, halved = decoded(image, camera, way)
+    steps = rectify_maps(camera, target)
+    raw, halved = decode_image(image, camera, steps)
     pixels, encoding = raw.pixels(), raw.encoding
-    if find_encoding(encoding).subsampled:
+    if find_encoding(encoding).layout is not PixelLayout.INTERLEAVED:
+        # Neighbouring pixels share data (chroma pairs, Bayer cells), so that colour precedes any resize.
         pixels, encoding = to_rgb(pixels, encoding), "rgb8"
     # Other encodings change to RGB at the small size, where it is cheap.
-    return to_rgb(_rectify(pixels, way, halved), encoding)
+    return to_rgb(_rectify(pixels, steps, halved), encoding)
 
 
 class Preprocessor:
-    """Turns camera images into the network's input; any thread may call it.
+    """Turns camera images into the network's input of `width` x `height` pixels; any thread may call it.
 
-    width, height: the network's input size in pixels.
-    The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones.
+    The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones. `rectify`
+    raises FsmdeError when an image is not of the camera's calibrated size, or does not decode.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -165,15 +166,11 @@ class Preprocessor:
         self._targets: dict[str, tuple[Camera, Camera]] = {}
 
     def rectify(self, image: AnyImage, camera: Camera) -> RectifiedImage:
-        """`image` as the rectified `camera` sees it.
-
-        FsmdeError when it is not of the camera's calibrated size, or does not decode.
-        """
         target = self.target(camera)
-        return RectifiedImage(target, _rectify_image(image, camera, target), rectification(camera, target).outside)
+        return RectifiedImage(target, _rectify_image(image, camera, target), rectify_maps(camera, target).outside)
 
     def target(self, camera: Camera) -> Camera:
-        """The rectified camera at the network's size, as a rule the same object for the same `camera`."""
+        """Describe the rectified camera at the network's size, as a rule by the same object for the same `camera`."""
         source, target = self._targets.get(camera.name, (None, None))
         if target is None or source is not camera:
             target = camera.rectified(*self._size)

@@ -1,4 +1,4 @@
-"""Lidar in the images: ground truth for training and evaluation, projected as SurroundDepth evaluates."""
+"""Projects lidar into the images as SurroundDepth evaluates it: ground truth for training and evaluation."""
 
 from __future__ import annotations
 
@@ -7,29 +7,49 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.compiled import F32, F64, INT, compile_loop, read_array, written_array
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.lidar.loops import project_points
 from fsmde_core.rig.geometry import Matrix, invert
 from fsmde_core.rig.rig import Camera
 
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-class Projection(NamedTuple):
-    """The M points that fall into an image, in the order of the sweep.
 
-    point: (M,) int64 rows of the sweep. column, row: (M,) int64 pixels. z: (M,) float32 metres along the optical axis.
+class ImagePoints(NamedTuple):
+    """Holds the M points that fall into an image, in the order of the sweep.
+
+    point: (M,) int64 rows of the sweep. u, v: (M,) float64 pixels. z: (M,) float32 metres along the optical axis.
+    column, row: (M,) of the nearest pixel.
     """
 
-    point: NDArray[np.int64]
-    column: NDArray[np.int64]
-    row: NDArray[np.int64]
-    z: NDArray[np.float32]
+    point: Ints
+    u: Doubles
+    v: Doubles
+    z: Floats
+
+    @property
+    def column(self) -> Ints:
+        return np.rint(self.u).astype(np.int64)
+
+    @property
+    def row(self) -> Ints:
+        return np.rint(self.v).astype(np.int64)
 
 
 def lidar_to_camera(frame: Frame, camera_name: str) -> Matrix:
-    """(4, 4) from the sweep to the camera at its exposure: base(t_lidar) -> world -> base(t_camera) -> camera.
+    """Compose the transform of a sweep to a camera: base(t_lidar) -> world -> base(t_camera) -> camera.
 
-    Raises FsmdeError when the frame has no sweep or no such camera.
+    Args:
+        frame, camera_name: A frame with a sweep, and one camera of its rig.
+
+    Returns:
+        (4, 4) from the sweep to the camera at its exposure.
+
+    Raises:
+        FsmdeError: The frame has no sweep or no such camera.
     """
     if frame.lidar is None:
         raise FsmdeError(f"frame {frame.index} has no lidar sweep; choose frames that have one")
@@ -39,22 +59,19 @@ def lidar_to_camera(frame: Frame, camera_name: str) -> Matrix:
     return invert(frame.T_world_base[camera_name] @ camera.T_base_camera) @ frame.lidar.T_world_base
 
 
-class ImagePoints(NamedTuple):
-    """The M points that fall into an image, in the order of the sweep, between pixel centres.
+def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> ImagePoints:
+    """Project points into an image: those with z > 0 whose nearest pixel centre is in it. Nothing hides anything.
 
-    point: (M,) int64 rows of the sweep. u, v: (M,) float64 pixels. z: (M,) float32 metres along the optical axis.
-    """
+    Args:
+        points: (N, 3) metres, used as float32.
+        T_camera_points: (4, 4) from their frame to the camera's optical frame.
+        camera: Free of distortion (`Camera.rectified`).
 
-    point: NDArray[np.int64]
-    u: NDArray[np.float64]
-    v: NDArray[np.float64]
-    z: NDArray[np.float32]
+    Returns:
+        The points, without a z-buffer.
 
-
-def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> ImagePoints:
-    """Pinhole projection of `points` (N, 3) metres, taken as float32: z > 0, the nearest pixel centre in the image.
-
-    `camera` must be free of distortion (`Camera.rectified`). Nothing is hidden behind anything: no z-buffer.
+    Raises:
+        FsmdeError: The camera is distorted.
     """
     if camera.is_distorted:
         raise FsmdeError(f"camera '{camera.name}' is distorted; project onto camera.rectified(width, height)")
@@ -62,23 +79,51 @@ def image_points(points: NDArray[np.floating], T_camera_points: Matrix, camera: 
     count = len(points)
     point, z = np.empty(count, np.int64), np.empty(count, np.float32)
     u, v = np.empty((2, count))
-    seen = project_points(np.ascontiguousarray(points, np.float32), P, camera.width, camera.height, point, u, v, z)
+    seen = _project(np.ascontiguousarray(points, np.float32), P, camera.width, camera.height, point, u, v, z)
     return ImagePoints(point[:seen], u[:seen], v[:seen], z[:seen])
 
 
-def project(points: NDArray[np.floating], T_camera_points: Matrix, camera: Camera) -> Projection:
-    """`image_points` at the nearest pixel."""
-    point, u, v, z = image_points(points, T_camera_points, camera)
-    return Projection(point, np.rint(u).astype(np.int64), np.rint(v).astype(np.int64), z)
+_RESULTS = (written_array(INT, 1), written_array(F64, 1), written_array(F64, 1), written_array(F32, 1))
 
 
-def depth_map(
-    frame: Frame, camera_name: str, width: int | None = None, height: int | None = None
-) -> NDArray[np.float32]:
-    """Sparse (height, width) float32 depth in metres of the frame's sweep, NaN where no point falls.
+@compile_loop(INT, read_array(F32, 2), read_array(F64, 2), INT, INT, *_RESULTS)
+def _project(
+    points: Floats, P: Doubles, width: int, height: int, point: Ints, u: Doubles, v: Doubles, z: Floats
+) -> int:
+    """Fill (N,) point, u, v, z with those of the (N, 3) points that fall into the image, and count them.
 
-    On the rectified camera at the given size, native by default. Where several points meet in a pixel the last of the
-    sweep stays, as protocol A (SurroundDepth's) has it. Raises FsmdeError without a sweep.
+    P: (3, 4) from points to pixels times depth.
+    """
+    found = 0
+    for index in range(points.shape[0]):
+        x, y, w = np.float64(points[index, 0]), np.float64(points[index, 1]), np.float64(points[index, 2])
+        depth = P[2, 0] * x + P[2, 1] * y + P[2, 2] * w + P[2, 3]
+        if not depth > 0:
+            continue
+        column = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * w + P[0, 3]) / depth
+        if not 0 <= np.rint(column) < width:
+            continue
+        row = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * w + P[1, 3]) / depth
+        if 0 <= np.rint(row) < height:
+            point[found], u[found], v[found], z[found] = index, column, row, depth
+            found += 1
+    return found
+
+
+def depth_map(frame: Frame, camera_name: str, width: int | None = None, height: int | None = None) -> Floats:
+    """Draw the sparse depth of a frame's sweep in a rectified camera.
+
+    Where several points meet in a pixel the last of the sweep stays, as protocol A (SurroundDepth's) has it.
+
+    Args:
+        frame, camera_name: A frame with a sweep, and one camera of its rig.
+        width, height: Pixels of the map, those of the camera by default.
+
+    Returns:
+        (height, width) float32 metres, NaN where no point falls.
+
+    Raises:
+        FsmdeError: The frame has no sweep or no such camera.
     """
     camera = frame.rig[camera_name]
     camera = camera.rectified(width or camera.width, height or camera.height)

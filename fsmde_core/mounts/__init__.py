@@ -1,4 +1,4 @@
-"""Are the cameras still mounted as the rig says? Told from what neighbouring views both see, and from lidar."""
+"""Checks whether cameras are still mounted as the rig says, by what neighbouring views share and by lidar."""
 
 from fsmde_core.mounts.check import MountCheck, MountReport
 from fsmde_core.mounts.estimate import Suspect

@@ -1,8 +1,8 @@
-"""Which camera is not mounted as the rig says? From points that neighbours see, to a rotation of one camera.
+"""Estimates which camera is not mounted as the rig says, and its rotation, from points that neighbours both see.
 
-A rotation of one camera disturbs its two edges of the ring and leaves the others alone; that tells it from its
-neighbours. Each camera in turn is set free while the others may be off by as much as rigs usually are; the one that
-explains the most is the suspect.
+A rotation of one camera disturbs its two edges of the ring and leaves the others alone; that distinguishes it from its
+neighbours. Each camera in turn may rotate freely while the others may be off by as much as rigs usually are; the one
+that explains the most is the suspect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOUNT_SPREAD = np.radians(0.3)
 """Errors that every calibration has; those of the rigs of nuScenes, DDAD and PandaSet are of this size."""
 FREE_SPREAD = np.radians(6.0)
 SPEED_SPREAD = 4.0
-TURN_SPREAD = np.radians(10.0)
+YAW_RATE_SPREAD = np.radians(10.0)
 """Vehicle's speed (m/s) and yaw rate (rad/s). Cameras expose at different times: both are estimated per check."""
 DEPTH_SPREAD = 0.3
 """Relative error of a predicted distance; it moves a match along its epipolar line by as much of its parallax."""
@@ -35,16 +35,17 @@ DEPTH_WEIGHT = 0.25
 EDGE_MATCHES = 40
 """Matches that an edge counts for at most, over all checks: a standing vehicle sees the same again and again."""
 MIN_MATCHES = 8
-"""Per check, with its neighbours; a camera that shares less is not judged: a few wrong matches would turn it."""
+"""Per check, with its neighbours; a camera with fewer is not judged: a few wrong matches would seem to rotate it."""
 _FORWARD, _UP = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
-_WIDE, _NARROW = 15.0, 1.5
-"""The robust fit's scale at its start, so that a match 3 degrees off pulls, and at its end; units of noise."""
-_ROUNDS, _STEPS = 3, 4
+_FIRST_SCALE, _LAST_SCALE = 15.0, 1.5
+"""Of the robust fit, in units of noise; at first a match that is 3 degrees off still has influence."""
+_LINEARIZATIONS, _REWEIGHTINGS = 3, 4
 
 
 class EdgeMatches(NamedTuple):
-    """Matches of one edge in one check. first, second: places of its cameras in the rig. gap_s: from the first's
-    exposure to the second's.
+    """Holds the matches of one edge in one check.
+
+    first, second: indices of its cameras in the rig. gap_s: time from the first's exposure to the second's.
     """
 
     first: int
@@ -55,35 +56,41 @@ class EdgeMatches(NamedTuple):
 
 @dataclass(frozen=True)
 class Suspect(Misalignment):
-    """gain: by how much the fit improves with this camera free, in units of minus two log-likelihoods."""
+    """Adds how much the fit improves with this camera free: `gain`, in units of minus two log-likelihoods."""
 
-    witness = "the overlap with its neighbours"
+    evidence = "the overlap with its neighbours"
     gain: float
 
 
-def suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Suspect]:
-    """Every camera that shares enough with its neighbours to be judged, the likeliest culprit first.
+def rank_suspects(cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> list[Suspect]:
+    """Estimate the rotation of every camera that shares enough with its neighbours to be judged.
 
-    cameras: of the rig. checks: of a few moments, each with the edges that had matches.
+    Args:
+        cameras: All of the rig.
+        checks: Of a few image sets, each with the edges that had matches.
+
+    Returns:
+        The cameras, the one that explains the matches best first.
     """
     if not any(len(check) for check in checks):
         return []
-    points = _Points(cameras, checks)
+    table = _MatchTable(cameras, checks)
     usual = np.full(len(cameras), MOUNT_SPREAD)
-    _, cost = _fit(points, usual)
+    _, cost = _fit(table, usual)
     found = []
-    for index in np.flatnonzero(points.per_camera() >= MIN_MATCHES * len(checks)).tolist():
+    matches = np.bincount(np.concatenate([table.first, table.second]), minlength=len(cameras))
+    for index in np.flatnonzero(matches >= MIN_MATCHES * len(checks)).tolist():
         spread = usual.copy()
         spread[index] = FREE_SPREAD
-        turns, freed = _fit(points, spread)
-        about_axes = np.degrees(cameras[index].T_base_camera[:3, :3].T @ turns[index])
+        rotations, cost_freed = _fit(table, spread)
+        about_axes = np.degrees(cameras[index].T_base_camera[:3, :3].T @ rotations[index])
         pitch, yaw, roll = map(float, about_axes)
-        found.append(Suspect(cameras[index].name, pitch, yaw, roll, gain=cost - freed))
-    return sorted(found, key=lambda turned: -turned.gain)
+        found.append(Suspect(cameras[index].name, pitch, yaw, roll, gain=cost - cost_freed))
+    return sorted(found, key=lambda suspect: -suspect.gain)
 
 
-class _Points:
-    """All matches of all checks in one table of M rows; the rays' errors follow from motion and mounts."""
+class _MatchTable:
+    """Holds all matches of all checks in M rows; the rays' errors follow from motion and mounts."""
 
     def __init__(self, cameras: Sequence[Camera], checks: Sequence[Sequence[EdgeMatches]]) -> None:
         entries = [(number, edge) for number, check in enumerate(checks) for edge in check]
@@ -94,71 +101,65 @@ class _Points:
             for values in zip(*[(edge.first, edge.second, number) for number, edge in entries], strict=True)
         )
         self.gap_s = np.repeat([edge.gap_s for _, edge in entries], counts)
-        apart = [baseline(cameras[edge.first], cameras[edge.second]) for _, edge in entries]
-        self.baseline = np.repeat(apart, counts, axis=0)
+        baselines = [baseline(cameras[edge.first], cameras[edge.second]) for _, edge in entries]
+        self.baseline = np.repeat(baselines, counts, axis=0)
         self.ray_first = np.concatenate([edge.matches.first for _, edge in entries])
         self.ray_second = np.concatenate([edge.matches.second for _, edge in entries])
         self.distance = np.concatenate([edge.matches.distance for _, edge in entries])
         self.weight = self._weights()
-        turns = [3 * camera + axis for camera in (self.first, self.second) for axis in range(3)]
+        rotations = [3 * camera + axis for camera in (self.first, self.second) for axis in range(3)]
         motion = [3 * self.cameras + 2 * self.check + part for part in range(2)]
-        self._columns = np.tile(np.stack([*turns, *motion], axis=1), (2, 1))
+        self._columns = np.tile(np.stack([*rotations, *motion], axis=1), (2, 1))
         self._size = 3 * self.cameras + 2 * self.checks
         self._pairs = (self._columns[:, :, None] * self._size + self._columns[:, None, :]).ravel()
 
-    def apply(self, slope: Array, unknowns: Array) -> Array:
-        """(2M,) what `unknowns` change the errors by."""
+    def error_change(self, slope: Array, unknowns: Array) -> Array:
         return np.einsum("mk,mk->m", slope, unknowns[self._columns])  # type: ignore[no-any-return]
 
-    def normal(self, slope: Array, weight: Array, error: Array) -> tuple[Array, Array]:
-        """Matrix and vector of the normal equations. Each row has eight unknowns of dozens: a product of the full
-        tables would wake the threads of the linear algebra, which wait for each other on a vehicle's busy cores.
-        """
+    def normal_equations(self, slope: Array, weight: Array, error: Array) -> tuple[Array, Array]:
+        # Each row has eight unknowns of dozens: a product of the full tables would start the threads of the linear
+        # algebra, which wait for each other on a vehicle's busy cores.
         weighted = slope * weight[:, None]
         products = weighted[:, :, None] * slope[:, None, :]
         matrix: Array = np.bincount(self._pairs, products.ravel(), self._size**2)  # type: ignore[assignment]
         vector: Array = np.bincount(self._columns.ravel(), (weighted * error[:, None]).ravel(), self._size)  # type: ignore[assignment]
         return matrix.reshape(self._size, self._size), vector
 
-    def per_camera(self) -> NDArray[np.int64]:
-        """(cameras,) matches of each."""
-        return np.bincount(np.concatenate([self.first, self.second]), minlength=self.cameras)
-
     def _weights(self) -> Array:
-        """(M,): an edge counts for as many matches as it has per check, at most EDGE_MATCHES."""
+        """Weigh M matches: an edge counts for as many as it has per check, at most EDGE_MATCHES."""
         _, edge, total = np.unique(self.first * self.cameras + self.second, return_inverse=True, return_counts=True)
         seen = np.array([len(np.unique(self.check[edge == number])) for number in range(len(total))])
         return (np.minimum(total / seen, EDGE_MATCHES) / total)[edge]
 
     def errors(self, motion: Array) -> tuple[Array, Array, Array]:
-        """(2M,) errors in units of their noise, their (2M, 8) derivatives, and weights.
+        """Compute (2M,) errors in units of their noise, their (2M, 8) derivatives, and (2M,) weights.
 
-        motion: (checks, 2) speed and yaw rate. Unknowns: three of each camera's rotation vector in the base frame,
-        then speed and yaw rate of every check; a match depends on those of its two cameras and of its check. The first
-        M rows are distances of the second ray from its epipolar plane, which needs no depth; the others, along it, rest
-        on the predicted depth.
+        The argument is (checks, 2) speed and yaw rate. Unknowns are three of each camera's rotation vector in the base
+        frame, then speed and yaw rate of every check; a match depends on those of its two cameras and of its check. The
+        first M rows are distances of the second ray from its epipolar plane, which needs no depth; the others, along
+        it, rest on the predicted depth.
         """
-        speed, turn = motion[self.check].T
-        second = self.ray_second + (turn * self.gap_s)[:, None] * np.cross(_UP, self.ray_second)
-        apart = self.baseline + (speed * self.gap_s)[:, None] * _FORWARD
-        normal = np.cross(apart, self.ray_first)
+        speed, yaw_rate = motion[self.check].T
+        second = self.ray_second + (yaw_rate * self.gap_s)[:, None] * np.cross(_UP, self.ray_second)
+        offset = self.baseline + (speed * self.gap_s)[:, None] * _FORWARD
+        normal = np.cross(offset, self.ray_first)
         length = np.linalg.norm(normal, axis=1, keepdims=True)
         normal /= length
-        point = self.ray_first * self.distance[:, None] - apart
+        point = self.ray_first * self.distance[:, None] - offset
         away = np.linalg.norm(point, axis=1, keepdims=True)
         along = np.cross(normal, second)
         along /= np.linalg.norm(along, axis=1, keepdims=True)
         parallax = np.arccos(np.clip(np.sum(self.ray_first * point / away, axis=1), -1, 1))
         noise = np.concatenate([np.full(len(parallax), MATCH_NOISE), np.hypot(PARALLAX_NOISE, DEPTH_SPREAD * parallax)])
 
-        error_across, slope_across = self._row(
-            np.sum(second * normal, axis=1),
-            np.cross(self.ray_first, np.cross(second, apart)) / length,
+        error_across = np.sum(second * normal, axis=1)
+        slope_across = self._derivatives(
+            np.cross(self.ray_first, np.cross(second, offset)) / length,
             np.cross(second, normal),
             (np.cross(self.ray_first, second) / length) @ _FORWARD,
         )
-        error_along, slope_along = self._row(
-            np.sum((second - point / away) * along, axis=1),
+        error_along = np.sum((second - point / away) * along, axis=1)
+        slope_along = self._derivatives(
             -np.cross(self.ray_first, along) * (self.distance[:, None] / away),
             np.cross(second, along),
             along @ _FORWARD / away[:, 0],
@@ -167,32 +168,31 @@ class _Points:
         slope = np.concatenate([slope_across, slope_along]) / noise[:, None]
         return error, slope, np.concatenate([self.weight, DEPTH_WEIGHT * self.weight])
 
-    def _row(self, error: Array, by_first: Array, by_second: Array, by_apart: Array) -> tuple[Array, Array]:
-        """(M,) errors and their (M, 8) derivatives by the unknowns that they depend on."""
-        motion = np.stack([by_apart, by_second @ _UP], axis=1) * self.gap_s[:, None]
-        return error, np.concatenate([by_first, by_second, motion], axis=1)
+    def _derivatives(self, by_first: Array, by_second: Array, by_offset: Array) -> Array:
+        motion = np.stack([by_offset, by_second @ _UP], axis=1) * self.gap_s[:, None]
+        return np.concatenate([by_first, by_second, motion], axis=1)
 
 
-def _fit(points: _Points, spread: Array) -> tuple[Array, float]:
-    """Rotation vectors (cameras, 3) in radians, base frame, and the cost of the robust fit (Cauchy, narrowing).
+def _fit(table: _MatchTable, spread: Array) -> tuple[Array, float]:
+    """Fit with narrowing Cauchy weights: (cameras, 3) rotation vectors in radians in the base frame, and the cost.
 
-    spread: (cameras,) radians that each camera may well be off by.
+    The spread is (cameras,) radians that each camera may well be off by.
     """
-    turns = 3 * points.cameras
-    sigma = np.concatenate([np.repeat(spread, 3), np.tile([SPEED_SPREAD, TURN_SPREAD], points.checks)])
+    count = 3 * table.cameras
+    sigma = np.concatenate([np.repeat(spread, 3), np.tile([SPEED_SPREAD, YAW_RATE_SPREAD], table.checks)])
     unknowns: Array = np.zeros(len(sigma))
-    motion: Array = np.zeros((points.checks, 2))
-    scale = _WIDE
-    for _ in range(_ROUNDS):
-        error, slope, weight = points.errors(motion)
-        error -= points.apply(slope, np.concatenate([np.zeros(turns), motion.ravel()]))
-        for _ in range(_STEPS):
-            now = error + points.apply(slope, unknowns)
+    motion: Array = np.zeros((table.checks, 2))
+    scale = _FIRST_SCALE
+    for _ in range(_LINEARIZATIONS):
+        error, slope, weight = table.errors(motion)
+        error -= table.error_change(slope, np.concatenate([np.zeros(count), motion.ravel()]))
+        for _ in range(_REWEIGHTINGS):
+            now = error + table.error_change(slope, unknowns)
             inlying = weight / (1 + (now / scale) ** 2)
-            matrix, vector = points.normal(slope, inlying, error)
+            matrix, vector = table.normal_equations(slope, inlying, error)
             unknowns = np.linalg.solve(matrix + np.diag(sigma**-2), -vector)  # type: ignore[assignment]
-            scale = max(0.6 * scale, _NARROW)
-        motion = unknowns[turns:].reshape(-1, 2)
-    now = error + points.apply(slope, unknowns)
+            scale = max(0.6 * scale, _LAST_SCALE)
+        motion = unknowns[count:].reshape(-1, 2)
+    now = error + table.error_change(slope, unknowns)
     cost = np.sum(weight * scale**2 * np.log1p((now / scale) ** 2)) + np.sum((unknowns / sigma) ** 2)
-    return unknowns[:turns].reshape(-1, 3), float(cost)
+    return unknowns[:count].reshape(-1, 3), float(cost)

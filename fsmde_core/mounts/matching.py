@@ -1,4 +1,4 @@
-"""The same points in two neighbouring views: SIFT on a view of their overlap, led by the calibration and the depth."""
+"""Matches points of two neighbouring views: SIFT on a view of their overlap, guided by calibration and depth."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FEATURES = 300
 CONTRAST = 0.01
 RATIO = 0.85
 """Lowe's ratio: the best match must be nearer than this times the second best."""
-REACH = np.radians(5.0)
-"""How far from its expected place a match is looked for, beside half of its parallax. Larger than any error to find."""
+SEARCH_RADIUS = np.radians(5.0)
+"""How far from its expected place a match is searched, beside half of its parallax. Larger than any error to find."""
 BORDER = 4.0
 """Degrees by which points at infinity may miss the other view; nearer points fall into it from there."""
 MARGIN_PX = 3
@@ -23,7 +23,7 @@ MIN_SHARED = 16
 
 
 class Matches(NamedTuple):
-    """M points that two cameras see. first, second: (M, 3) float64 unit rays of either, in the base frame by the rig.
+    """Holds M points that two cameras see. first, second: (M, 3) float64 unit rays of either, in the base frame.
 
     distance: (M,) float64 metres from the first camera, as predicted.
     """
@@ -34,9 +34,9 @@ class Matches(NamedTuple):
 
 
 class Overlap:
-    """Two rectified cameras seen through one upright virtual camera that looks at the middle of what both see.
+    """Shows two rectified cameras through one upright virtual camera that looks at the middle of what both see.
 
-    Turned onto the same axis, views 60 degrees apart look alike; what remains is parallax.
+    Rotated onto the same axis, views 60 degrees apart look alike; what remains is parallax.
     """
 
     def __init__(self, first: Camera, second: Camera) -> None:
@@ -58,7 +58,7 @@ class Overlap:
     def match(
         self, first: NDArray[np.uint8], second: NDArray[np.uint8], depth_first: NDArray[np.float32]
     ) -> Matches | None:
-        """Of the (H, W) uint8 grey views and the first one's (H, W) float32 depth in metres; None without a match."""
+        # (H, W) uint8 grey images of both cameras and (H, W) float32 metres of the first; None without a match.
         if not self.exists:
             return None
         described = [
@@ -70,14 +70,14 @@ class Overlap:
         rays_first, rays_second = (self._rays(points) for points, _ in described)
         distance = self._distance(rays_first, depth_first)
         near = self._within_reach(rays_first, rays_second, distance)
-        chosen = _mutual(described[0][1], described[1][1], near)
+        chosen = _mutual_matches(described[0][1], described[1][1], near)
         if not len(chosen[0]):
             return None
         return Matches(rays_first[chosen[0]], rays_second[chosen[1]], distance[chosen[0]])
 
     def _view(self, camera: Camera, image: NDArray[np.uint8], how: int = cv2.INTER_LINEAR) -> NDArray[np.uint8]:
-        turn = camera.K @ camera.T_base_camera[:3, :3].T @ self._rotation @ np.linalg.inv(self._K)
-        return cv2.warpPerspective(image, turn, self._size, flags=how | cv2.WARP_INVERSE_MAP)  # type: ignore[return-value]
+        homography = camera.K @ camera.T_base_camera[:3, :3].T @ self._rotation @ np.linalg.inv(self._K)
+        return cv2.warpPerspective(image, homography, self._size, flags=how | cv2.WARP_INVERSE_MAP)  # type: ignore[return-value]
 
     def _mask(self, camera: Camera) -> NDArray[np.uint8]:
         inside = self._view(camera, np.full((camera.height, camera.width), 255, np.uint8), cv2.INTER_NEAREST)
@@ -85,13 +85,12 @@ class Overlap:
         return cv2.erode(inside, kernel, borderValue=0)  # type: ignore[return-value]
 
     def _rays(self, points: tuple[cv2.KeyPoint, ...]) -> NDArray[np.float64]:
-        """(M, 3) unit rays in the base frame."""
         pixels = np.array([(*point.pt, 1.0) for point in points])
         rays = pixels @ np.linalg.inv(self._K).T @ self._rotation.T
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
     def _distance(self, rays: NDArray[np.float64], depth: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(M,) metres along the first camera's rays, NaN where its depth is."""
+        """Compute (M,) metres along the first camera's rays, NaN where its depth is."""
         camera = self.cameras[0]
         local = rays @ camera.T_base_camera[:3, :3]
         pixels = np.rint(local @ camera.K.T / local[:, 2:])[:, :2].astype(int)
@@ -101,15 +100,15 @@ class Overlap:
     def _within_reach(
         self, first: NDArray[np.float64], second: NDArray[np.float64], distance: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """(M, N): whether the second camera may see point i of the first where its own point j is."""
+        """Tell (M, N) whether the second camera may see point i of the first where its own point j is."""
         expected = first * distance[:, None] - baseline(*self.cameras)
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         parallax = _angle(np.sum(first * expected, axis=1))
-        return _angle(expected @ second.T) < REACH + 0.5 * parallax[:, None]
+        return _angle(expected @ second.T) < SEARCH_RADIUS + 0.5 * parallax[:, None]
 
 
 def baseline(first: Camera, second: Camera) -> NDArray[np.float64]:
-    """(3,) metres from the first camera to the second, in the base frame."""
+    # (3,) metres from the first camera to the second, in the base frame.
     return second.T_base_camera[:3, 3] - first.T_base_camera[:3, 3]
 
 
@@ -118,7 +117,7 @@ def _angle(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shared_rays(first: Camera, second: Camera) -> NDArray[np.float64]:
-    """(3, M) unit rays of the first camera, in the base frame, that the second sees too, or nearly."""
+    """Compute (3, M) unit rays of the first camera, in the base frame, that the second sees too, or nearly."""
     v, u = np.mgrid[0 : first.height : 4, 0 : first.width : 4]
     pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
     rays = first.T_base_camera[:3, :3] @ np.linalg.solve(first.K, pixels)
@@ -133,22 +132,21 @@ def _shared_rays(first: Camera, second: Camera) -> NDArray[np.float64]:
 
 
 def _is_vertical(direction: NDArray[np.float64]) -> bool:
-    """Whether upright has no meaning there."""
     return bool(np.hypot(direction[0], direction[1]) < 0.1 * np.linalg.norm(direction))
 
 
 def _looking_at(direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) base <- optical frame (REP-103) that looks along `direction`, its rows level."""
+    """Compute (3, 3) base <- optical frame (REP-103) that looks along `direction`, its rows level."""
     forward = direction / np.linalg.norm(direction)
     right = np.array([forward[1], -forward[0], 0.0])
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(forward, right), forward], axis=1)
 
 
-def _mutual(
+def _mutual_matches(
     first: NDArray[np.float32], second: NDArray[np.float32], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of both descriptor arrays that are each other's best among those allowed and pass the ratio test."""
+    """Find rows of both descriptor arrays that are each other's best among those allowed and pass the ratio test."""
     square = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
     distance = np.where(allowed, np.sqrt(np.maximum(square, 0)), np.inf)
     rows = np.arange(len(distance))

@@ -1,4 +1,4 @@
-"""What is said of a camera that is not mounted as the rig says."""
+"""Describes a camera that is not mounted as the rig says."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Misalignment:
-    """How one camera is turned against the rig, degrees about its optical axes: pitch about x (right), yaw about y
-    (down), roll about z (forward). witness: what shows it, each subclass has its own.
+    """Describes the rotation of one camera against the rig, in degrees about its optical axes.
+
+    Pitch is about x (right), yaw about y (down), roll about z (forward). `evidence` names what shows it, per subclass.
     """
 
-    witness: ClassVar[str]
+    evidence: ClassVar[str]
     camera: str
     pitch: float
     yaw: float
@@ -26,12 +27,12 @@ class Misalignment:
         return float(np.linalg.norm([self.pitch, self.yaw, self.roll]))
 
 
-def misalignment_sentence(turned: Sequence[Misalignment]) -> str:
-    """One sentence of at least one camera that one witness has found, the likeliest first."""
-    worst = turned[0]
-    names = " or ".join(f"'{entry.camera}'" for entry in turned)
+def misalignment_sentence(misaligned: Sequence[Misalignment]) -> str:
+    """Write one sentence on at least one camera that one kind of evidence shows, the likeliest first."""
+    worst = misaligned[0]
+    names = " or ".join(f"'{entry.camera}'" for entry in misaligned)
     axes = f"pitch {worst.pitch:+.1f}, yaw {worst.yaw:+.1f}, roll {worst.roll:+.1f}"
     return (
-        f"camera {names} is turned by {worst.degrees:.1f} degrees against the rig, as {worst.witness} shows ({axes}); "
+        f"camera {names} is turned by {worst.degrees:.1f} degrees against the rig, as {worst.evidence} shows ({axes}); "
         "check its mount, then calibrate it anew"
     )

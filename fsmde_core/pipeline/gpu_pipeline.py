@@ -1,4 +1,4 @@
-"""The pipeline on a GPU: raw images up, depth and packed cloud down, nothing else over the bus."""
+"""Runs the pipeline on a GPU, and chooses the pipeline that an engine runs in."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fsmde_core.clouds.packer import CloudSettings, PackedCloud
 from fsmde_core.engines.base import Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage, RawImage
-from fsmde_core.images.rectify import decoded, rectification
+from fsmde_core.images.rectify import decode_image, rectify_maps
 from fsmde_core.pipeline.gpu.backend import GpuBackend
-from fsmde_core.pipeline.gpu.sampling import sampling
-from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet, Pipeline
+from fsmde_core.pipeline.gpu.sampling import sampling_from_maps
+from fsmde_core.pipeline.pipeline import CpuPipeline, DepthPipeline, DepthSet
 from fsmde_core.rig.rig import Camera
 
 log = logging.getLogger(__name__)
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class GpuImage:
-    """One camera's image on the GPU. camera: rectified, at the network's size. upload: the backend's handle."""
+    """Holds one camera's image on the GPU. camera: rectified, at the network's size. upload: the backend's handle."""
 
     camera: Camera
     upload: Any
 
 
-class GpuPipeline(AnyPipeline[GpuImage]):
-    """Sampling, network and packing on the GPU; JPEG and PNG are decoded on the CPU."""
+class GpuPipeline(DepthPipeline[GpuImage]):
+    """Does sampling, network and packing on the GPU; JPEG and PNG are decoded on the CPU."""
 
     def __init__(self, engine: Engine, backend: GpuBackend, threads: int = 0) -> None:
         super().__init__(engine, threads)
@@ -40,7 +40,6 @@ class GpuPipeline(AnyPipeline[GpuImage]):
         self._gpu_ms: dict[str, float] = {}
 
     def warm_up(self, cameras: int) -> None:
-        """See `AnyPipeline.warm_up`."""
         info = self.engine.info
         K = np.array([[info.focal_canonical, 0, info.width / 2], [0, info.focal_canonical, info.height / 2], [0, 0, 1]])
         black = RawImage.from_rgb(np.zeros((info.height, info.width, 3), np.uint8))
@@ -51,53 +50,57 @@ class GpuPipeline(AnyPipeline[GpuImage]):
             self.infer([image] * count)
 
     def rectify(self, image: AnyImage, camera: Camera) -> GpuImage:
-        """See `AnyPipeline.rectify`: starts the way to the GPU."""
         target = self._preprocessor.target(camera)
-        way = rectification(camera, target)
-        raw, halved = decoded(image, camera, way)
-        return GpuImage(target, self._backend.upload(raw, sampling(way, raw.width, raw.height, halved)))
+        maps = rectify_maps(camera, target)
+        raw, halved = decode_image(image, camera, maps)
+        return GpuImage(target, self._backend.upload(raw, sampling_from_maps(maps, raw.width, raw.height, halved)))
 
     def infer(self, images: Sequence[GpuImage]) -> DepthSet:
-        """See `AnyPipeline.infer`."""
         start = time.perf_counter()
         cameras = tuple(image.camera for image in images)
         focal = np.array([camera.fx for camera in cameras], np.float32)
-        found = self._backend.infer([image.upload for image in images], focal)
-        self._gpu_ms = found.stage_ms
-        stage_ms = {"infer": 1e3 * (time.perf_counter() - start), **_named(found.stage_ms)}
-        return DepthSet(tuple(c.name for c in cameras), cameras, found.rgb, found.depth, found.sigma, stage_ms)
+        batch = self._backend.infer([image.upload for image in images], focal)
+        self._gpu_ms = batch.stage_ms
+        stage_ms = {"infer": 1e3 * (time.perf_counter() - start), **_prefix(batch.stage_ms)}
+        return DepthSet(tuple(c.name for c in cameras), cameras, batch.rgb, batch.depth, batch.sigma, stage_ms)
 
     def pack(self, result: DepthSet, settings: CloudSettings) -> PackedCloud:
-        """See `AnyPipeline.pack`; the GPU's times are added to the result's."""
         cloud = self._backend.pack(result.cameras, settings)
-        result.stage_ms.update(_named(self._gpu_ms))
+        result.stage_ms.update(_prefix(self._gpu_ms))
         return cloud
 
     def close(self) -> None:
-        """See `AnyPipeline.close`."""
+        self.pool.shutdown(cancel_futures=True)  # its threads use the backend
         self._backend.close()
         super().close()
 
 
-def _named(stage_ms: dict[str, float]) -> dict[str, float]:
+def _prefix(stage_ms: dict[str, float]) -> dict[str, float]:
     return {f"gpu_{stage}": milliseconds for stage, milliseconds in stage_ms.items()}
 
 
-def open_pipeline(engine: Engine, cameras: int, threads: int = 0) -> AnyPipeline[Any]:
-    """The engine's own kind: all on the GPU where the engine works on the GPU's memory, else on the CPU around it.
+def open_pipeline(engine: Engine, cameras: int, threads: int = 0) -> DepthPipeline[Any]:
+    """Choose the pipeline of an engine: on the GPU where the engine works on the GPU's memory, else on the CPU.
 
-    On the CPU as well, with a warning, where the GPU's other work cannot be had: its kernels want a compiler once.
-    cameras: the most in one batch.
+    It is on the CPU as well, with a warning, where the GPU's other work cannot run: its kernels need a compiler once.
+
+    Args:
+        engine: Loaded; closed with the pipeline.
+        cameras: The most in one batch.
+        threads: That `run` rectifies with, 0 for one per CPU core that this process may use.
+
+    Returns:
+        The pipeline.
     """
     try:
-        backend = _backend(engine, cameras)
+        backend = _open_backend(engine, cameras)
     except FsmdeError as error:
         log.warning("images are rectified and clouds packed on the CPU: %s", error)
         backend = None
-    return Pipeline(engine, threads) if backend is None else GpuPipeline(engine, backend, threads)
+    return CpuPipeline(engine, threads) if backend is None else GpuPipeline(engine, backend, threads)
 
 
-def _backend(engine: Any, cameras: int) -> GpuBackend | None:
+def _open_backend(engine: Any, cameras: int) -> GpuBackend | None:
     if engine.name == "tensorrt":
         from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
 

@@ -1,1 +1,1 @@
-"""Results of `fsmde evaluate` as one HTML page: documents -> sections of tables and plots, a gallery -> page."""
+"""Renders results of `fsmde evaluate` as an HTML page: documents -> sections with tables and plots, gallery -> page."""

@@ -1,24 +1,17 @@
-"""One camera's cloud against lidar, seen from above."""
+"""Draws one camera's cloud against lidar, seen from above."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings, ray_table
 from fsmde_core.rig.rig import Camera
-from fsmde_core.views.matplotlib import FAINT, INK, PAPER
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from fsmde_core.views.matplotlib import INK, PAPER, draw_rings
 
 PREDICTED, MEASURED = "#ff9f1c", "#6ec6ff"
-STANDING_M = (
-    0.3,
-    4.0,
-)  # above the base frame's z = 0: what stands on the road, neither the road nor what hangs over it
+# Above the base frame's z = 0: what stands on the road, neither the road nor what hangs over it.
+STANDING_M = (0.3, 4.0)
 RANGE_M = (20.0, 80.0)
 SIZE_PIXELS = (560, 780)
 
@@ -26,10 +19,15 @@ SIZE_PIXELS = (560, 780)
 def birds_eye_view(
     camera: Camera, depth: NDArray[np.float32], sigma: NDArray[np.float32], lidar: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
-    """What stands on the road, the optical axis up: predicted points and the lidar's, (H, W, 3) uint8 RGB.
+    """Draw what stands on the road with the optical axis up, as predicted and as measured.
 
-    camera: rectified, at the size of depth and sigma (h, w) metres. Predicted points are those that pass the default
-    gates of the node's cloud. lidar: (M, 3) metres, optical frame.
+    Args:
+        camera: Rectified, at the size of depth and sigma.
+        depth, sigma: (h, w) float32 metres; points are those that pass the default gates of the node's cloud.
+        lidar: (M, 3) metres, optical frame.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
     """
     rays, origin = ray_table(camera, np.eye(4))
     keep = CloudPacker(CloudSettings()).keep(depth, sigma).ravel()
@@ -52,7 +50,8 @@ def _draw(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> ND
     farthest = float(np.clip(np.percentile(measured[:, 2], 95) if len(measured) else 0, *RANGE_M))
     for points, color, size, label in ((predicted, PREDICTED, 3, "predicted"), (measured, MEASURED, 4, "lidar")):
         axes.scatter(points[:, 0], points[:, 2], s=size, c=color, linewidths=0, label=label)
-    _rings(axes, farthest)
+    step = 5 if farthest <= 30 else 10 if farthest <= 60 else 20
+    draw_rings(axes, range(step, int(1.1 * farthest) + 1, step), va="center", fontsize=12)
     half = farthest * 1.15 * width / height / 2
     axes.set_xlim(-half, half)
     axes.set_ylim(-0.05 * farthest, 1.1 * farthest)
@@ -62,13 +61,3 @@ def _draw(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> ND
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _rings(axes: Axes, farthest: float) -> None:
-    from matplotlib.patches import Circle
-
-    step = 5 if farthest <= 30 else 10 if farthest <= 60 else 20
-    for ring in range(step, int(1.1 * farthest) + 1, step):
-        axes.add_patch(Circle((0, 0), ring, fill=False, edgecolor=FAINT, linewidth=0.8, alpha=0.7))
-        box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-        axes.text(0, ring, f"{ring} m", color=INK, fontsize=12, ha="center", va="center", bbox=box)

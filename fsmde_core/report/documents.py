@@ -1,4 +1,4 @@
-"""Result documents of `fsmde evaluate --json`: read, checked, and set side by side only where that means something."""
+"""Reads and checks result documents of `fsmde evaluate --json`, and refuses to compare what is not comparable."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CONDITIONS = ("protocol", "source", "cap_m", "scaling", "samples")
 
 @dataclass(frozen=True, eq=False)
 class LoadedResult:
-    """One document. name: what tables and plots call it: of several the file's name without its ending."""
+    """Holds one document. The name is what tables and plots call it: of several the file's name without its ending."""
 
     name: str
     document: Mapping[str, Any]
 
     def at(self, *keys: str) -> Any:
-        """The entry under these keys; None where a section is null or absent."""
+        """Look up the entry under these keys; None where a section is null or absent."""
         entry: Any = self.document
         for key in keys:
             entry = entry.get(key) if isinstance(entry, Mapping) else None
@@ -32,13 +32,12 @@ class LoadedResult:
 
     @property
     def samples(self) -> str:
-        """How many frames with lidar, in words."""
         count = self.at("samples")
         return f"{count} sample{'' if count == 1 else 's'}"
 
 
 def conditions(results: Sequence[LoadedResult]) -> str:
-    """What every number of these comparable results was measured under, in words."""
+    """Describe what every number of these comparable results was measured under."""
     first = results[0]
     words = [
         f"protocol {first.at('protocol')}",
@@ -52,7 +51,7 @@ def conditions(results: Sequence[LoadedResult]) -> str:
 
 
 def load_results(paths: Sequence[Path]) -> list[LoadedResult]:
-    """The documents at `paths`, named apart; FsmdeError when one is none, or when they must not be compared."""
+    """Read documents under different names; FsmdeError when one is no result, or when they must not be compared."""
     names = [path.stem for path in paths]
     labels = [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
     if len(paths) == 1:
@@ -100,14 +99,14 @@ def _check_comparable(first: LoadedResult, other: LoadedResult) -> None:
 
 
 def match_models(results: Sequence[LoadedResult], paths: Sequence[Path]) -> dict[str, Path]:
-    """sha256 -> file, of the model of each result; FsmdeError when one is not among `paths`."""
-    given = {read_model_info(path).sha256: path for path in paths}
+    # sha256 -> model file, of each result.
+    files = {read_model_info(path).sha256: path for path in paths}
     for result in results:
         wanted = result.at("model_sha256")
-        if wanted not in given:
-            found = ", ".join(f"{path} has {sha256[:12]}" for sha256, path in given.items())
+        if wanted not in files:
+            found = ", ".join(f"{path} has {sha256[:12]}" for sha256, path in files.items())
             raise FsmdeError(
                 f"result '{result.name}' is of model {result.at('model')} with sha256 {wanted[:12]}, {found}; give the "
                 "model that was evaluated with --model, or leave the pictures out with --no-pictures"
             )
-    return {result.at("model_sha256"): given[result.at("model_sha256")] for result in results}
+    return {result.at("model_sha256"): files[result.at("model_sha256")] for result in results}

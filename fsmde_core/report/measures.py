@@ -1,4 +1,4 @@
-"""What a number in the page is: its name, its digits, and which way is better."""
+"""Defines what a number in the page is: its name, its digits, and which way is better."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ NONE = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Measure:
-    """better: "lower", "higher", "near" (to `target`), or "" for counts, of which neither is better."""
+    """Describes one number. `better` is "lower", "higher", "near" (to `target`), or "" for counts.
+
+    Differences and verdicts are of the values as they are shown, so that the page's numbers agree with each other.
+    """
 
     label: str
     digits: int = 3
@@ -22,26 +25,23 @@ class Measure:
 
     @property
     def heading(self) -> str:
-        """The label with an arrow for the better way."""
+        """The label, with an arrow that points where better values lie."""
         return self.label + {"lower": " ↓", "higher": " ↑", "near": f" → {self.target:g}", "": ""}[self.better]
 
     def text(self, value: float | None) -> str:
-        """The value as the page shows it; a dash for none and for NaN."""
+        """Format a value as the page shows it; a dash for none and for NaN."""
         if value is None or value != value:
             return NONE
         return f"{value:,.{self.digits}f}".replace("-", MINUS)
 
     def difference(self, reference: float, value: float) -> float:
-        """Of the values as they are shown, so that the page's numbers agree with each other."""
         return round(round(value, self.digits) - round(reference, self.digits), self.digits) + 0.0  # no negative zero
 
     def change(self, reference: float, value: float) -> str:
-        """The signed difference as the page shows it."""
         difference = self.difference(reference, value)
         return f"{difference:+,.{self.digits}f}".replace("-", MINUS) if difference else self.text(0.0)
 
     def verdict(self, reference: float, value: float) -> Verdict:
-        """Of `value` against `reference`; equal when the digits shown do not tell them apart."""
         if not self.difference(reference, value):
             return "equal"
         if self.better == "near":

@@ -1,4 +1,4 @@
-"""The page: sections and pictures through the templates into one self-contained HTML document."""
+"""Renders sections and pictures through the templates into one self-contained HTML document."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from fsmde_core.report.sections import sections
 
 @dataclass(frozen=True)
 class Tile:
-    """One number to see first."""
-
     label: str
     measure: Measure
     value: float | None
@@ -28,7 +26,15 @@ class Tile:
 
 
 def render(results: Sequence[LoadedResult], gallery: Gallery | None) -> str:
-    """The HTML document of one or more comparable results; `gallery` None leaves the pictures out."""
+    """Render a page.
+
+    Args:
+        results: One or more comparable results.
+        gallery: The pictures; None leaves them out.
+
+    Returns:
+        The HTML document.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -44,7 +50,7 @@ def render(results: Sequence[LoadedResult], gallery: Gallery | None) -> str:
         first=results[0],
         compared=len(results) > 1,
         notes=_notes(results),
-        tiles=_tiles(results),
+        tiles=_comparison_tiles(results) if len(results) > 1 else _result_tiles(results[0]),
         sections=sections(results),
         gallery=gallery,
         abs_rel=ABS_REL,
@@ -60,18 +66,14 @@ def _title(results: Sequence[LoadedResult]) -> str:
 
 
 def _notes(results: Sequence[LoadedResult]) -> list[str]:
-    """What the evaluation has to say for itself: damage in the recording, drops of the node."""
+    """List what a reader must know of the evaluation: damage in the recording, drops of the node."""
     notes = []
     for result in results:
-        said = list(result.at("notes") or [])
+        own = list(result.at("notes") or [])
         if drops := result.at("drops"):
-            said.append(drops_sentence(drops))
-        notes += [f"{result.name}: {note}" if len(results) > 1 else note for note in said]
+            own.append(drops_sentence(drops))
+        notes += [f"{result.name}: {note}" if len(results) > 1 else note for note in own]
     return notes
-
-
-def _tiles(results: Sequence[LoadedResult]) -> list[Tile]:
-    return _result_tiles(results[0]) if len(results) == 1 else _comparison_tiles(results)
 
 
 def _result_tiles(result: LoadedResult) -> list[Tile]:

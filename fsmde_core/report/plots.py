@@ -1,4 +1,4 @@
-"""Plots as inline SVG: text stays text, and colours are the page's own, so that they follow light and dark."""
+"""Draws plots as inline SVG: text stays text, and colours are the page's own, so that they follow light and dark."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOG_FROM = 6.0  # a larger ratio of values than this goes onto a logarithmic axi
 
 @dataclass(frozen=True)
 class Plot:
-    """svg: an <svg> element that carries its own description."""
+    """Holds an <svg> element that carries its own description."""
 
     title: str
     svg: Markup
@@ -47,7 +47,7 @@ def dot_plot(
     results: Mapping[str, Mapping[str, float]],
     baselines: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Plot:
-    """One row per name, one dot per series, {series: {row: value}}: baselines hollow and grey, results in colour."""
+    # {series: {row: value}}: one row per name, one dot per series; results in colour, baselines hollow and grey.
     results = {name: values for name, values in results.items() if values}
     baselines = dict(baselines or {})
     names = list(dict.fromkeys(name for series in (*results.values(), *baselines.values()) for name in series))
@@ -65,31 +65,29 @@ def dot_plot(
         axes.set_xlabel(measure.heading)
         if len(everything) > 1:
             _legend(figure, axes)
-        return Plot(title, _svg(figure, title, _words(measure, everything)))
+        return Plot(title, _svg(figure, title, _description(measure, everything)))
 
 
 def sparsification_plot(title: str, curves: Mapping[str, Mapping[str, Sequence[float] | float]]) -> Plot:
-    """AbsRel of what is left when the least certain pixels are taken out first; {result: sparsification}.
-
-    Beside each curve the oracle's, which takes out the largest errors first, dashed, and chance as a dotted level.
-    """
+    # {result: sparsification}: AbsRel of what is left when the least certain pixels are taken out first. Beside each
+    # curve the oracle's, which takes out the largest errors first, is dashed, and chance is a dotted level.
     with _figure(2.9) as figure:
         axes = figure.add_subplot()
-        words = []
+        descriptions = []
         for (label, curve), color in zip(curves.items(), cycle(SERIES), strict=False):
             removed = 100 * np.asarray(curve["removed"], float)
             axes.plot(removed, curve["abs_rel"], color=color, linewidth=2, label=f"{label}, by sigma")
             axes.plot(removed, curve["oracle"], color=color, linewidth=1.5, linestyle="--", label=f"{label}, oracle")
             axes.axhline(curve["random"], color=color, linewidth=1.2, linestyle=":", label=f"{label}, at random")  # type: ignore[arg-type]
             first, last = (f"{np.asarray(curve['abs_rel'])[at]:.3f}" for at in (0, -1))
-            words.append(f"{label}: from {first} to {last} with {removed[-1]:.0f} % of the pixels taken out")
+            descriptions.append(f"{label}: from {first} to {last} with {removed[-1]:.0f} % of the pixels taken out")
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.grid(axis="y", color=LINE, linewidth=0.8)
         axes.set_xlabel("pixels taken out, %")
         axes.set_ylabel("AbsRel of the rest ↓")
         _legend(figure, axes, columns=3 if len(curves) == 1 else 2)
-        return Plot(title, _svg(figure, title, "; ".join(words)))
+        return Plot(title, _svg(figure, title, "; ".join(descriptions)))
 
 
 @contextmanager
@@ -110,7 +108,7 @@ def _dots(
     axes: Axes, names: Sequence[str], label: str, values: Mapping[str, float], marker: str, color: str,
     shift: float | None = None,
 ) -> None:  # fmt: skip
-    """One series. shift: of a result, in rows, so that equal values do not hide each other; None for a baseline."""
+    """Draw one series of dots; a result is shifted by rows so that equal values stay visible, a baseline is not."""
     rows = [names.index(name) + (shift or 0) for name in values]
     face, size = ("none", 5.5) if shift is None else (color, 6.5)
     axes.plot(
@@ -144,13 +142,13 @@ def _legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
     )  # fmt: skip
 
 
-def _words(measure: Measure, series: Mapping[str, Mapping[str, float]]) -> str:
-    said = {label: ", ".join(f"{n} {measure.text(v)}" for n, v in values.items()) for label, values in series.items()}
-    return "; ".join(f"{label}: {values}" for label, values in said.items())
+def _description(measure: Measure, series: Mapping[str, Mapping[str, float]]) -> str:
+    texts = {label: ", ".join(f"{n} {measure.text(v)}" for n, v in values.items()) for label, values in series.items()}
+    return "; ".join(f"{label}: {values}" for label, values in texts.items())
 
 
 def _svg(figure: Figure, title: str, description: str) -> Markup:
-    """The figure as an element of the page: no prologue, no names of groups, the page's colours and fonts."""
+    """Export the figure as an element of the page: no prologue, no names of groups, the page's colours and fonts."""
     from markupsafe import Markup
     from matplotlib import rc_context
 

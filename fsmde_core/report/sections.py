@@ -1,4 +1,4 @@
-"""What the page says about one result, or about several side by side: per topic a sentence, plots and tables."""
+"""Writes what the page says about one result, or about several side by side: per topic a text, plots and tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACTS = {
 
 @dataclass(frozen=True)
 class Section:
-    """anchor: its id in the page. text: how to read it, or why there is nothing."""
+    """Presents one topic. anchor: its id in the page. text: how to read it, or why there is nothing."""
 
     anchor: str
     title: str
@@ -35,7 +35,7 @@ class Section:
 
 
 def sections(results: Sequence[LoadedResult]) -> list[Section]:
-    """All topics in the order of the page, from one or more comparable results."""
+    """Make all sections in the order of the page, from one or more comparable results."""
     topics = (_summary, _cameras, _ranges, _thirds, _sigma, _consistency, _steadiness, _latency, _environment)
     return [topic(results) for topic in topics]
 
@@ -51,7 +51,7 @@ def _summary(results: Sequence[LoadedResult]) -> Section:
         return Section("summary", "Summary", text, tables=[table])
     rows = [(m.heading, m, [result.at("mean", key) for result in results]) for key, m in SCORES.items()]
     beside = {_spaced(name): [mean[key] for key in SCORES] for name, mean in baselines.items()}
-    return Section("summary", "Summary", text, tables=[_compared("All measures", "measure", results, rows, beside)])
+    return Section("summary", "Summary", text, tables=[_comparison("All measures", "measure", results, rows, beside)])
 
 
 def _cameras(results: Sequence[LoadedResult]) -> Section:
@@ -77,14 +77,12 @@ def _thirds(results: Sequence[LoadedResult]) -> Section:
 
 
 def _grouped(anchor: str, title: str, text: str, key: str, what: str, results: Sequence[LoadedResult]) -> Section:
-    """Scores by bands of range or by thirds: their means, and of one result also AbsRel by camera."""
     groups = {r.name: {name: scores["mean"] for name, scores in (r.at(key) or {}).items()} for r in results}
     if not any(groups.values()):
         return _absent(anchor, title, results)
     if key == "thirds":  # as they lie in the image
-        groups = {
-            name: {t: parts[t] for t in ("top", "middle", "bottom") if t in parts} for name, parts in groups.items()
-        }
+        order = ("top", "middle", "bottom")
+        groups = {name: {third: parts[third] for third in order if third in parts} for name, parts in groups.items()}
     where = {"bands": "by range", "thirds": "by third"}[key]
     plot = dot_plot(f"AbsRel {where}", ABS_REL, {name: _column(parts, "abs_rel") for name, parts in groups.items()})
     tables = _score_tables(f"{where}, mean of the cameras", what, results, groups)
@@ -111,7 +109,7 @@ def _sigma(results: Sequence[LoadedResult]) -> Section:
     rows.append(("AUSE ↓", measures.AUSE, [result.at("sigma", "ause") for result in results]))
     rows.append(("pixels", measures.COUNT, [result.at("sigma", "n") for result in results]))
     normal = {"normal": [measure.target for measure in measures.COVERAGE.values()] + [None, None]}
-    table = _compared("Coverage and ranking", "", results, rows, normal)
+    table = _comparison("Coverage and ranking", "", results, rows, normal)
     plots = [sparsification_plot("Sparsification", curves)] if curves else []
     return Section("sigma", "Calibration of sigma", text, plots, [table])
 
@@ -127,10 +125,9 @@ def _consistency(results: Sequence[LoadedResult]) -> Section:
         found = {r.name: r.at("consistency", kind) for r in results if r.at("consistency", kind)}
         if found:
             edges = {name: _with_mean(entry, "edges") for name, entry in found.items()}
-            plots.append(dot_plot(f"Disagreement of neighbours, {kind}", measures.DISAGREEMENT, edges))
-            tables.append(
-                _valued(f"Disagreement of neighbours, {kind} ↓", "edge", measures.DISAGREEMENT, results, edges)
-            )
+            title = f"Disagreement of neighbours, {kind}"
+            plots.append(dot_plot(title, measures.DISAGREEMENT, edges))
+            tables.append(_one_measure_table(f"{title} ↓", "edge", measures.DISAGREEMENT, results, edges))
     if not tables:
         return _absent("consistency", "Consistency of the views", results)
     return Section("consistency", "Consistency of the views", text, plots, tables)
@@ -144,7 +141,7 @@ def _steadiness(results: Sequence[LoadedResult]) -> Section:
     interval = results[0].at("steadiness", "interval_s")
     text += f", {interval:.2f} s earlier." if interval else "."
     plot = dot_plot("Change from frame to frame", measures.UNSTEADINESS, found)
-    table = _valued("Change from frame to frame ↓", "camera", measures.UNSTEADINESS, results, found)
+    table = _one_measure_table("Change from frame to frame ↓", "camera", measures.UNSTEADINESS, results, found)
     return Section("steadiness", "Steadiness", text, [plot], [table])
 
 
@@ -157,42 +154,40 @@ def _latency(results: Sequence[LoadedResult]) -> Section:
         return _absent("latency", "Latency", results)
     found = {r.name: r.at("latency_ms") or {} for r in results}
     rows = [(key, measure, [values.get(key) for values in found.values()]) for key, measure in measures.LATENCY.items()]
-    return Section("latency", "Latency", text, tables=[_compared("Percentiles, ms ↓", "", results, rows)])
+    return Section("latency", "Latency", text, tables=[_comparison("Percentiles, ms ↓", "", results, rows)])
 
 
 def _environment(results: Sequence[LoadedResult]) -> Section:
     facts = {}
     for result in results:
         entries = {label: result.at(key) for key, label in FACTS.items()} | (result.at("environment") or {})
-        facts["" if len(results) == 1 else result.name] = {
-            _spaced(name): _said(value) for name, value in entries.items() if value is not None
-        }
+        known = {_spaced(name): _fact(value) for name, value in entries.items() if value is not None}
+        facts["" if len(results) == 1 else result.name] = known
     return Section("environment", "Model and environment", "", tables=[facts_table("What ran, on what", facts)])
 
 
 def _score_tables(
     where: str, what: str, results: Sequence[LoadedResult], groups: Mapping[str, Mapping[str, Values]]
 ) -> list[ReportTable]:
-    """Scores by row: all measures of one result; AbsRel and the first delta of several."""
+    """Tabulate scores by row: all measures of one result; AbsRel and the first delta of several."""
     if len(results) == 1:
         return [scores_table(f"All measures {where}", what, groups[results[0].name])]
     return [
-        _valued(f"{SCORES[key].heading} {where}", what, SCORES[key], results,
+        _one_measure_table(f"{SCORES[key].heading} {where}", what, SCORES[key], results,
                 {name: _column(parts, key) for name, parts in groups.items()})
         for key in ("abs_rel", "a1")
     ]  # fmt: skip
 
 
-def _valued(
+def _one_measure_table(
     title: str, what: str, measure: Measure, results: Sequence[LoadedResult], columns: Mapping[str, Values]
 ) -> ReportTable:
-    """One number per row and result."""
     names = dict.fromkeys(name for values in columns.values() for name in values)
     rows = [(name, measure, [columns.get(r.name, {}).get(name) for r in results]) for name in names]
-    return _compared(title, what, results, rows)
+    return _comparison(title, what, results, rows)
 
 
-def _compared(title: str, what: str, results: Sequence[LoadedResult], rows: Any, beside: Any = None) -> ReportTable:
+def _comparison(title: str, what: str, results: Sequence[LoadedResult], rows: Any, beside: Any = None) -> ReportTable:
     names = ["value"] if len(results) == 1 else [result.name for result in results]
     return comparison_table(title, what, names, rows, beside)
 
@@ -219,7 +214,7 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _said(value: Any) -> str:
+def _fact(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Pictures of one camera's depth in colour and against lidar, each an (H, W, 3) uint8 RGB image, and their scales."""
+"""Draws one camera's depth in colour and against lidar, as (H, W, 3) uint8 RGB images, and describes their scales."""
 
 from __future__ import annotations
 
@@ -26,51 +26,45 @@ DIMMED = 0.45  # brightness of the photograph under the points
 
 @dataclass(frozen=True)
 class ColourScale:
-    """A colour bar: a CSS gradient, and ticks as (percent of its length, label)."""
+    """Describes a colour bar: a CSS gradient, and ticks as (percent of its length, label)."""
 
     unit: str
     gradient: str
     ticks: Sequence[tuple[float, str]]
 
 
-def depth_scale() -> ColourScale:
-    labels = [str(tick) for tick in DEPTH_TICKS_M[:-1]] + [f"{DEPTH_TICKS_M[-1]}+"]
-    return _logarithmic_scale("metres", NEAR_M, FAR_M, dict(zip(DEPTH_TICKS_M, labels, strict=True)), depth_rgb)
-
-
-def sigma_scale() -> ColourScale:
-    labels = {0.1: "≤ 0.1", 0.3: "0.3", 1.0: "1", 3.0: "3", 10.0: "10+"}
-    return _logarithmic_scale("metres", SURE_M, UNSURE_M, labels, sigma_rgb)
-
-
-def error_scale() -> ColourScale:
+def colour_scales() -> dict[str, ColourScale]:
+    """Describe the colour bars of depth, sigma and error."""
+    depth_ticks: dict[float, str] = {tick: str(tick) for tick in DEPTH_TICKS_M}
+    depth_ticks[DEPTH_TICKS_M[-1]] += "+"
+    sigma_ticks: dict[float, str] = {0.1: "≤ 0.1", 0.3: "0.3", 1.0: "1", 3.0: "3", 10.0: "10+"}
+    error_ticks = [(25.0 * i, label) for i, label in enumerate((f"≤ {MINUS}50", f"{MINUS}25", "0", "+25", "≥ +50"))]
     errors = np.linspace(-LARGEST_ERROR, LARGEST_ERROR, 17)
-    labels = (f"≤ {MINUS}50", f"{MINUS}25", "0", "+25", "≥ +50")
-    unit = "% of the true depth: blue too near, red too far"
-    return ColourScale(unit, _gradient(_error_rgb(errors)), [(25.0 * i, label) for i, label in enumerate(labels)])
+    return {
+        "depth": _logarithmic_scale("metres", NEAR_M, FAR_M, depth_ticks, depth_rgb),
+        "sigma": _logarithmic_scale("metres", SURE_M, UNSURE_M, sigma_ticks, sigma_rgb),
+        "error": ColourScale(
+            "% of the true depth: blue too near, red too far", _gradient(_error_rgb(errors)), error_ticks
+        ),
+    }
 
 
 def data_uri(image: Image) -> str:
-    """The image as a JPEG inside a URI."""
     done, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
-def depth_view(depth: NDArray[np.float32], size: tuple[int, int]) -> Image:
-    """depth (h, w) metres in colour at `size` (width, height)."""
-    return depth_rgb(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR))  # type: ignore[arg-type]
-
-
-def sigma_view(sigma: NDArray[np.float32], size: tuple[int, int]) -> Image:
-    """sigma (h, w) metres in colour at `size` (width, height)."""
-    return sigma_rgb(cv2.resize(sigma, size, interpolation=cv2.INTER_LINEAR))  # type: ignore[arg-type]
-
-
 def error_view(rgb: Image, truth: SparseDepth, depth: NDArray[np.float32]) -> Image:
-    """Signed relative errors as dots on the dimmed photograph, near points over far ones.
+    """Draw signed relative errors as dots on the dimmed photograph, near points over far ones.
 
-    truth: M pixels of the same view at any size. depth: (M,) float32 metres predicted there.
+    Args:
+        rgb: (H, W, 3) uint8.
+        truth: M pixels of the same view at any size.
+        depth: (M,) float32 metres predicted there.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
     """
     grey = cv2.cvtColor((rgb * DIMMED).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     view = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
@@ -84,7 +78,7 @@ def error_view(rgb: Image, truth: SparseDepth, depth: NDArray[np.float32]) -> Im
 
 
 def _error_rgb(errors: NDArray[np.floating[Any]]) -> Image:
-    """(M, 3) uint8: blue for too near, white for right, red for too far; bright enough for a dark photograph."""
+    """Colour errors, (M, 3) uint8: blue too near, white right, red too far; bright enough for a dark photograph."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     colors = LinearSegmentedColormap.from_list("error", ERROR_COLORS)

@@ -1,4 +1,7 @@
-"""Rigid transforms. `T_a_b` maps points from frame b to frame a; all matrices are (4, 4) float64, metres."""
+"""Computes rigid transforms. `T_a_b` maps points from frame b to frame a; matrices are (4, 4) float64, in metres.
+
+Rotations are (3, 3), translations (3,) metres, points (N, 3) metres, quaternions (w, x, y, z) of any non-zero length.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ Matrix = NDArray[np.float64]
 
 
 def rigid(rotation: NDArray[np.floating], translation: Sequence[float] | NDArray[np.floating]) -> Matrix:
-    """(4, 4) transform from a (3, 3) rotation and a (3,) translation in metres."""
     T = np.eye(4)
     T[:3, :3] = rotation
     T[:3, 3] = translation
@@ -21,7 +23,7 @@ def rigid(rotation: NDArray[np.floating], translation: Sequence[float] | NDArray
 
 
 def is_rigid(T: Matrix) -> bool:
-    """Whether a (4, 4) matrix is finite, a proper rotation (to 1e-3) and a translation."""
+    """Tell whether a (4, 4) matrix is finite, a proper rotation (to 1e-3) and a translation."""
     if not np.all(np.isfinite(T)) or not np.array_equal(T[3], [0, 0, 0, 1]):
         return False
     R = T[:3, :3]
@@ -29,7 +31,6 @@ def is_rigid(T: Matrix) -> bool:
 
 
 def rotation_from_quaternion(w: float, x: float, y: float, z: float) -> Matrix:
-    """(3, 3) rotation of a quaternion of any non-zero length (scalar first)."""
     q = np.array([w, x, y, z], dtype=np.float64)
     norm = np.linalg.norm(q)
     if not np.isfinite(norm) or norm < 1e-9:
@@ -45,7 +46,7 @@ def rotation_from_quaternion(w: float, x: float, y: float, z: float) -> Matrix:
 
 
 def quaternion_from_rotation(rotation: NDArray[np.floating]) -> tuple[float, float, float, float]:
-    """Unit quaternion (w, x, y, z), w >= 0, of a (3, 3) rotation: the eigenvector form, stable at every angle."""
+    """Compute the unit quaternion (w, x, y, z), w >= 0, of a (3, 3) rotation as an eigenvector: stable at any angle."""
     m = np.asarray(rotation, dtype=np.float64)
     k = np.array(
         [
@@ -61,32 +62,38 @@ def quaternion_from_rotation(rotation: NDArray[np.floating]) -> tuple[float, flo
 
 
 def invert(T: Matrix) -> Matrix:
-    """Inverse of a rigid transform."""
+    """Invert a rigid transform."""
     rotation = T[:3, :3].T
     return rigid(rotation, -rotation @ T[:3, 3])
 
 
 def transform(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
-    """`points` (N, 3) in metres moved by T, in the dtype of `points`."""
     return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
 
 
 def interpolate(T0: Matrix, T1: Matrix, fraction: float) -> Matrix:
-    """Pose `fraction` of the way from T0 (0) to T1 (1): straight in translation, slerp (shortest arc) in rotation."""
+    """Interpolate between two poses: linearly in translation, by slerp (shortest arc) in rotation.
+
+    Args:
+        T0, T1, fraction: (4, 4) poses, and where between them: 0 is T0, 1 is T1.
+
+    Returns:
+        (4, 4) pose.
+    """
     q0, q1 = (np.array(quaternion_from_rotation(T[:3, :3])) for T in (T0, T1))
     if q0 @ q1 < 0:
         q1 = -q1
     angle = np.arctan2(np.linalg.norm(q1 - (q0 @ q1) * q0), q0 @ q1)  # exact for small angles, unlike arccos
 
     def weight(f: float) -> np.floating:
-        return f * np.sinc(f * angle / np.pi)  # proportional to sin(f * angle), and fine at angle 0
+        return f * np.sinc(f * angle / np.pi)  # proportional to sin(f * angle), and defined at angle 0
 
-    q = weight(1 - fraction) * q0 + weight(fraction) * q1  # rotation_from_quaternion takes any length
+    q = weight(1 - fraction) * q0 + weight(fraction) * q1  # of any length, as rotation_from_quaternion allows
     return rigid(rotation_from_quaternion(*q), (1 - fraction) * T0[:3, 3] + fraction * T1[:3, 3])
 
 
 def mean_pose(poses: NDArray[np.floating]) -> Matrix:
-    """Robust centre of (N, 4, 4) poses of one rigid mount: median translation, chordal mean rotation (SVD)."""
+    """Average (N, 4, 4) poses of one rigid mount robustly: median translation, chordal mean rotation (SVD)."""
     u, _, vt = np.linalg.svd(np.mean(poses[:, :3, :3], axis=0))
     flip = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
     return rigid(u @ flip @ vt, np.median(poses[:, :3, 3], axis=0))

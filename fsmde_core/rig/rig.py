@@ -1,4 +1,4 @@
-"""Cameras and the ring they form. YAML, CameraInfo messages and data sets all build these objects."""
+"""Describes cameras and the ring they form. YAML, CameraInfo messages and data sets all build these objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidi
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One camera: intrinsics in pixels at `width` x `height`, and its pose in the vehicle.
+    """Describes a camera by its intrinsics in pixels at `width` x `height`, and its pose in the vehicle.
 
     K: (3, 3) float64 pixels. D: coefficients of `distortion_model` (names of sensor_msgs/CameraInfo).
     T_base_camera: (4, 4) maps the optical frame (x right, y down, z forward, REP-103) to the base frame, metres.
@@ -42,27 +42,24 @@ class Camera:
         object.__setattr__(self, "D", np.asarray(self.D, dtype=np.float64).reshape(-1))
         object.__setattr__(self, "T_base_camera", np.asarray(self.T_base_camera, dtype=np.float64).reshape(4, 4))
         object.__setattr__(self, "frame_id", self.frame_id or f"{self.name}_optical")
-        self._validate()
+        if fault := self._fault():
+            raise FsmdeError(f"camera '{self.name}': {fault}")
 
-    def _validate(self) -> None:
+    def _fault(self) -> str | None:
         if self.width < 1 or self.height < 1:
-            raise FsmdeError(f"camera '{self.name}': size {self.width}x{self.height} must be at least 1x1 pixels")
+            return f"size {self.width}x{self.height} must be at least 1x1 pixels"
         if not np.all(np.isfinite(self.K)) or self.fx <= 0 or self.K[1, 1] <= 0:
-            raise FsmdeError(f"camera '{self.name}': fx and fy must be positive, K is {self.K.ravel().tolist()}")
+            return f"fx and fy must be positive, K is {self.K.ravel().tolist()}"
         if self.K[0, 1] or self.K[1, 0] or not np.array_equal(self.K[2], [0, 0, 1]):
-            raise FsmdeError(f"camera '{self.name}': K must be [fx 0 cx, 0 fy cy, 0 0 1], is {self.K.ravel().tolist()}")
+            return f"K must be [fx 0 cx, 0 fy cy, 0 0 1], is {self.K.ravel().tolist()}"
         if self.distortion_model not in DISTORTION_SIZES:
-            raise FsmdeError(
-                f"camera '{self.name}': distortion model '{self.distortion_model}' is not in {list(DISTORTION_SIZES)}"
-            )
+            return f"distortion model '{self.distortion_model}' is not in {list(DISTORTION_SIZES)}"
         sizes = DISTORTION_SIZES[self.distortion_model]
         if self.D.size not in sizes or not np.all(np.isfinite(self.D)):
-            raise FsmdeError(
-                f"camera '{self.name}': {self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
-            )
+            return f"{self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
         if not is_rigid(self.T_base_camera):
-            shown = self.T_base_camera.round(4).tolist()
-            raise FsmdeError(f"camera '{self.name}': T_base_camera must be a rotation and a translation, is {shown}")
+            return f"T_base_camera must be a rotation and a translation, is {self.T_base_camera.round(4).tolist()}"
+        return None
 
     @property
     def fx(self) -> float:
@@ -75,24 +72,34 @@ class Camera:
 
     @property
     def yaw(self) -> float:
-        """Heading of the optical axis in the base frame, radians, counter-clockwise from forward."""
+        """Heading of the optical axis in the base frame, in radians counter-clockwise from forward."""
         axis = self.T_base_camera[:3, 2]
         return float(np.arctan2(axis[1], axis[0]))
 
     def rectified(self, width: int, height: int) -> Camera:
-        """The same view as a distortion-free pinhole at another size; pixel centres are at integer coordinates."""
-        sx, sy = width / self.width, height / self.height
-        K = self.K.copy()
-        K[0] *= sx
-        K[1] *= sy
-        K[0, 2] += 0.5 * sx - 0.5
-        K[1, 2] += 0.5 * sy - 0.5
+        """Describe the same view as a distortion-free pinhole of another size.
+
+        Args:
+            width, height: The size, pixels.
+
+        Returns:
+            A camera with the same name, pose and frame.
+        """
+        K = scale_intrinsics(self.K, width / self.width, height / self.height)
         return replace(self, width=width, height=height, K=K, D=np.zeros(0), distortion_model="plumb_bob")
+
+
+def scale_intrinsics(K: Matrix, sx: float, sy: float) -> Matrix:
+    factors = np.array([sx, sy])
+    K = K.copy()
+    K[:2] *= factors[:, None]
+    K[:2, 2] += 0.5 * factors - 0.5  # pixel centres are at integer coordinates
+    return K
 
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """Cameras in ring order, clockwise seen from above (front, front_right, ... front_left), and their base frame."""
+    """Holds cameras in ring order, clockwise seen from above (front, front_right, ...), and their base frame."""
 
     cameras: tuple[Camera, ...]
     base_frame: str = "base_link"
@@ -116,7 +123,7 @@ class Rig:
 
     @property
     def edges(self) -> tuple[tuple[str, str], ...]:
-        """Neighbouring pairs of the ring, the last with the first; empty for one camera, one pair for two."""
+        """Neighbouring pairs of the ring, including the last with the first: none for one camera, one for two."""
         names = self.names
         if len(names) < 3:
             return (names,) if len(names) == 2 else ()  # type: ignore[return-value]
@@ -124,14 +131,14 @@ class Rig:
 
 
 def ring_order(cameras: Iterable[Camera]) -> tuple[Camera, ...]:
-    """Cameras clockwise seen from above, starting with the one that looks most nearly forward."""
+    """Sort cameras clockwise seen from above, starting with the one that looks most nearly forward."""
     cameras = list(cameras)
     front = min(cameras, key=lambda camera: abs(camera.yaw))
     return tuple(sorted(cameras, key=lambda camera: (front.yaw - camera.yaw) % (2 * np.pi)))
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which no key is there twice: of two cameras with one name, plain YAML keeps the last in silence."""
+    """Refuses YAML with a key twice: of two cameras with one name, plain YAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -144,7 +151,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def load_rig(path: str | Path) -> Rig:
-    """Read a rig file (see config/rigs/*.yaml); `ring: auto` orders the cameras by yaw, else the file's order holds.
+    """Read a rig file like config/rigs/*.yaml; `ring: auto` orders the cameras by yaw, else the file's order holds.
 
     Raises FsmdeError naming the file, the camera and the entry that is missing, malformed or unknown.
     """
@@ -161,14 +168,13 @@ def load_rig(path: str | Path) -> Rig:
 
 
 def save_rig(rig: Rig, path: str | Path) -> None:
-    """Write `rig` as YAML that `load_rig` reads back."""
     cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
     document = {"base_frame": rig.base_frame, "cameras": cameras}
     Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
 
 
 def shipped_rigs() -> dict[str, Path]:
-    """The rig files that come with the package, by name."""
+    """Find the rig files that come with the package, by name."""
     folder = find_shared("config/rigs")
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder else {}
 
@@ -225,9 +231,8 @@ def _numbers(where: str, entry: Mapping[str, Any], key: str, count: int | None =
     values = entry[key]
     numeric = isinstance(values, list) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
     if not numeric or (count is not None and len(values) != count):
-        raise FsmdeError(
-            f"{where}: '{key}' must be a list of {count or ''} numbers, found {values!r}".replace("  ", " ")
-        )
+        size = f"{count} numbers" if count is not None else "numbers"
+        raise FsmdeError(f"{where}: '{key}' must be a list of {size}, found {values!r}")
     return np.array(values, dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""When each message of a recording is due, and the thread that makes messages ahead of their time. No ROS here."""
+"""Schedules the messages of a recording, and encodes them in a thread ahead of their time. No ROS is needed here."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import chain, count, islice
 from threading import Condition, Thread
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.write import Message, MessageEncoder
+from fsmde_core.messages.encode import Message, MessageEncoder
 from fsmde_core.sources.source import Source
 
-# Between rounds of a recording of one frame, which says nothing of its own period.
+# Between repeats of a recording of one frame, which says nothing of its own period.
 DEFAULT_PERIOD_NS = 100_000_000
 
 
 @dataclass(frozen=True)
 class PlaybackRate:
-    """rate: multiple of the recorded pace. hz: frames per second instead, whatever the recording's own."""
+    """Holds a multiple of the recorded pace, `rate`, or the frames per second instead, `hz`, whatever was recorded."""
 
     rate: float = 1.0
     hz: float | None = None
@@ -29,11 +29,11 @@ class PlaybackRate:
 
 
 @dataclass(frozen=True, eq=False)
-class TimedMessages:
-    """A message and when it is due.
+class TimedMessage:
+    """Says when a message is due.
 
     frame: number of frames played before this one. due_s: seconds after the start. stamp_ns: the recorded stamp moved
-    on by the rounds played before, so that time never goes back.
+    on by the repeats played before, so that time never goes back.
     """
 
     frame: int
@@ -42,48 +42,53 @@ class TimedMessages:
     message: Message
 
 
-def timed_messages(frames: Iterable[tuple[int, list[Message]]], pace: PlaybackRate) -> Iterator[TimedMessages]:
-    """Cues in order of due time, of (round, messages of one frame in order of time): frames may overlap in time."""
-    pending: list[TimedMessages] = []
-    for placed in _place(frames, pace):
-        start = placed[0].due_s
-        yield from (cue for cue in pending if cue.due_s <= start)
-        pending = sorted([cue for cue in pending if cue.due_s > start] + placed, key=lambda cue: cue.due_s)
+def timed_messages(frames: Iterable[tuple[int, list[Message]]], rate: PlaybackRate) -> Iterator[TimedMessage]:
+    """Schedule messages in order of their due time, across frames that may overlap in time.
+
+    Args:
+        frames: Per frame how often the recording was repeated before, and the frame's messages in order of time.
+        rate: How fast to play.
+
+    Yields:
+        The messages, the earliest due first.
+    """
+    pending: list[TimedMessage] = []
+    for scheduled in _schedule_frames(frames, rate):
+        start = scheduled[0].due_s
+        yield from (message for message in pending if message.due_s <= start)
+        later = [message for message in pending if message.due_s > start]
+        pending = sorted(later + scheduled, key=lambda message: message.due_s)
     yield from pending
 
 
-def _place(frames: Iterable[tuple[int, list[Message]]], pace: PlaybackRate) -> Iterator[list[TimedMessages]]:
-    """Each frame's cues. The stagger within a frame shrinks as the time between frames does, but never grows.
+def _schedule_frames(frames: Iterable[tuple[int, list[Message]]], rate: PlaybackRate) -> Iterator[list[TimedMessage]]:
+    """Schedule frame by frame. The stagger within a frame shrinks as the time between frames does, but never grows.
 
     A rig that fires less often spreads its exposures no more, and a set has to stay within the node's window.
     """
     frames = iter(frames)
     head = list(islice(frames, 2))
-    starts = [messages[0].stamp_ns for played, messages in head if played == head[0][0]]
+    starts = [messages[0].stamp_ns for repeat, messages in head if repeat == head[0][0]]
     period_ns = starts[1] - starts[0] if len(starts) == 2 and starts[1] > starts[0] else DEFAULT_PERIOD_NS
-    stretch = 1 / pace.rate if pace.hz is None else 1e9 / (pace.hz * period_ns)
+    stretch = 1 / rate.rate if rate.hz is None else 1e9 / (rate.hz * period_ns)
     stagger = min(stretch, 1.0)
     origin = previous = starts[0] if starts else 0
-    this_round = shift = 0
-    for number, (played, messages) in enumerate(chain(head, frames)):
+    current_repeat = shift_ns = 0
+    for number, (repeat, messages) in enumerate(chain(head, frames)):
         start = messages[0].stamp_ns
-        if played != this_round:
-            this_round, shift = played, previous + period_ns - start
-        previous = start + shift
-        begin = (previous - origin) * 1e-9 * stretch if pace.hz is None else number / pace.hz
-        yield [
-            TimedMessages(
-                number, begin + (message.stamp_ns - start) * 1e-9 * stagger, message.stamp_ns + shift, message
-            )
-            for message in messages
-        ]
+        if repeat != current_repeat:
+            current_repeat, shift_ns = repeat, previous + period_ns - start
+        previous = start + shift_ns
+        begin = (previous - origin) * 1e-9 * stretch if rate.hz is None else number / rate.hz
+        due_s = [begin + (message.stamp_ns - start) * 1e-9 * stagger for message in messages]
+        yield [TimedMessage(number, due, m.stamp_ns + shift_ns, m) for due, m in zip(due_s, messages, strict=True)]
 
 
 class MessagePrefetcher:
-    """Messages of a source's frames, made ahead by a thread: JPEG decoding of six large images is no work for playtime.
+    """Encodes the messages of a source's frames ahead in a thread: decoding six large JPEGs takes too long in playback.
 
-    Holds at most `limit_bytes` of messages (one frame at least). A looped recording that fits is made once and kept.
-    Iterate once: (round, messages of one frame). Use as a context manager; leaving it ends the thread.
+    Holds at most `limit_bytes` of messages (one frame at least). A looped recording that fits is encoded once and kept.
+    Iterate once: (repeats before, messages of one frame). Use as a context manager; leaving it ends the thread.
     """
 
     def __init__(
@@ -98,11 +103,11 @@ class MessagePrefetcher:
         self._limit = limit_bytes
         self._queue: deque[tuple[int, int, list[Message]]] = deque()
         self._bytes = 0
-        self._kept: list[list[Message]] | None = [] if loop else None
+        self._cache: list[list[Message]] | None = [] if loop else None  # None: too large to be kept
         self._done = self._full = self._closed = False
         self._error: Exception | None = None
         self._changed = Condition()
-        self._thread = Thread(target=self._run, name="reel", daemon=True)
+        self._thread = Thread(target=self._run, name="message prefetcher", daemon=True)
 
     def __enter__(self) -> MessagePrefetcher:
         self._thread.start()
@@ -114,69 +119,69 @@ class MessagePrefetcher:
             self._changed.notify_all()
         self._thread.join()
 
-    def fill(self, on_frame: Callable[[int], object] = lambda made: None) -> None:
-        """Wait until memory is full or everything is made; on_frame is told how many frames are ready."""
+    def preload(self, on_frame: Callable[[int], object] = lambda count: None) -> None:
+        """Wait until memory is full or everything is encoded; call on_frame with the number of frames ready."""
         with self._changed:
             while not self._done and not self._full:
                 self._changed.wait()
                 on_frame(len(self._queue))
 
     def __iter__(self) -> Iterator[tuple[int, list[Message]]]:
-        played = 0
-        while (entry := self._take()) is not None:
-            _, played, messages = entry
-            yield played, messages
+        repeat = 0
+        while (entry := self._next_entry()) is not None:
+            _, repeat, messages = entry
+            yield repeat, messages
         if self._error is not None:
             raise self._error
-        if self._kept:
-            for again in count(played + 1):
-                for messages in self._kept:
-                    yield again, messages
+        if self._cache:
+            for later in count(repeat + 1):
+                for messages in self._cache:
+                    yield later, messages
 
-    def _take(self) -> tuple[int, int, list[Message]] | None:
+    def _next_entry(self) -> tuple[int, int, list[Message]] | None:
         with self._changed:
             while not self._queue and not self._done:
                 self._changed.wait()
             if not self._queue:
                 return None
             entry = self._queue.popleft()
-            if self._kept is None:
+            if self._cache is None:
                 self._bytes -= entry[0]
             self._changed.notify_all()
             return entry
 
     def _run(self) -> None:
         try:
-            for played in count():
-                made = False
+            for repeat in count():
+                is_empty = True
                 for frame in self._source.frames(*self._frames):
-                    made = True
-                    self._put(played, self._encoder.frame(frame))
+                    is_empty = False
+                    self._put(repeat, self._encoder.frame(frame))
                     if self._closed:
                         return
-                if not made:
+                if is_empty:
                     raise FsmdeError(f"the recording {self._source.name} has no frames in the range {self._frames}")
-                if not self._loop or self._kept is not None:
+                if not self._loop or self._cache is not None:
                     return
-        except Exception as error:  # raised where the frames are taken
+        except Exception as error:  # raised again in the thread that iterates
             self._error = error
         finally:
             with self._changed:
                 self._done = True
                 self._changed.notify_all()
 
-    def _put(self, played: int, messages: list[Message]) -> None:
+    def _put(self, repeat: int, messages: list[Message]) -> None:
         size = sum(len(message.data) for message in messages)
         with self._changed:
-            if self._kept is not None and self._bytes + size > self._limit:
-                self._kept = None
-                self._bytes = sum(waiting for waiting, _, _ in self._queue)
+            if self._cache is not None and self._bytes + size > self._limit:
+                self._cache = None
+                self._bytes = sum(queued for queued, _, _ in self._queue)
             while self._queue and self._bytes + size > self._limit and not self._closed:
                 self._full = True
                 self._changed.notify_all()
                 self._changed.wait()
-            self._queue.append((size, played, messages))
+            self._queue.append((size, repeat, messages))
             self._bytes += size
-            if self._kept is not None:
-                self._kept.append(messages)
+            if self._cache is not None:
+                self._cache.append(messages)
             self._changed.notify_all()

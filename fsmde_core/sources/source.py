@@ -1,4 +1,4 @@
-"""The protocol of data sources: a length, a rig, and frames in order of time."""
+"""Defines what every recording offers: a length, a rig, and frames in order of time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fsmde_core.rig.rig import Rig
 
 
 class Source(Protocol):
-    """A recording. `rig` is the calibration of its first frame; `name` is what tables and files call it.
+    """Describes a recording. `rig` is the calibration of its first frame; `name` is what tables and files call it.
 
-    notes: sentences on what a reader of its results should know, such as where a bag is damaged; they grow while
+    `notes` are sentences on what a reader of its results should know, such as where a bag is damaged; they grow while
     frames are read.
     """
 
@@ -26,12 +26,19 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames `start` to `stop` (Python slice rules), one in memory at a time."""
+        """Read frames in order of time, one in memory at a time.
+
+        Args:
+            start, stop: Range of frames, by the rules of Python's slices.
+
+        Yields:
+            The frames.
+        """
         ...
 
 
 class IndexedSource(ABC):
-    """Base of the sources with random access: subclasses give `frame(index)` and `__len__`."""
+    """Provides `frames` to sources with random access, which implement `frame(index)` and `__len__`."""
 
     name: str
     rig: Rig
@@ -42,9 +49,8 @@ class IndexedSource(ABC):
 
     @abstractmethod
     def frame(self, index: int) -> Frame:
-        """The frame at `index`, 0 <= index < len(self)."""
+        """Read the files of the frame at `index`, 0 <= index < len(self), and of no other."""
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames `start` to `stop` (Python slice rules), one in memory at a time."""
         for index in range(*slice(start, stop).indices(len(self))):
             yield self.frame(index)

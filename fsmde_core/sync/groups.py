@@ -1,4 +1,4 @@
-"""The groups of images that a synchronizer has open."""
+"""Holds the groups of images that a synchronizer has open."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ class ImageGroup:
     opened_ns: int
 
     @classmethod
-    def of(cls, members: dict[str, GroupedImage]) -> ImageGroup:
-        """A group of one or more members."""
+    def from_members(cls, members: dict[str, GroupedImage]) -> ImageGroup:
         stamps = [member.stamp_ns for member in members.values()]
         return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
 
-    def put(self, camera: str, member: GroupedImage) -> None:
+    def add(self, camera: str, member: GroupedImage) -> None:
         self.members[camera] = member
         self.oldest = min(self.oldest, member.stamp_ns)
         self.newest = max(self.newest, member.stamp_ns)
 
-    def growth(self, stamp_ns: int) -> int:
-        """How much wider the spread becomes with `stamp_ns`."""
+    def added_spread(self, stamp_ns: int) -> int:
+        """Compute how much wider the spread of stamps becomes with `stamp_ns`."""
         return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
 
-    def cut(self, stamp_ns: int) -> tuple[dict[str, GroupedImage], dict[str, GroupedImage]]:
-        """The members before `stamp_ns`, and those of `stamp_ns` and later."""
+    def split(self, stamp_ns: int) -> tuple[dict[str, GroupedImage], dict[str, GroupedImage]]:
+        """Split the members into those before `stamp_ns`, and those of `stamp_ns` and later."""
         before: dict[str, GroupedImage] = {}
         after: dict[str, GroupedImage] = {}
         for name, member in self.members.items():
@@ -44,7 +43,7 @@ class ImageGroup:
 
 
 def widest_gap(stamps: list[int]) -> tuple[int, int]:
-    """(width, first stamp after it) of the widest gap between neighbours; the last one where several are equal."""
+    """Find the widest gap between neighbours, the last where several are equal: its width and the stamp after it."""
     ordered = sorted(stamps)
     widest, start, earlier = -1, ordered[0], ordered[0]
     for later in ordered[1:]:

@@ -2,19 +2,19 @@
 
 How sets form. Images wait in at most two open groups, ordered in time. An image joins the group in which it widens the
 spread of stamps least, if its camera is not in yet and the spread stays within `window_ms`. Otherwise it opens a group:
-the group before it is cut at its widest gap up to the image, and what lies behind the gap moves along, so that cameras
-that expose one after the other (a staggered rig) find the frame boundary wherever the stream was picked up. A group is
-emitted when every camera is in, which drops the older one (newest wins), or as a partial set when `deadline_ms` have
+the group before it is split at its widest gap up to the image, and the images after the gap move to the new group, so
+that a rig whose cameras expose one after the other finds the frame boundary wherever in the stream it starts. A group
+is emitted when every camera is in, which drops the older one (newest wins), or as a partial set when `deadline_ms` have
 passed since its first arrival (`poll`) or a third group opens. A complete group whose widest gap is more than three
-times the gap that separates it from the set before is halves of two neighbouring frames: the older half is dropped.
+times the gap that separates it from the set before consists of halves of two frames: the older half is dropped.
 
-Sensible windows: at least the rig's own spread of stamps plus their jitter, and less than the period minus the jitter.
-With a window below (period - spread - jitter) no fault of the stream can put neighbouring frames into one set.
+Sensible windows are at least the rig's own spread of stamps plus their jitter, and less than the period minus the
+jitter. With a window below (period - spread - jitter) no fault of the stream can put two frames into one set.
 
-Clocks. An image further than `jump_ms` from the median of the cameras' latest stamps is another clock's and is not used
-until most cameras agree with it; a camera silent for `jump_ms` has no vote. When time jumps back (a bag loops),
-everything is forgotten and grouping starts anew, which costs at most the frame of the jump. The signs of it: the median
-moves back by more than `jump_ms`, or the last image of every camera is older than one that it sent before.
+Clocks. An image further than `jump_ms` from the median of the cameras' latest stamps is off the clock and is not used
+until most cameras agree with it; a camera silent for `jump_ms` does not count. When time jumps back (a bag loops),
+grouping starts anew, which costs at most the frame of the jump. Time has jumped back when the median moves back by more
+than `jump_ms`, or when the last image of every camera is older than one that it sent before.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ _NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True)
 class SyncSettings:
-    """window_ms: most that stamps within a set may differ. deadline_ms: longest wait for missing cameras, counted in
-    arrival time from a set's first image. min_cameras: fewest cameras of a partial set. jump_ms: see the module."""
+    """Sets how images are grouped.
+
+    window_ms: most that stamps within a set may differ. deadline_ms: longest wait for missing cameras, counted in
+    arrival time from a set's first image. min_cameras: fewest cameras of a partial set. jump_ms: see the module.
+    """
 
     window_ms: float = 90.0
     deadline_ms: float = 100.0
@@ -57,9 +60,9 @@ class SyncSettings:
 
 @dataclass(slots=True)
 class CameraCounts:
-    """What became of one camera's images; received = emitted + late + duplicate + off_clock + dropped + pending.
+    """Counts what became of one camera's images; received = emitted + late + duplicate + off_clock + dropped + pending.
 
-    late: no open set can take it any more. off_clock: its stamp contradicts most cameras'. dropped: waited in a set
+    late: no open set can hold it any more. off_clock: its stamp contradicts most cameras'. dropped: waited in a set
     that was given up. missing: sets emitted without this camera.
     """
 
@@ -74,7 +77,7 @@ class CameraCounts:
 
 @dataclass
 class SyncStats:
-    """Counts since construction. abandoned: sets given up without being emitted. resets: backward time jumps."""
+    """Counts since construction. abandoned: sets given up without being emitted. resets: jumps back in time."""
 
     cameras: dict[str, CameraCounts]
     complete: int = 0
@@ -84,7 +87,7 @@ class SyncStats:
 
 
 class ImageSet(NamedTuple, Generic[T]):
-    """One image per camera present. items, stamps_ns: keyed by camera, in the order given to the synchronizer."""
+    """Holds one image per camera present: `items` and `stamps_ns` by camera, in the order of the synchronizer's."""
 
     items: dict[str, T]
     stamps_ns: dict[str, int]
@@ -102,11 +105,11 @@ class ImageSet(NamedTuple, Generic[T]):
 
 
 class Synchronizer(Generic[T]):
-    """Not thread-safe and free of locks: one thread calls `add` for every image and `poll` on a timer.
+    """Groups images into sets, without locks: one thread calls `add` for every image and `poll` on a timer.
 
-    Stamps may be any integers. `now_ns` is a monotonic arrival time given by the caller; nothing else is read from the
-    outside, so equal calls give equal results. Every set's `stamp_ns` is later than that of the set before, until a
-    reset; an image is emitted at most once.
+    Stamps may be any integers. `now_ns` is the caller's monotonic arrival time; no clock is read, so equal calls give
+    equal results. Every set's `stamp_ns` is later than that of the set before, until a reset; an image is emitted at
+    most once.
     """
 
     def __init__(self, cameras: Iterable[str], settings: SyncSettings | None = None) -> None:
@@ -132,11 +135,20 @@ class Synchronizer(Generic[T]):
 
     @property
     def pending(self) -> dict[str, int]:
-        """Images per camera that wait in open sets."""
+        """Number of images per camera that wait in open sets."""
         return {name: sum(name in group.members for group in self._open) for name in self.cameras}
 
     def add(self, camera: str, stamp_ns: int, now_ns: int, item: T) -> ImageSet[T] | None:
-        """Take one image of `camera` (one of `cameras`); returns the set that it completes or pushes out, if any."""
+        """Add one image.
+
+        Args:
+            camera: One of `cameras`.
+            stamp_ns, now_ns: When it was exposed and when it arrived, nanoseconds.
+            item: The image.
+
+        Returns:
+            The set that it completes or pushes out, if any.
+        """
         counts = self.stats.cameras[camera]
         counts.received += 1
         if self._accepted.get(camera) == stamp_ns:
@@ -145,7 +157,7 @@ class Synchronizer(Generic[T]):
         if not self._agrees(camera, stamp_ns, now_ns):
             counts.off_clock += 1
             return None
-        if stamp_ns < self._accepted.get(camera, stamp_ns) and self._all_went_back(now_ns):
+        if stamp_ns < self._accepted.get(camera, stamp_ns) and self._all_moved_back(now_ns):
             self._reset()
         accepted, emitted = self._accepted.get(camera), self._emitted
         late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
@@ -159,7 +171,7 @@ class Synchronizer(Generic[T]):
         return self._close_oldest() if len(self._open) > MAX_OPEN else None
 
     def poll(self, now_ns: int) -> ImageSet[T] | None:
-        """The oldest set whose deadline has passed, if any; call it every few milliseconds."""
+        """Emit the oldest set whose deadline has passed, if any; call this every few milliseconds."""
         while self._open and now_ns - self._open[0].opened_ns >= self._deadline:
             closed = self._close_oldest()
             if closed is not None:
@@ -177,14 +189,11 @@ class Synchronizer(Generic[T]):
         self._median = median
         return abs(stamp_ns - median) <= self._jump
 
-    def _all_went_back(self, now_ns: int) -> bool:
-        """Whether no camera heard lately is where it has been."""
+    def _all_moved_back(self, now_ns: int) -> bool:
+        """Whether every camera heard lately has a last stamp before its newest accepted one."""
         heard_since = now_ns - self._jump
-        for name, accepted in self._accepted.items():
-            stamp_ns, heard = self._latest[name]
-            if stamp_ns >= accepted and heard >= heard_since:
-                return False
-        return True
+        latest = [(accepted, *self._latest[name]) for name, accepted in self._accepted.items()]
+        return all(stamp_ns < accepted or heard < heard_since for accepted, stamp_ns, heard in latest)
 
     def _reset(self) -> None:
         self.stats.resets += 1
@@ -193,17 +202,17 @@ class Synchronizer(Generic[T]):
         self._forget()
 
     def _join(self, camera: str, member: GroupedImage) -> ImageGroup | None:
-        """Put the image into the open group that it suits best or into a new one; None when it is older than all."""
+        """Put the image into the open group that it fits best or into a new one; None when it is older than all."""
         best, least = None, self._window + 1
         for group in reversed(self._open):
             if camera in group.members:
-                break  # the camera's older image is there: older groups are past
-            growth = group.growth(member.stamp_ns)
+                break  # the camera's older image is here, so older groups are past
+            growth = group.added_spread(member.stamp_ns)
             if growth < least and group.newest - group.oldest + growth <= self._window:
                 best, least = group, growth
         if best is None:
             return self._open_group(camera, member)
-        best.put(camera, member)
+        best.add(camera, member)
         return best
 
     def _open_group(self, camera: str, member: GroupedImage) -> ImageGroup | None:
@@ -219,9 +228,9 @@ class Synchronizer(Generic[T]):
             stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= member.stamp_ns]
             _, start = widest_gap([*stamps, member.stamp_ns])
             if start <= before.newest:
-                earlier, later = before.cut(start)
-                self._open[position - 1] = ImageGroup.of(earlier)
-        group = ImageGroup.of({**later, camera: member})
+                earlier, later = before.split(start)
+                self._open[position - 1] = ImageGroup.from_members(earlier)
+        group = ImageGroup.from_members({**later, camera: member})
         self._open.insert(position, group)
         return group
 
@@ -230,9 +239,9 @@ class Synchronizer(Generic[T]):
         if len(self.cameras) > 1 and self._emitted is not None:
             width, start = widest_gap([member.stamp_ns for member in group.members.values()])
             if width > 3 * max(group.oldest - self._emitted, 0):
-                older, newer = group.cut(start)
+                older, newer = group.split(start)
                 self._abandon(older)
-                self._open[self._open.index(group)] = ImageGroup.of(newer)
+                self._open[self._open.index(group)] = ImageGroup.from_members(newer)
                 return None
         while self._open[0] is not group:
             self._abandon(self._open.pop(0).members)

@@ -1,8 +1,8 @@
-"""Pictures for people: the six views beside their depth, and the cloud from above. matplotlib without a display."""
+"""Draws pictures for people: the six views beside their depth, and the cloud from above. No display is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ BRIGHTEN = 0.75  # exponent on the points' colours: dusk on a dark ground is har
 
 
 def depth_colors() -> tuple[Any, Any]:
-    """(colour map, norm) of depth in metres: logarithmic, near warm and far cold; no depth is dark grey."""
+    """Make (colour map, norm) of depth in metres: logarithmic, near warm and far cold; no depth is dark grey."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -38,9 +38,13 @@ def surround_sheet(
     depth: Mapping[str, NDArray[np.float32]],
     title: str,
 ) -> None:
-    """Save each view beside its depth, in the order of `images` (the ring), two views a row, one scale for all.
+    """Save each view beside its depth, two views a row, with one scale for all.
 
-    images: (H, W, 3) uint8 RGB by camera. depth: (h, w) float32 metres by camera, NaN for none, any size.
+    Args:
+        path: Picture file.
+        images: (H, W, 3) uint8 RGB by camera, in the order of the ring.
+        depth: (h, w) float32 metres by camera, NaN for none, any size.
+        title: Is written above.
     """
     if not images or set(images) != set(depth):
         raise FsmdeError(f"a sheet needs images and depth of the same cameras, not {list(images)} and {list(depth)}")
@@ -69,15 +73,16 @@ def surround_sheet(
 
 
 def birds_eye(
-    path: str | Path,
-    points: NDArray[np.float32],
-    colors: NDArray[np.uint8],
-    title: str,
-    radius_m: float = 40.0,
+    path: str | Path, points: NDArray[np.float32], colors: NDArray[np.uint8], title: str, radius_m: float = 40.0
 ) -> None:
     """Save a cloud from above: the vehicle's nose up, its left side left, range rings every 10 m.
 
-    points: (N, 3) float32 metres in the base frame. colors: (N, 3) uint8 RGB.
+    Args:
+        path: Picture file.
+        points: (N, 3) float32 metres in the base frame.
+        colors: (N, 3) uint8 RGB.
+        title: Is written above.
+        radius_m: What is further away in x or y is left out.
     """
     figure = _figure(11, 11.6)
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.91), facecolor=PAPER)
@@ -85,7 +90,7 @@ def birds_eye(
     order = np.argsort(points[near, 2])  # what is high covers what is low, as seen from above
     seen, tint = points[near][order], (colors[near][order] / 255.0) ** BRIGHTEN
     axes.scatter(-seen[:, 1], seen[:, 0], s=2.2, c=tint, marker="s", linewidths=0)
-    _rings(axes, radius_m)
+    draw_rings(axes, range(RING_STEP_M, int(radius_m) + 1, RING_STEP_M), va="top", fontsize=10, below=0.2)
     _vehicle(axes)
     if not seen.size:
         text = "no point of the cloud lies within this range"
@@ -148,13 +153,13 @@ def _depth_bar(figure: Figure, colors: Any, norm: Any) -> None:
     figure.text(0.29, 0.63 / height, label, color=INK, fontsize=11, ha="right", va="center")
 
 
-def _rings(axes: Axes, radius_m: float) -> None:
+def draw_rings(axes: Axes, radii_m: Iterable[int], va: str, fontsize: int, below: float = 0.0) -> None:
     from matplotlib.patches import Circle
 
-    for ring in range(RING_STEP_M, int(radius_m) + 1, RING_STEP_M):
-        axes.add_patch(Circle((0, 0), ring, fill=False, edgecolor=FAINT, linewidth=0.8, alpha=0.7))
+    for radius in radii_m:
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=FAINT, linewidth=0.8, alpha=0.7))
         box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-        axes.text(0, ring - 0.2, f"{ring} m", color=INK, fontsize=10, ha="center", va="top", bbox=box)
+        axes.text(0, radius - below, f"{radius} m", color=INK, fontsize=fontsize, ha="center", va=va, bbox=box)
 
 
 def _vehicle(axes: Axes) -> None:

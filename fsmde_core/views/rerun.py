@@ -1,4 +1,4 @@
-"""What the cameras and the model see, as a Rerun recording: images, depth, the fused cloud, lidar and the vehicle.
+"""Shows what cameras and model see as a Rerun recording: images, depth, the fused cloud, lidar and the vehicle.
 
 Rerun (rerun-sdk, the extra `view`) is imported when a scene is made.
 """
@@ -17,7 +17,8 @@ from fsmde_core.frames import Frame
 from fsmde_core.images.colormap import sigma_rgb
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.images.rectify import Preprocessor
-from fsmde_core.pipeline.pipeline import AnyPipeline, DepthSet
+from fsmde_core.messages.point_cloud import color_bits
+from fsmde_core.pipeline.pipeline import DepthPipeline
 from fsmde_core.rig.geometry import Matrix, invert
 from fsmde_core.rig.rig import Camera
 
@@ -35,7 +36,6 @@ FRUSTUM_M = 1.2
 
 
 def load_rerun() -> Any:
-    """The module `rerun`; FsmdeError where it is not installed."""
     try:
         import rerun
         import rerun.blueprint
@@ -47,10 +47,10 @@ def load_rerun() -> Any:
 
 
 class Scene:
-    """Logs to a rerun.RecordingStream; what it logs carries the time that `at` was last given.
+    """Logs to a rerun.RecordingStream; what it logs carries the time that `set_time` was last called with.
 
     Entities: `world/vehicle` moves; below it each camera with its `image` and `depth` (a pinhole each, both without
-    distortion) and the fused cloud `points`; `world/lidar`. color: of the cloud, one of COLORS.
+    distortion) and the fused cloud `points`; `world/lidar`. `color` of the cloud is one of COLORS.
     """
 
     def __init__(self, stream: Any, color: str = "rgb") -> None:
@@ -59,60 +59,53 @@ class Scene:
         self._rr = load_rerun()
         self._stream = stream
         self._by_sigma = color == "sigma"
-        self._placed: dict[str, tuple[Any, ...]] = {}
+        self._pinholes: dict[str, tuple[Any, ...]] = {}
         self._stream.log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
-    def at(self, stamp_ns: int, frame: int | None = None) -> None:
-        """The moment of what is logged from now on: nanoseconds, and the frame of a recording."""
+    def set_time(self, stamp_ns: int, frame: int | None = None) -> None:
         self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, "ns"))
         if frame is not None:
             self._stream.set_time(FRAMES, sequence=frame)
 
-    def vehicle(self, T_world_base: Matrix) -> None:
-        """The pose of the vehicle."""
+    def log_vehicle(self, T_world_base: Matrix) -> None:
         self._stream.log(VEHICLE, self._transform(T_world_base))
 
-    def image(self, camera: Camera, image: RawImage) -> None:
-        """An image as the camera took it; shown without distortion, IMAGE_WIDTH pixels wide or as wide as it is."""
+    def log_image(self, camera: Camera, image: RawImage) -> None:
+        # Shown without distortion, IMAGE_WIDTH pixels wide at most.
         width = min(IMAGE_WIDTH, camera.width)
         shown = Preprocessor(width, max(1, round(camera.height * width / camera.width))).rectify(image, camera)
-        self._pinhole(shown.camera, "image")
+        self._log_pinhole(shown.camera, "image")
         self._stream.log(image_path(camera.name), self._rr.Image(shown.rgb).compress(JPEG_QUALITY))
 
-    def depth(self, camera: Camera, depth: NDArray[np.float32]) -> None:
-        """depth: (H, W) float32 metres of the rectified `camera` at that size, NaN for none."""
-        self._pinhole(camera, "depth")
+    def log_depth(self, camera: Camera, depth: NDArray[np.float32]) -> None:
+        # (H, W) metres of the rectified camera at that size, NaN for none.
+        self._log_pinhole(camera, "depth")
         picture = self._rr.DepthImage(depth, meter=1.0, colormap="spectral", depth_range=DEPTH_RANGE_M)
         self._stream.log(depth_path(camera.name), picture)
 
-    def cloud(self, xyz: NDArray[np.float32], rgb: NDArray[np.float32] | None, sigma: NDArray[np.float32]) -> None:
-        """The fused cloud: (N, 3) metres in the base frame, (N,) colours as the bits 0x00RRGGBB, (N,) metres.
-
-        By sigma where there are no colours.
-        """
+    def log_cloud(self, xyz: NDArray[np.float32], rgb: NDArray[np.float32] | None, sigma: NDArray[np.float32]) -> None:
+        # (N, 3) metres in the base frame, (N,) colours as the bits 0x00RRGGBB, (N,) metres; by sigma without colours.
         if self._by_sigma or rgb is None:
             colors: NDArray[Any] = sigma_rgb(sigma)
         else:
-            colors = np.ascontiguousarray(rgb).view(np.uint32) << 8 | 0xFF
+            colors = color_bits(rgb) << 8 | 0xFF
         self._stream.log(CLOUD, self._rr.Points3D(xyz, colors=colors, radii=CLOUD_POINTS))
 
-    def lidar(self, xyz: NDArray[np.float32], T_world_lidar: Matrix) -> None:
-        """A sweep: (N, 3) metres, and the pose of its frame."""
+    def log_lidar(self, xyz: NDArray[np.float32], T_world_lidar: Matrix) -> None:
         self._stream.log(LIDAR, self._transform(T_world_lidar))
         self._stream.log(LIDAR, self._rr.Points3D(xyz, colors=LIDAR_COLOR, radii=LIDAR_POINTS))
 
-    def forget(self, name: str) -> None:
-        """Take a camera's image and depth from the screen."""
+    def clear_camera(self, name: str) -> None:
         for path in (image_path(name), depth_path(name)):
             self._stream.log(path, self._rr.Clear(recursive=False))
-        self._placed = {path: key for path, key in self._placed.items() if f"/{name}/" not in path}
+        self._pinholes = {path: key for path, key in self._pinholes.items() if f"/{name}/" not in path}
 
-    def _pinhole(self, camera: Camera, what: str) -> None:
+    def _log_pinhole(self, camera: Camera, what: str) -> None:
         path = f"{camera_path(camera.name)}/{what}"
         key = (camera.K.tobytes(), camera.T_base_camera.tobytes(), camera.width, camera.height)
-        if self._placed.get(path) == key:
+        if self._pinholes.get(path) == key:
             return
-        self._placed[path] = key
+        self._pinholes[path] = key
         self._stream.log(camera_path(camera.name), self._transform(camera.T_base_camera))
         K = camera.K.copy()
         K[:2, 2] += 0.5  # Rerun's pixel centres are at halves
@@ -136,8 +129,8 @@ def depth_path(name: str) -> str:
     return f"{camera_path(name)}/depth"
 
 
-def show_recording(frames: Iterable[Frame], pipeline: AnyPipeline[Any], scene: Scene) -> int:
-    """Run the model on every frame and log it; returns their number. The world's origin is the first vehicle pose."""
+def show_recording(frames: Iterable[Frame], pipeline: DepthPipeline[Any], scene: Scene) -> int:
+    # Runs the model on every frame; the number of frames. The world's origin is the first vehicle pose.
     packer = CloudPacker(CloudSettings(stride=CLOUD_STRIDE))
     T_origin_world: Matrix | None = None
     count = 0
@@ -148,31 +141,25 @@ def show_recording(frames: Iterable[Frame], pipeline: AnyPipeline[Any], scene: S
             T_origin_world = invert(frame.T_world_base[newest])
         images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
         result = pipeline.run(images, frame.rig)
-        scene.at(frame.stamp_ns, frame.index)
-        scene.vehicle(T_origin_world @ frame.T_world_base[newest])
+        scene.set_time(frame.stamp_ns, frame.index)
+        scene.log_vehicle(T_origin_world @ frame.T_world_base[newest])
         for name in frame.rig.names:
             if name in images:
-                scene.image(frame.rig[name], images[name])
+                scene.log_image(frame.rig[name], images[name])
             else:
-                scene.forget(name)
-        _show_result(result, packer, scene)
+                scene.clear_camera(name)
+        for camera, depth in zip(result.cameras, result.depth, strict=True):
+            scene.log_depth(camera, depth)
+        records = packer.pack(result.cameras, result.rgb, result.depth, result.sigma).records()
+        scene.log_cloud(records[:, :3], records[:, 3], records[:, 4])
         if frame.lidar is not None:
-            scene.lidar(frame.lidar.points, T_origin_world @ frame.lidar.T_world_base)
+            scene.log_lidar(frame.lidar.points, T_origin_world @ frame.lidar.T_world_base)
     return count
 
 
-def _show_result(result: DepthSet, packer: CloudPacker, scene: Scene) -> None:
-    for camera, depth in zip(result.cameras, result.depth, strict=True):
-        scene.depth(camera, depth)
-    records = packer.pack(result.cameras, result.rgb, result.depth, result.sigma).records()
-    scene.cloud(records[:, :3], records[:, 3], records[:, 4])
-
-
 def blueprint(names: tuple[str, ...], following: bool = False) -> Any:
-    """Images above their depth, from left to right as they stand around the vehicle, and the scene from behind.
-
-    names: cameras in ring order. following: the time of the newest data, as it comes in.
-    """
+    # Images above their depth, from left to right as around the vehicle, and the scene from behind. `names` are in ring
+    # order; `following` is for the time of the newest data as they arrive.
     rrb = load_rerun().blueprint
     half = len(names) // 2 + 1
     row = names[half:] + names[:half]

@@ -1,4 +1,4 @@
-"""Where a Rerun recording goes: the viewer on this screen, a file, or a page for browsers."""
+"""Sends a Rerun recording to the viewer on this screen, to a file, or to a page for browsers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ SERVED_MEMORY = "25%"  # of the machine's, for browsers that come late; the olde
 
 
 @contextmanager
-def opened(names: tuple[str, ...], live: bool, save: Path | None, serve: bool) -> Iterator[tuple[Any, str]]:
-    """(rerun.RecordingStream, where it is seen); without `save` and `serve` the viewer is started.
+def open_stream(names: tuple[str, ...], live: bool, save: Path | None, serve: bool) -> Iterator[tuple[Any, str]]:
+    """Open a Rerun stream; without `save` and `serve` the viewer is started.
 
-    names: cameras in ring order. A file holds what was logged until an interrupt; none is left after an error.
-    Raises FsmdeError where there is no Rerun or no way to write or serve.
+    Args:
+        names: Cameras in ring order.
+        live: Whether to follow the newest data.
+        save: File to write. It holds what was logged until an interrupt; none is left after an error.
+        serve: Whether to serve a page.
+
+    Yields:
+        The rerun.RecordingStream, and where it is seen. FsmdeError without Rerun, or where it cannot write or serve.
     """
     rerun = load_rerun()
     stream = rerun.RecordingStream(APPLICATION)
     layout = blueprint(names, following=live)
     if save is not None:
-        where = _save(stream, layout, save)
+        place = _save(stream, layout, save)
     elif serve:
-        where = _serve(rerun, stream, layout)
+        place = _serve(rerun, stream, layout)
     else:
-        where = _spawn(rerun, stream, layout)
+        place = _spawn(rerun, stream, layout)
     try:
-        yield stream, where
+        yield stream, place
     except Exception:
         if save is not None:
             save.unlink(missing_ok=True)
@@ -61,17 +67,15 @@ def _serve(rerun: Any, stream: Any, layout: Any) -> str:
 
 
 def check_screen() -> None:
-    """FsmdeError where no viewer can be opened."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise FsmdeError("there is no screen here to open the viewer on; write a file with --save, or use --serve")
 
 
 def _spawn(rerun: Any, stream: Any, layout: Any) -> str:
-    beside = Path(sys.executable).with_name("rerun")  # where no virtual environment is activated
+    viewer = Path(sys.executable).with_name("rerun")  # where no virtual environment is activated
+    path = str(viewer) if viewer.exists() else None
     try:
-        rerun.spawn(
-            recording=stream, default_blueprint=layout, executable_path=str(beside) if beside.exists() else None
-        )
+        rerun.spawn(recording=stream, default_blueprint=layout, executable_path=path)
     except RuntimeError as error:
         raise FsmdeError(f"the Rerun viewer does not start: {error}") from error
     return "the Rerun viewer"

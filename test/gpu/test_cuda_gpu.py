@@ -31,22 +31,26 @@ pytestmark = pytest.mark.gpu
 def driver() -> Iterator[Driver]:
     """With its context current; a warning of pycuda, as of memory that it cannot free, is an error."""
     driver = gpu_driver()
-    with warnings.catch_warnings(), driver.current():
+    with warnings.catch_warnings(), driver.as_current():
         warnings.simplefilter("error", UserWarning)
         yield driver
 
 
 def test_copies_go_there_and_back(driver: Driver) -> None:
-    there, back, stream = driver.pinned((1000,), np.float32), driver.pinned((1000,), np.float32), driver.stream()
+    there, back, stream = (
+        driver.allocate_pinned((1000,), np.float32),
+        driver.allocate_pinned((1000,), np.float32),
+        driver.create_stream(),
+    )
     there[:] = np.arange(1000)
-    memory = driver.device(there.nbytes)
-    started, done = driver.event(), driver.event()
-    driver.record(started, stream)
+    memory = driver.allocate(there.nbytes)
+    started, done = driver.create_event(), driver.create_event()
+    driver.record_event(started, stream)
     driver.to_device(int(memory), there, stream)
-    driver.fill(int(memory), 0, 40, stream)
+    driver.memset(int(memory), 0, 40, stream)
     driver.to_host(back, int(memory), stream)
-    driver.record(done, stream)
-    driver.wait(done)
+    driver.record_event(done, stream)
+    driver.synchronize(done)
     assert np.array_equal(back, np.where(np.arange(1000) < 10, 0, there))
     assert 0 < driver.elapsed_ms(started, done) < 1000
 
@@ -54,7 +58,7 @@ def test_copies_go_there_and_back(driver: Driver) -> None:
 def test_memory_freed_in_another_thread_is_free(driver: Driver) -> None:
     nbytes = 1 << 30
     before, _ = driver.cuda.mem_get_info()
-    held: list[Any] = [driver.device(nbytes)]
+    held: list[Any] = [driver.allocate(nbytes)]
     assert driver.cuda.mem_get_info()[0] <= before - nbytes
     thread = threading.Thread(target=held.clear)
     thread.start()
@@ -64,20 +68,20 @@ def test_memory_freed_in_another_thread_is_free(driver: Driver) -> None:
 
 def test_errors_name_the_call(driver: Driver) -> None:
     with pytest.raises(FsmdeError, match=r"^GPU call cuMemAlloc failed: out of memory$"):
-        driver.device(2 * driver.total_memory)
-    module = driver.module(Path(sampling.__file__).parent / "kernels" / "sample.cu")
+        driver.allocate(2 * driver.total_memory)
+    module = driver.load_module(Path(sampling.__file__).parent / "kernels" / "sample.cu")
     nothing = np.zeros(1, sampling.BATCH)[0]
     with pytest.raises(FsmdeError, match=r"^GPU call cuModuleGetFunction\(absent\) failed: "):
-        module.launch("absent", (1,), (1,), driver.stream(), nothing)
+        module.launch("absent", (1,), (1,), driver.create_stream(), nothing)
     with pytest.raises(FsmdeError, match=r"^GPU call cuLaunchKernel\(sample\) failed: invalid "):
-        module.launch("sample", (1,), (4096,), driver.stream(), nothing)
+        module.launch("sample", (1,), (4096,), driver.create_stream(), nothing)
 
 
 def test_a_graph_repeats_what_was_recorded(driver: Driver) -> None:
-    stream, memory, back = driver.stream(), driver.device(4), driver.pinned((4,), np.uint8)
+    stream, memory, back = driver.create_stream(), driver.allocate(4), driver.allocate_pinned((4,), np.uint8)
     with driver.capture(stream) as graph:
-        driver.fill(int(memory), 1, 4, stream)
-        driver.fill(int(memory), 2, 2, stream)
+        driver.memset(int(memory), 1, 4, stream)
+        driver.memset(int(memory), 2, 2, stream)
         driver.to_host(back, int(memory), stream)
     back[:] = 0
     stream.synchronize()
@@ -90,7 +94,7 @@ def test_a_graph_repeats_what_was_recorded(driver: Driver) -> None:
 
 
 def test_what_cannot_be_recorded_is_an_error_that_names_the_call(driver: Driver) -> None:
-    stream = driver.stream()
+    stream = driver.create_stream()
     with pytest.raises(FsmdeError, match=r"^GPU call cu\w+ failed: "), driver.capture(stream):
         driver.call("cuStreamSynchronize", stream.synchronize)
 
@@ -118,8 +122,8 @@ def test_full_size_over_many_frames(driver: Driver, monkeypatch: pytest.MonkeyPa
         assert difference.max() <= 1
         assert (difference > 0).mean() < 0.002
         if frame == 2:  # the card's free memory would tell of other processes as well
-            monkeypatch.setattr(driver, "device", None)
-            monkeypatch.setattr(driver, "pinned", None)
+            monkeypatch.setattr(driver, "allocate", None)
+            monkeypatch.setattr(driver, "allocate_pinned", None)
     reference = CloudPacker(settings).pack(targets, result.rgb, result.depth, result.sigma)
     assert cloud.count == reference.count
     np.testing.assert_allclose(cloud.records()[:, :3], reference.records()[:, :3], rtol=1e-5, atol=1e-4)

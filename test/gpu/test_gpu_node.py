@@ -18,9 +18,9 @@ from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.torch.engine import TorchEngine
 from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline
-from fsmde_ros.middleware.readers import CvBridge
+from fsmde_ros.client.depth_images import CvBridge
 from fsmde_ros.node import node as node_module
-from support.ros_harness import NAMES, Stage, open_stage
+from support.ros_harness import NAMES, Stage, open_stage, start_node
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_depth_and_cloud_over_dds(stage: Stage, tiny_model: Path, monkeypatch: p
 
 def test_providers_reach_the_engine(stage: Stage) -> None:
     node = stage.node(start=False, onnxruntime__providers=["CPUExecutionProvider", "NoSuchProvider"])
-    assert not node.start()
+    assert not start_node(node)
     assert stage.spin_until(lambda: stage.client.diagnosis("node"))
     assert "no provider 'NoSuchProvider'" in stage.client.diagnosis("node").message  # type: ignore[union-attr]
     right = Parameter("onnxruntime.providers", value=["CPUExecutionProvider"])
-    assert node.set_parameters([right])[0].successful and node.start()
+    assert node.set_parameters([right])[0].successful and start_node(node)

@@ -12,7 +12,7 @@ import pytest
 from fsmde_core.cuda.driver import Driver
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.model import default_model_path, read_model_info
-from fsmde_core.engines.self_check import TOLERANCE, check_input, deviation, reference
+from fsmde_core.engines.self_check import TOLERANCE, deviation, fixed_input, reference
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from support.cuda_cases import gpu_driver
@@ -53,11 +53,12 @@ def test_every_number_of_cameras_follows_the_reference(engine: Any) -> None:
 
 
 def test_float32_follows_more_closely(engines: Path) -> None:
+    from fsmde_core.engines.tensorrt.build import load_or_build_plan
     from fsmde_core.engines.tensorrt.engine import TensorRtEngine
-    from fsmde_core.engines.tensorrt.provide import provide
 
     info = read_model_info(default_model_path())
-    exact = TensorRtEngine(info, "fp32", provide(info, "fp32", CAMERAS, EngineCache(), LogProgress()), CAMERAS)
+    plan = load_or_build_plan(info, "fp32", CAMERAS, EngineCache(), LogProgress())
+    exact = TensorRtEngine(info, "fp32", plan, CAMERAS)
     assert deviation(exact, reference(info, CAMERAS)).within(TOLERANCE["f32"])
     exact.close()
 
@@ -69,9 +70,9 @@ def test_a_kept_engine_is_not_built_again(engine: Any, engines: Path) -> None:
 
 
 def test_nothing_is_allocated_after_the_start(engine: Any, driver: Driver) -> None:
-    images, focal = check_input(engine.info, CAMERAS)
+    images, focal = fixed_input(engine.info, CAMERAS)
     engine.infer(images, focal)
-    with driver.current():
+    with driver.as_current():
         free = driver.cuda.mem_get_info()[0]
         for count in (6, 3, 1, 6, 2, 5, 4):
             engine.infer(images[:count], focal[:count])
@@ -79,17 +80,17 @@ def test_nothing_is_allocated_after_the_start(engine: Any, driver: Driver) -> No
 
 
 def test_enqueue_gives_what_infer_gives(engine: Any, driver: Driver) -> None:
-    images, focal = check_input(engine.info, 3)
+    images, focal = fixed_input(engine.info, 3)
     expected = engine.infer(images, focal).depth.copy()
-    with driver.current():
-        stream = driver.stream()
-        memory = [driver.device(n) for n in (images.nbytes, focal.nbytes, expected.nbytes, expected.nbytes)]
+    with driver.as_current():
+        stream = driver.create_stream()
+        memory = [driver.allocate(n) for n in (images.nbytes, focal.nbytes, expected.nbytes, expected.nbytes)]
         addresses = [int(block) for block in memory]
         engine.enqueue(stream, *addresses, 3)  # captures
         driver.to_device(addresses[0], images, stream)
         driver.to_device(addresses[1], focal, stream)
         engine.enqueue(stream, *addresses, 3)
-        found = driver.pinned(expected.shape, np.float32)
+        found = driver.allocate_pinned(expected.shape, np.float32)
         driver.to_host(found, addresses[2], stream)
         stream.synchronize()
     np.testing.assert_array_equal(found, expected)

@@ -1,1 +1,1 @@
-"""TensorRT engines: the graph they are built from, the build, the cache on disk, and the engine that serves."""
+"""Builds TensorRT engines from a model's graph, keeps them on disk, and runs them."""

@@ -1,4 +1,4 @@
-"""Our side of TensorRT's interfaces: its log, its progress, and calls whose failure is an error that names them."""
+"""Implements TensorRT's interfaces for log and progress, and calls it with errors that name the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class TensorRtLog(trt.ILogger):
-    """TensorRT's messages in Python's log; a call's first error, the cause, is kept for the exception that follows."""
+    """Passes TensorRT's messages to Python's log; keeps a call's first error, the cause, for the exception."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -33,8 +33,8 @@ class TensorRtLog(trt.ILogger):
             severity.WARNING: logging.WARNING,
         }
 
+    # TensorRT calls it from any thread; all but errors and warnings goes to the debug level.
     def log(self, severity: Any, msg: str) -> None:
-        """Called by TensorRT, from any thread; its chatter goes to the debug level."""
         level = self._levels.get(severity, logging.DEBUG)
         if level == logging.ERROR:
             self.error = self.error or " ".join(msg.split())
@@ -42,7 +42,7 @@ class TensorRtLog(trt.ILogger):
 
 
 LOG = TensorRtLog()
-"""One for the process: it must outlive every object that TensorRT makes with it."""
+"""The one of the process: it must outlive every object that TensorRT makes with it."""
 
 
 class ProgressMonitor(trt.IProgressMonitor):
@@ -55,19 +55,16 @@ class ProgressMonitor(trt.IProgressMonitor):
         self._lock = threading.Lock()
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-        """Called by TensorRT."""
-        self._tell(self._progress.start, phase_name, parent_phase, num_steps)
+        self._notify(self._progress.start, phase_name, parent_phase, num_steps)
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        """Called by TensorRT, steps count from 0; False ends the build."""
-        self._tell(self._progress.step, phase_name, step + 1)
-        return self.failure is None
+        self._notify(self._progress.step, phase_name, step + 1)  # TensorRT counts from 0
+        return self.failure is None  # False ends the build
 
     def phase_finish(self, phase_name: str) -> None:
-        """Called by TensorRT."""
-        self._tell(self._progress.finish, phase_name)
+        self._notify(self._progress.finish, phase_name)
 
-    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _notify(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
             with self._lock:
                 function(*arguments)
@@ -76,7 +73,7 @@ class ProgressMonitor(trt.IProgressMonitor):
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)`; an exception of TensorRT becomes a FsmdeError that names the call."""
+    # An exception of TensorRT becomes a FsmdeError that names the call.
     LOG.error = ""
     try:
         return function(*arguments)
@@ -85,7 +82,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def require(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`run` where TensorRT says by None or False that it failed."""
+    # As `run`, for calls that return None or False where they fail.
     result = run(function, *arguments)
     if result is None or result is False:
         raise _failure(function, f"it returned {result}")

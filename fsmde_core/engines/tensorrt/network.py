@@ -1,4 +1,4 @@
-"""The model's graph as TensorRT's parser takes it: a rewriting with onnx alone, so that any machine can check it."""
+"""Rewrites the model's graph as TensorRT's parser takes it, with onnx alone, so that any machine can check it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from fsmde_core.engines.precision import drop_unused, precision_of, to_half
 from fsmde_core.errors import FsmdeError
 
 PRECISIONS = {"fp32": ("fp16", "fp32"), "fp16": ("fp16",), "int8": ("int8",)}
-"""By the model file's own precision: what engines can be built of it, the fastest first."""
+"""Precision of a model file -> those of the engines that can be built of it, the fastest first."""
 
 INT8_MAX = 127
 
 
-def offered(info: ModelInfo) -> tuple[str, ...]:
-    """The precisions that the model file can be built in, the fastest first."""
+def buildable_precisions(info: ModelInfo) -> tuple[str, ...]:
+    """Return the precisions that engines of the model file can be built in, the fastest first."""
     return PRECISIONS[precision_of(onnx.load(info.path))]
 
 
-def prepare(info: ModelInfo, precision: str) -> bytes:
-    """The model in `precision` (one of `offered`) as serialised ONNX for a strongly typed network.
-
-    Raises FsmdeError when the file cannot give that precision.
-    """
+def prepare_graph(info: ModelInfo, precision: str) -> bytes:
+    # Serialised ONNX for a strongly typed network.
     model = onnx.load(info.path)
     found = precision_of(model)
     if precision not in PRECISIONS[found]:
@@ -61,7 +58,7 @@ def _cast_images_first(graph: onnx.GraphProto) -> None:
 
 
 def _sum_by_product(model: onnx.ModelProto) -> None:
-    """Running sums along a last axis of known length become products with a triangular matrix of ones.
+    """Turn running sums along a last axis of known length into products with a triangular matrix of ones.
 
     Parsers before TensorRT 10.8 make a loop of CumSum, which is slow and not made for CUDA graphs.
     """
@@ -81,7 +78,7 @@ def _sum_by_product(model: onnx.ModelProto) -> None:
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Sizes of float32 tensors by name; 0 where a size is not known."""
+    """Return the shapes of float32 tensors by name, with 0 for a size that is not known."""
     return {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in shape_inference.infer_shapes(model).graph.value_info
@@ -90,7 +87,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _quantise_symmetrically(graph: onnx.GraphProto) -> None:
-    """uint8 activations with a zero point become int8 ones around zero, int32 biases float32: TensorRT has no others.
+    """Turn uint8 activations with a zero point into int8 around zero, int32 biases into float32, as TensorRT wants.
 
     A range from zero up, which a ReLU was folded into, loses one of eight bits and gets its ReLU back.
     """
@@ -100,12 +97,12 @@ def _quantise_symmetrically(graph: onnx.GraphProto) -> None:
         for node in graph.node
         if node.op_type == "QuantizeLinear" and constants[node.input[2]].data_type == TensorProto.UINT8
     }
+    biases = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.INT32}
     rectified = {zero for _, zero in unsigned if not numpy_helper.to_array(constants[zero])}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if node.op_type == "DequantizeLinear" and _is_bias(node, constants):
-            constants[node.output[0]] = _dequantised(node, constants)
-            graph.initializer.append(constants[node.output[0]])
+        if node.op_type == "DequantizeLinear" and node.input[0] in biases:
+            graph.initializer.append(_dequantised(node, constants))
             continue
         if node.op_type == "QuantizeLinear" and node.input[2] in rectified:
             name = f"{node.output[0]}_rectified"
@@ -119,18 +116,14 @@ def _quantise_symmetrically(graph: onnx.GraphProto) -> None:
     drop_unused(graph)
 
 
-def _is_bias(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    return node.input[0] in constants and constants[node.input[0]].data_type == TensorProto.INT32
-
-
 def _dequantised(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> onnx.TensorProto:
-    """The bias in float32; the zero point of int32 is always 0, and both are vectors (C,) or the scale a number."""
+    """Return the bias in float32; the zero point of int32 is always 0, the scale a number or, as the bias, (C,)."""
     values, scale = (numpy_helper.to_array(constants[name]) for name in node.input[:2])
     return numpy_helper.from_array((values * scale).astype(np.float32), node.output[0])
 
 
 def _centre(scale: onnx.TensorProto, zero: onnx.TensorProto) -> None:
-    """Let 127 steps of int8 reach as far as uint8 did on its longer side."""
+    """Replace a uint8 scale and zero point by a symmetric int8 scale that covers the same range."""
     point = int(numpy_helper.to_array(zero))
     reach = float(numpy_helper.to_array(scale)) * max(point, 255 - point)
     scale.CopyFrom(numpy_helper.from_array(np.array(reach / INT8_MAX, np.float32), scale.name))

@@ -1,4 +1,4 @@
-"""PyTorch: on a GPU in float16, one CUDA graph per number of cameras; on the CPU the engine to debug with."""
+"""Runs models in PyTorch: on a GPU in float16, a CUDA graph per number of cameras; on the CPU to debug with."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fsmde_core.engines.torch.stream import DeviceStream, pinned_tensor
 
 @dataclass(frozen=True, eq=False)
 class DeviceBatch:
-    """Room for a batch that stays where it is. images: (N, H, W, 3) uint8. focal: (N,) float32.
+    """Holds the tensors of a batch on one device, which stay where they are for CUDA graphs.
 
-    depth, sigma: (N, H, W) float32 metres. All on one device.
+    images: (N, H, W, 3) uint8. focal: (N,) float32 pixels. depth, sigma: (N, H, W) float32 metres.
     """
 
     images: Tensor
@@ -30,25 +30,22 @@ class DeviceBatch:
     sigma: Tensor
 
     @classmethod
-    def of(cls, make: Callable[[tuple[int, ...], torch.dtype], Tensor], cameras: int, info: ModelInfo) -> DeviceBatch:
-        """make(shape, dtype): where it lies."""
+    def allocate(cls, make: Callable[..., Tensor], cameras: int, info: ModelInfo) -> DeviceBatch:
         pixels = (cameras, info.height, info.width)
-        return cls(
-            make((*pixels, 3), torch.uint8),
-            make((cameras,), torch.float32),
-            make(pixels, torch.float32),
-            make(pixels, torch.float32),
-        )
+        depth, sigma = (make(pixels, dtype=torch.float32) for _ in range(2))
+        return cls(make((*pixels, 3), dtype=torch.uint8), make((cameras,), dtype=torch.float32), depth, sigma)
 
     def first(self, count: int) -> DeviceBatch:
-        """The part of the first `count` cameras, in the same memory."""
+        """Return the part of the first `count` cameras, in the same memory."""
         return DeviceBatch(self.images[:count], self.focal[:count], self.depth[:count], self.sigma[:count])
 
 
 class TorchEngine:
-    """threads: 0 leaves torch's process-wide number as it is, anything else sets it. cameras: to begin with room for.
+    """Runs the model's graph in PyTorch; results lie in the engine's buffers.
 
-    precision: `f32` or `f16`. In float16 the network's weights and activations are short, the bins and all that follows
+    threads: 0 leaves torch's process-wide number as it is, anything else sets it.
+    cameras: images of a batch to allocate memory for at the start.
+    precision: `f32` or `f16`, in which the network's weights and activations are float16, the bins and all that follows
     them float32.
     """
 
@@ -61,28 +58,26 @@ class TorchEngine:
             torch.set_num_threads(threads)
         self.info = info
         self.precision = precision
-        self.lane = DeviceStream(torch.device(device))
-        self.device = torch.cuda.get_device_name(self.lane.device) if self.lane.device.type == "cuda" else device
-        with self.lane.current():
-            self._graph = TorchGraph(info.path, self.lane.device, half=precision == "f16")
+        self.stream = DeviceStream(torch.device(device))
+        self.device = torch.cuda.get_device_name(self.stream.device) if self.stream.device.type == "cuda" else device
+        with self.stream.as_current():
+            self._graph = TorchGraph(info.path, self.stream.device, half=precision == "f16")
         self.reserve(cameras)
 
     def reserve(self, cameras: int) -> None:
-        """Make room for `cameras`; what has been recorded for fewer is recorded anew when it is next asked for."""
-        device = self.lane.device
-        with self.lane.current():
-            self.batch = DeviceBatch.of(
-                lambda shape, dtype: torch.zeros(shape, dtype=dtype, device=device), cameras, self.info
-            )
+        """Allocate buffers for `cameras` images; graphs captured for others are captured anew when next needed."""
+        device = self.stream.device
+        with self.stream.as_current():
+            self.batch = DeviceBatch.allocate(partial(torch.zeros, device=device), cameras, self.info)
         self._host = self.batch
         if device.type == "cuda":
-            self._host = DeviceBatch.of(lambda shape, dtype: pinned_tensor(shape, dtype, device), cameras, self.info)
+            self._host = DeviceBatch.allocate(partial(pinned_tensor, device=device), cameras, self.info)
         self._runs: dict[int, Callable[[], None]] = {}
 
     def run(self, count: int) -> None:
-        """The network on the first `count` images of `batch`; to be called in `lane.current()`."""
+        """Run the network on the first `count` images of `batch`; to be called within `stream.as_current()`."""
         if count not in self._runs:
-            self._runs[count] = self.lane.recorded(partial(self._forward, count))
+            self._runs[count] = self.stream.capture_graph(partial(self._forward, count))
         self._runs[count]()
 
     def _forward(self, count: int) -> None:
@@ -94,7 +89,6 @@ class TorchEngine:
         part.sigma.copy_(sigma)
 
     def infer(self, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> DepthBatch:
-        """See `Engine.infer`; the result lies in the engine's buffers."""
         check_batch(self.info, images, focal)
         count = len(images)
         if count > len(self.batch.focal):
@@ -102,22 +96,20 @@ class TorchEngine:
         host, part = self._host.first(count), self.batch.first(count)
         np.copyto(host.images.numpy(), images)
         np.copyto(host.focal.numpy(), focal)
-        with self.lane.current():
+        with self.stream.as_current():
             part.images.copy_(host.images, non_blocking=True)
             part.focal.copy_(host.focal, non_blocking=True)
             self.run(count)
             host.depth.copy_(part.depth, non_blocking=True)
             host.sigma.copy_(part.sigma, non_blocking=True)
-        self.lane.finish()
+        self.stream.synchronize()
         return DepthBatch(host.depth.numpy(), host.sigma.numpy())
 
     def close(self) -> None:
-        """See `Engine.close`."""
         del self._graph, self._runs, self.batch, self._host
 
 
 def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TorchEngine]:
-    """The engines this library offers, best first: of the GPU where torch sees one, else of the CPU."""
     if torch.cuda.is_available():
         yield TorchEngine(info, threads, cameras, "cuda", "f16")
         yield TorchEngine(info, threads, cameras, "cuda")
@@ -126,6 +118,5 @@ def variants(info: ModelInfo, threads: int, cameras: int) -> Iterator[TorchEngin
 
 
 def describe() -> EngineReport:
-    """The installed version and its devices; the first GPU serves, where there is one."""
     gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return EngineReport("torch", torch.__version__, (*gpus, "cpu"))

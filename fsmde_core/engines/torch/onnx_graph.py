@@ -1,4 +1,4 @@
-"""An ONNX graph run node by node in PyTorch, so that this engine serves the same file as all others."""
+"""Runs an ONNX graph node by node in PyTorch, so that this engine serves the same file as all others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsmde_core.errors import FsmdeError
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """One node. finished: tensors that no later node reads."""
+    """Describes how to run one node. finished: tensors that no later node reads."""
 
     name: str
     operator: Operator
@@ -31,11 +31,11 @@ class _Step:
 
 
 class TorchGraph:
-    """The graph of an ONNX file on a torch device. Raises FsmdeError for an operator that is not in `torch_ops`.
+    """Runs the graph of an ONNX file on a torch device; FsmdeError for an operator that `onnx_operators` lacks.
 
     Weights go to the device, those of convolutions with their channels last, which GPUs multiply fastest; scalars,
     integers (shapes, axes) and the factors of a resize stay on the host, where torch wants to read them.
-    half: see `fsmde_core.engines.precision.to_half`.
+    half: in float16, as `fsmde_core.engines.precision.to_half` makes it.
     """
 
     def __init__(self, path: Path, device: torch.device, half: bool = False) -> None:
@@ -68,7 +68,7 @@ class TorchGraph:
             )
 
     def _tensor(self, proto: onnx.TensorProto, name: str) -> Tensor:
-        """The value that the graph calls `name`."""
+        """Convert the value that the graph calls `name`."""
         tensor = torch.from_numpy(numpy_helper.to_array(proto).copy())
         if not tensor.is_floating_point() or tensor.ndim == 0 or name in self._of_resizes:
             return tensor

@@ -1,7 +1,7 @@
-"""The ONNX operators of our networks in PyTorch: one function each, `op(attributes, *inputs) -> tensor(s)`.
+"""Implements the ONNX operators of our networks in PyTorch: a function each, `op(attributes, *inputs) -> tensor(s)`.
 
 Covers what torch.onnx exports for convolutional networks, opset 18 and later. Tensors of shapes, axes and other
-integers stay on the host (see `torch_graph`), so no operator waits for the GPU.
+integers stay on the host (see `onnx_graph`), so no operator waits for the GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
 
 
 def _pads(attributes: Attributes, rank: int) -> tuple[list[int], list[int]]:
-    """Padding before and after each spatial axis."""
+    """Return the padding before and after each spatial axis."""
     if attributes.get("auto_pad", "NOTSET") != "NOTSET":
         raise ValueError(f"auto_pad {attributes['auto_pad']} is not supported, only explicit pads")
     pads = list(attributes.get("pads", [0] * 2 * rank))
@@ -44,7 +44,7 @@ def _pads(attributes: Attributes, rank: int) -> tuple[list[int], list[int]]:
 
 
 def _torch_pads(before: list[int], after: list[int]) -> list[int]:
-    """torch.nn.functional.pad takes (before, after) pairs, last axis first."""
+    """Order pads as torch.nn.functional.pad takes them: (before, after) pairs, last axis first."""
     return [p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair]
 
 
@@ -119,23 +119,11 @@ def _gather(attributes: Attributes, x: Tensor, indices: Tensor) -> Tensor:
     return chosen.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
-def _reshape(_: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())])
-
-
-def _squeeze(_: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    return x.squeeze() if axes is None else x.squeeze(tuple(axes.tolist()))
-
-
 def _unsqueeze(_: Attributes, x: Tensor, axes: Tensor) -> Tensor:
     rank = x.ndim + axes.numel()
     for axis in sorted(a % rank for a in axes.tolist()):
         x = x.unsqueeze(axis)
     return x
-
-
-def _expand(_: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, shape.tolist()))
 
 
 def _cumsum(attributes: Attributes, x: Tensor, axis: Tensor) -> Tensor:
@@ -148,30 +136,18 @@ def _clip(_: Attributes, x: Tensor, low: Tensor | None = None, high: Tensor | No
     return torch.clamp(x, None if low is None else low.item(), None if high is None else high.item())
 
 
-def _div(_: Attributes, a: Tensor, b: Tensor) -> Tensor:
-    return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
-
-
-def _pow(_: Attributes, a: Tensor, b: Tensor) -> Tensor:
-    return torch.pow(a, b).to(a.dtype)
-
-
-def _concat(attributes: Attributes, *xs: Tensor) -> Tensor:
-    return torch.cat(xs, attributes["axis"])
-
-
 OPERATORS: dict[str, Operator] = {
     "Add": lambda _, a, b: a + b,
     "BatchNormalization": _batch_norm,
     "Cast": lambda at, x: x.to(DTYPES[at["to"]]),
     "Clip": _clip,
-    "Concat": _concat,
+    "Concat": lambda at, *xs: torch.cat(xs, at["axis"]),
     "Constant": lambda at: at["value"],
     "Conv": _conv,
     "CumSum": _cumsum,
-    "Div": _div,
+    "Div": lambda _, a, b: a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc"),
     "Exp": lambda _, x: torch.exp(x),
-    "Expand": _expand,
+    "Expand": lambda _, x, shape: x.expand(torch.broadcast_shapes(x.shape, shape.tolist())),
     "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda _, x: x.mean(tuple(range(2, x.ndim)), keepdim=True),
@@ -183,12 +159,14 @@ OPERATORS: dict[str, Operator] = {
     "MaxPool": _max_pool,
     "Mul": lambda _, a, b: a * b,
     "Pad": _pad,
-    "Pow": _pow,
+    "Pow": lambda _, a, b: torch.pow(a, b).to(a.dtype),
     "ReduceMax": _reduce(torch.amax),
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
     "Relu": lambda _, x: F.relu(x),
-    "Reshape": _reshape,
+    "Reshape": lambda _, x, shape: x.reshape(
+        [x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())]
+    ),
     "Resize": _resize,
     "Shape": lambda at, x: torch.tensor(x.shape[at.get("start", 0) : at.get("end")], dtype=torch.int64),
     "Sigmoid": lambda _, x: torch.sigmoid(x),
@@ -197,7 +175,7 @@ OPERATORS: dict[str, Operator] = {
     "Softplus": lambda _, x: F.softplus(x),
     "Reciprocal": lambda _, x: torch.reciprocal(x),
     "Sqrt": lambda _, x: torch.sqrt(x),
-    "Squeeze": _squeeze,
+    "Squeeze": lambda _, x, axes=None: x.squeeze() if axes is None else x.squeeze(tuple(axes.tolist())),
     "Sub": lambda _, a, b: a - b,
     "Transpose": lambda at, x: x.permute(at["perm"]),
     "Unsqueeze": _unsqueeze,

@@ -1,4 +1,4 @@
-"""One evaluation spread over the workers of a Ray cluster: the records of one process, in the same order.
+"""Spreads an evaluation over the workers of a Ray cluster: the records are those of one process, in the same order.
 
 The frames are cut into shards, each a Ray task. A shard needs nothing of its neighbours: the steadiness of its first
 frame, which compares it with the last of the shard before, is added where the records come together.
@@ -11,42 +11,42 @@ import os
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fsmde_core.engines.base import first_line
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.distributed.shard import EvaluationJob, Shard, evaluate_shard
-from fsmde_core.evaluation.measures.steadiness import Moment, steadiness
+from fsmde_core.evaluation.measures.steadiness import DepthViews, steadiness
 from fsmde_core.evaluation.results.record import FrameRecord
-from fsmde_core.sources.selection import FrameRange
+from fsmde_core.sources.registry import FrameRange
 
 LOCAL = "local"
 LONGEST_SHARD = 16
-"""Frames; what is lost when a worker dies, and what waits in memory until its turn comes."""
+"""Number of frames that are lost when a worker dies, and that wait in memory until their turn comes."""
 SHARDS_PER_WORKER = 2
-"""In flight: one at work, one to go on with."""
+"""Number in flight: one at work, one to go on with."""
 RETRIES = 3
-"""Of a shard whose worker died."""
+"""Number of retries of a shard whose worker died."""
 _STORE_BYTES = 256 * 2**20
 
 
 @contextmanager
-def ray_records(address: str, job: EvaluationJob, frames: int) -> Iterator[Callable[..., Iterator[FrameRecord]]]:
-    """`distributed_records` of a job on the `ray_cluster` at `address`, as `complete.complete` takes it."""
-    with ray_cluster(address, job.threads):
-        yield partial(distributed_records, job, frames)
-
-
-@contextmanager
 def ray_cluster(address: str, threads: int = 1) -> Iterator[None]:
-    """Ray in this process: the cluster at `address`, or, for `local`, one of this machine's cores that ends with it.
+    """Connect this process to a Ray cluster, until the end of the context.
 
-    Raises FsmdeError when Ray is not installed or the cluster cannot be reached.
+    Args:
+        address: HOST:PORT, or `local` for a cluster of this machine's cores that ends with the context.
+        threads: Of each task.
+
+    Yields:
+        Once the cluster can be used.
+
+    Raises:
+        FsmdeError: Ray is not installed, or the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
@@ -56,15 +56,15 @@ def ray_cluster(address: str, threads: int = 1) -> Iterator[None]:
             options |= {"num_cpus": max(threads, len(os.sched_getaffinity(0))), "object_store_memory": _STORE_BYTES}
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
         try:
-            _begin(ray, address, options)
+            _connect(ray, address, options)
             yield
         finally:
             ray.shutdown()
 
 
-def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
+def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address, **options)
     except Exception as error:  # among Ray's own are some of no special kind
         raise FsmdeError(
@@ -74,32 +74,41 @@ def _begin(ray: Any, address: str, options: dict[str, Any]) -> None:
 
 
 def distributed_records(
-    job: EvaluationJob, frames: int, span: FrameRange = (0, None), after: int | None = None
+    job: EvaluationJob, length: int, frames: FrameRange = (0, None), after: int | None = None
 ) -> Iterator[FrameRecord]:
-    """Records of `span`, in order, as `run.frame_records` gives them, made by Ray's workers; call it within
-    `ray_cluster`.
+    """Make records as `frame_records` does, by Ray's workers; call it within `ray_cluster`.
 
-    frames: length of the recording. A shard whose worker dies is computed again, up to RETRIES times. FsmdeError for
-    what `run.frame_records` raises, for a worker that cannot take part, and when workers keep dying.
+    A shard whose worker dies is computed again, up to RETRIES times.
+
+    Args:
+        job: The evaluation.
+        length: Of the recording, frames.
+        frames, after: As in `frame_records`.
+
+    Yields:
+        The records, in the order of the frames.
+
+    Raises:
+        FsmdeError: What `frame_records` raises; a worker cannot take part, or workers keep dying.
     """
     ray = _ray()
     packed = ray.put(ray.cloudpickle.dumps(job))
     evaluate = ray.remote(num_cpus=job.threads, max_retries=RETRIES)(evaluate_shard)
-    shards = _shards(range(*slice(*span).indices(frames)), _workers(ray, job))
+    shards = _shards(range(*slice(*frames).indices(length)), _workers(ray, job))
     pending: deque[tuple[FrameRange, Any]] = deque()
-    previous: Moment | None = None
+    previous: DepthViews | None = None
     while True:
         while len(pending) < SHARDS_PER_WORKER * _workers(ray, job) and (shard := next(shards, None)):
             pending.append((shard, evaluate.remote(packed, shard, after)))
         if not pending:
             return
         result = _result(ray, *pending.popleft())
-        yield from _joined(result, previous, job.protocol.cap_m)
+        yield from _with_steadiness(result, previous, job.protocol.cap_m)
         if result.failure:
             # What is still in flight ends by itself or with the cluster: Ray (2.60) aborts the whole process now and
             # then when a task that is being cancelled completes.
             raise FsmdeError(result.failure)
-        previous = previous if result.last is None else result.last
+        previous = previous if result.last_views is None else result.last_views
 
 
 def _ray() -> Any:
@@ -110,7 +119,7 @@ def _ray() -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens; Ray itself would go on trying for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
@@ -118,18 +127,18 @@ def _knock(address: str) -> None:
 
 
 def _workers(ray: Any, job: EvaluationJob) -> int:
-    """How many shards the cluster can work on at once just now; clusters grow and shrink."""
+    """Count the shards that the cluster can work on at once just now; clusters grow and shrink."""
     return max(1, int(ray.cluster_resources().get("CPU", 0) // job.threads))
 
 
 def _shards(frames: range, workers: int) -> Iterator[FrameRange]:
-    """Ranges in order, short enough for all workers to have some."""
+    """Yield ranges in order, short enough for all workers to have some."""
     length = max(1, min(LONGEST_SHARD, -(-len(frames) // (SHARDS_PER_WORKER * workers))))
     for start in range(frames.start, frames.stop, length):
         yield start, min(start + length, frames.stop)
 
 
-def _result(ray: Any, span: FrameRange, reference: Any) -> Shard:
+def _result(ray: Any, frames: FrameRange, reference: Any) -> Shard:
     try:
         return ray.get(reference)  # type: ignore[no-any-return]
     except ray.exceptions.RayTaskError as error:
@@ -141,15 +150,15 @@ def _result(ray: Any, span: FrameRange, reference: Any) -> Shard:
         ) from error
     except ray.exceptions.RayError as error:
         raise FsmdeError(
-            f"frames {span[0]}:{span[1]} were given up after their Ray worker died {RETRIES + 1} times "
+            f"frames {frames[0]}:{frames[1]} were given up after their Ray worker died {RETRIES + 1} times "
             f"({first_line(error)}); look at the workers' memory and logs"
         ) from error
 
 
-def _joined(shard: Shard, previous: Moment | None, cap_m: float) -> Iterator[FrameRecord]:
-    """The records, the first one with lidar compared with the last such frame before the shard."""
+def _with_steadiness(shard: Shard, previous: DepthViews | None, cap_m: float) -> Iterator[FrameRecord]:
+    """Yield the records, the first one with lidar compared with the last such frame before the shard."""
     for record in shard.records:
-        if previous is not None and shard.first is not None and record.index == shard.first[0]:
-            changes, interval_s = steadiness(previous, shard.first[1], cap_m)
+        if previous is not None and shard.first_views is not None and record.index == shard.first_index:
+            changes, interval_s = steadiness(previous, shard.first_views, cap_m)
             record = replace(record, steadiness=changes, interval_s=interval_s)
         yield record

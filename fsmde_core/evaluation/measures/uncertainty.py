@@ -1,4 +1,4 @@
-"""Is sigma worth anything? How often the truth lies within it, and whether errors are where it is large."""
+"""Measures how often the truth lies within sigma, and whether errors are where it is large."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BINS = 256
 LOWEST, HIGHEST = 1e-4, 1e2
 """Range of the histograms' logarithmic bins, in units of depth; what lies beyond falls into the outermost."""
 REMOVED = np.linspace(0, 0.95, 20)
-"""Shares of pixels that the sparsification curve leaves out."""
+"""Fractions of the pixels that the sparsification curve leaves out."""
 
 
 @dataclass(frozen=True, eq=False)
 class SigmaSums:
-    """Over any set of pixels. within: (2,) how many have |g - d| <= 1 and 2 sigma.
+    """Sums up sigma over any set of pixels. within: (2,) how many have |g - d| <= 1 and 2 sigma.
 
     by_sigma, by_error: (2, BINS) number of pixels and sum of |g - d| / g, by sigma / d and by |g - d| / g.
     """
@@ -30,29 +30,28 @@ class SigmaSums:
     by_error: NDArray[np.float64]
 
     @classmethod
-    def nothing(cls) -> SigmaSums:
-        """Over no pixel."""
+    def zeros(cls) -> SigmaSums:
         return cls(np.zeros(2), np.zeros((2, BINS)), np.zeros((2, BINS)))
 
     def __add__(self, other: SigmaSums) -> SigmaSums:
         return SigmaSums(self.within + other.within, self.by_sigma + other.by_sigma, self.by_error + other.by_error)
 
     def to_lists(self) -> list[Any]:
-        """JSON-able; of the histograms only the bins that are not empty."""
-        return [self.within.tolist(), *(_filled(histogram) for histogram in (self.by_sigma, self.by_error))]
+        """Return what JSON can hold, and of the histograms only the bins that are not empty."""
+        return [self.within.tolist(), *(_sparse_bins(histogram) for histogram in (self.by_sigma, self.by_error))]
 
     @classmethod
     def from_lists(cls, entry: list[Any]) -> SigmaSums:
-        """What `to_lists` gave."""
+        """Restore what `to_lists` returned."""
         within, *histograms = entry
-        return cls(np.array(within, np.float64), *(_spread(columns) for columns in histograms))
+        return cls(np.array(within, np.float64), *(_dense_bins(columns) for columns in histograms))
 
     def document(self) -> dict[str, Any] | None:
-        """coverage, n, sparsification and ause of the result document; None without a pixel.
+        """Return coverage, n, sparsification and ause of the result document; None without a pixel.
 
         Sparsification (Ilg et al. 2018): AbsRel of what remains when the pixels with the largest sigma / d are left
         out; `oracle` leaves out the largest errors instead, `random` any. ause: mean distance of the curve from the
-        oracle's over the shares removed, in AbsRel. Pixels of one bin (width 5 %) count as equal.
+        oracle's over the fractions removed, in AbsRel. Pixels of one bin (width 5 %) count as equal.
         """
         n = self.by_sigma[0].sum()
         if not n:
@@ -73,7 +72,7 @@ class SigmaSums:
 
 
 def sigma_sums(pixels: Pixels) -> SigmaSums | None:
-    """Of measured pixels; None where the predictor has no sigma."""
+    """Sum up sigma over measured pixels; None where the predictor has no sigma."""
     if pixels.sigma is None:
         return None
     truth, depth, sigma = (values.astype(np.float64) for values in (pixels.truth, pixels.depth, pixels.sigma))
@@ -84,25 +83,25 @@ def sigma_sums(pixels: Pixels) -> SigmaSums | None:
 
 
 def _histogram(key: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, BINS): number of pixels and sum of their `error` by `key`, smallest first."""
+    """Return (2, BINS): number of pixels and sum of their `error` by `key`, smallest first."""
     histogram = np.zeros((2, BINS))
     add_to_bins(np.log(np.maximum(key, LOWEST) / LOWEST) * (BINS / np.log(HIGHEST / LOWEST)), error, histogram)
     return histogram
 
 
 def _sparsification(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(20,) mean error of the share 1 - REMOVED of pixels with the smallest key."""
+    """Return the mean errors (20,) of the fractions 1 - REMOVED of pixels with the smallest key."""
     count, error = (np.concatenate([[0.0], np.cumsum(values)]) for values in histogram)
     kept = (1 - REMOVED) * count[-1]
     return np.interp(kept, count, error) / kept
 
 
-def _filled(histogram: NDArray[np.float64]) -> list[list[float]]:
+def _sparse_bins(histogram: NDArray[np.float64]) -> list[list[float]]:
     bins = np.flatnonzero(histogram[0])
     return [bins.tolist(), *histogram[:, bins].tolist()]
 
 
-def _spread(columns: list[list[float]]) -> NDArray[np.float64]:
+def _dense_bins(columns: list[list[float]]) -> NDArray[np.float64]:
     bins, *values = columns
     histogram = np.zeros((2, BINS))
     histogram[:, np.array(bins, np.int64)] = values

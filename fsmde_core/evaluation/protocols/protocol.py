@@ -1,4 +1,4 @@
-"""What an evaluation protocol is: what counts as truth, which pixels are measured, how they are scaled and pooled."""
+"""Describes evaluation protocols: what counts as truth, which pixels are measured, how they are scaled and pooled."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.measures.metrics import DEFAULT_CAP_M
 from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth
 from fsmde_core.evaluation.predictors.predictors import Prediction
 from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import ImagePoints
 
-DEFAULT_CAP_M = 80.0
 SCALINGS = ("none", "median")
 
 
 @dataclass(frozen=True)
 class EvaluationProtocol(ABC):
-    """The rules under which numbers may be compared; name, cap and scaling are printed beside every number.
+    """Holds the rules under which numbers may be compared; name, cap and scaling are printed beside every number.
 
     Measured: min_m < truth < cap_m, where the camera's mask (if `masks` has one: (H, W) bool at native size) is true
-    and the rectified view shows the image, see `pixels.in_the_image`. scaling: `none`, or `median`: predictions times
+    and the rectified view shows the image, see `pixels.within_image`. scaling: `none`, or `median`: predictions times
     median truth over median prediction. batch: images of a camera whose pixels are pooled before the measures are
     taken; their median is then one, too.
     """
@@ -44,30 +44,50 @@ class EvaluationProtocol(ABC):
 
     @property
     def pools_pixels(self) -> bool:
-        """Whether measures need the pixels of several images at once, not only their sums."""
+        """Whether the measures need the pixels of several images at once, not only their sums."""
         return self.batch > 1 and self.scaling == "median"
 
     @abstractmethod
-    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
-        """The pixels that are measured; FsmdeError when the frame has no truth.
+    def truth(self, frame: Frame, camera_name: str, points: ImagePoints | None = None) -> SparseDepth:
+        """Find the pixels that are measured.
 
-        seen: `pixels.lidar_points` of the camera where it is known already.
+        Args:
+            frame: With a lidar sweep.
+            camera_name: One of its rig.
+            points: The camera's `pixels.lidar_points` where they are known already.
+
+        Returns:
+            True depth at the size that the protocol measures at.
+
+        Raises:
+            FsmdeError: The frame has no truth.
         """
 
     @abstractmethod
     def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:
-        """Prediction beside truth, not scaled yet; None without a pixel to measure, FsmdeError if one has no depth."""
+        """Put prediction beside truth, not scaled yet.
+
+        Args:
+            truth: As `truth` returns it.
+            prediction: Of the same camera.
+
+        Returns:
+            The pixels; None without one to measure.
+
+        Raises:
+            FsmdeError: A pixel has no predicted depth.
+        """
 
     def ratio(self, pixels: Pixels) -> float:
-        """What the predictions of one image, or of one batch, are multiplied with."""
+        """Return what the predictions of one image, or of one batch, are multiplied with."""
         return self.median_ratio(pixels) if self.scaling == "median" else 1.0
 
     @abstractmethod
     def median_ratio(self, pixels: Pixels) -> float:
-        """Median truth over median prediction."""
+        """Return median truth over median prediction."""
 
     def scaled(self, pixels: Pixels, ratio: float) -> Pixels:
-        """`pixels` as they are measured: predictions times `ratio`, clipped to [min_m, cap_m]."""
+        # as they are measured: clipped to [min_m, cap_m]
         depth = np.clip(pixels.depth * np.float32(ratio), np.float32(self.min_m), np.float32(self.cap_m))
         sigma = None if pixels.sigma is None else pixels.sigma * np.float32(ratio)
         return replace(pixels, depth=depth, sigma=sigma)

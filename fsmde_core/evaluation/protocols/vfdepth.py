@@ -1,4 +1,4 @@
-"""Protocol B: the evaluation of VFDepth (Kim et al. 2022)."""
+"""Implements protocol B, the evaluation of VFDepth (Kim et al. 2022)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import ImagePoints
 
 SIZES = {"nuscenes": (640, 352), "ddad": (640, 384)}
-"""(width, height) of VFDepth's network. Others could be measured at another size, but not compared with its figures."""
+"""(width, height) of VFDepth's network. At another size figures could not be compared with its own."""
 
 
 @dataclass(frozen=True)
 class VfDepthProtocol(EvaluationProtocol):
-    """Truth as in protocol A at native size, then scattered to `size`, (width, height): a pixel takes the last, row by
-    row from the top, of those that fall into it. Prediction: resized bilinearly to `size` and clipped to [0, cap_m],
-    before scaling and after it. Pixels of a camera are pooled over `batch` consecutive samples, measures averaged over
-    batches and cameras. As VFDepth's loader does, an incomplete last batch is left out, unless it is the only one.
+    """Measures at `size`, (width, height), over batches of samples.
+
+    Truth: as in protocol A at native size, then scattered to `size`: a pixel takes the last, row by row from the top,
+    of those that fall into it. Prediction: resized bilinearly and clipped to [0, cap_m], before scaling and after it.
+    Pixels of a camera are pooled over `batch` consecutive samples, measures averaged over batches and cameras. As
+    VFDepth's loader does, an incomplete last batch is left out, unless it is the only one.
     """
 
     min_m: float = 0.0
@@ -31,9 +33,8 @@ class VfDepthProtocol(EvaluationProtocol):
     batch: int = 4
     size: tuple[int, int] = SIZES["nuscenes"]
 
-    def truth(self, frame: Frame, camera_name: str, seen: ImagePoints | None = None) -> SparseDepth:
-        """At `size`."""
-        native = lidar_depth(frame, camera_name, seen)
+    def truth(self, frame: Frame, camera_name: str, points: ImagePoints | None = None) -> SparseDepth:
+        native = lidar_depth(frame, camera_name, points)
         native = native.where(np.argsort(native.row * native.width + native.column))
         width, height = self.size
         row = (native.row * (height / native.height)).astype(np.int64)
@@ -49,12 +50,9 @@ class VfDepthProtocol(EvaluationProtocol):
         return grey[known.row, known.column] > 0
 
     def pixels(self, truth: SparseDepth, prediction: Prediction) -> Pixels | None:
-        """See `EvaluationProtocol.pixels`."""
         return Pixels.of(truth, prediction, np.float32(self.cap_m))
 
     def median_ratio(self, pixels: Pixels) -> float:
-        """See `EvaluationProtocol.median_ratio`; the median of an even number is the lower of the two in the middle, as
-        PyTorch has it.
-        """
+        # The median of an even number is the lower of the two in the middle, as PyTorch has it.
         middle = (len(pixels.truth) - 1) // 2
         return float(np.partition(pixels.truth, middle)[middle] / np.partition(pixels.depth, middle)[middle])

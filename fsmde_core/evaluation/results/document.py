@@ -1,4 +1,4 @@
-"""The head of the result document: what was asked, and of what."""
+"""Describes in the result document what was evaluated, and writes the document."""
 
 from __future__ import annotations
 
@@ -6,85 +6,72 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 
+from fsmde_core.engines.base import Engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.sources.selection import FrameRange
+from fsmde_core.sources.registry import FrameRange
 from fsmde_core.sources.source import Source
 
 
-class ModelDescription(Protocol):
-    """What the document says of the model; a `ModelInfo` has it."""
+@dataclass(frozen=True)
+class EngineDescription:
+    """Names what ran the model, here or in another process, by the keys of the document."""
 
-    @property
-    def path(self) -> Path: ...
+    engine: str
+    device: str
+    precision: str
+    model: str
+    model_sha256: str
 
-    @property
-    def sha256(self) -> str: ...
-
-
-class EngineDescription(Protocol):
-    """What the document says of what runs the model; an `Engine` has it, here or in another process."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def info(self) -> ModelDescription: ...
+    @classmethod
+    def of(cls, engine: Engine) -> EngineDescription:
+        return cls(engine.name, engine.device, engine.precision, engine.info.path.name, engine.info.sha256)
 
 
-def head(
+def document_header(
     source: Source,
     kind: str,
     root: Path | None,
-    span: FrameRange,
+    frames: FrameRange,
     protocol: EvaluationProtocol,
     engine: EngineDescription,
     flip: bool,
 ) -> dict[str, Any]:
-    """The first keys of the document, known before the first frame is read. kind: of the source; root: its place."""
+    # The first keys of the document, known before the first frame is read. kind: of the source; root: its place.
     return {
         "protocol": protocol.name,
         "source": source.name,
         "kind": kind,
         "root_name": "" if root is None else root.name,
-        "span": list(span),
+        "span": list(frames),
         "cap_m": protocol.cap_m,
         "scaling": protocol.scaling,
         "flip": flip,
         "masks": sorted(protocol.masks),
-        "engine": engine.name,
-        "device": engine.device,
-        "precision": engine.precision,
-        "model": engine.info.path.name,
-        "model_sha256": engine.info.sha256,
-        "environment": environment(engine.name),
+        **asdict(engine),
+        "environment": environment(engine.engine),
     }
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """As JSON, whole or not at all; FsmdeError where there is no room for it."""
-    written = path.with_name(path.name + ".part")
-    with writing(path):
-        written.write_text(json.dumps(document, indent=2) + "\n")
-        written.replace(path)
+    # whole or not at all
+    part = path.with_name(path.name + ".part")
+    with explained_write_errors(path):
+        part.write_text(json.dumps(document, indent=2) + "\n")
+        part.replace(path)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """FsmdeError where the file system refuses."""
+def explained_write_errors(path: Path) -> Iterator[None]:
+    """Raise FsmdeError within where the file system refuses."""
     try:
         yield
     except OSError as error:
@@ -94,7 +81,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def environment(engine: str) -> dict[str, str]:
-    """Versions of what computes, and the machine."""
+    """Return the versions of what computes, and the machine."""
     return {
         "package": _version("fsmde_ros"),
         "python": platform.python_version(),
@@ -114,7 +101,7 @@ def _version(package: str) -> str:
 
 
 def _cpu() -> str:
-    """The processor's name on Linux; elsewhere what Python knows."""
+    """Return the processor's name on Linux; elsewhere what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What one frame contributes to an evaluation: sums, counts and histograms, so that results stream."""
+"""Holds what one frame contributes to an evaluation: sums, counts and histograms, so that results stream."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmde_core.evaluation.measures.breakdown import sums_by_part
 from fsmde_core.evaluation.measures.means import Parts
+from fsmde_core.evaluation.measures.metrics import error_sums
 from fsmde_core.evaluation.measures.pixels import Pixels
-from fsmde_core.evaluation.measures.uncertainty import SigmaSums
+from fsmde_core.evaluation.measures.uncertainty import SigmaSums, sigma_sums
+from fsmde_core.evaluation.predictors.predictors import MODEL
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
-    """One image of one predictor, measured.
+    """Holds what was measured of one image of one predictor.
 
     sums: (bands, thirds, TERMS) sums of `metrics.error_sums`; a baseline has one band and one third.
     sigma: calibration of sigma; None for a predictor without it.
@@ -28,14 +31,21 @@ class ImageRecord:
     sums: NDArray[np.float64]
     sigma: SigmaSums | None = None
 
+    @classmethod
+    def of(cls, pixels: Pixels, predictor: str, cap_m: float) -> ImageRecord:
+        # of the scaled pixels of one image; in parts if the predictor is the model
+        if predictor == MODEL:
+            return cls(sums_by_part(pixels, cap_m), sigma_sums(pixels))
+        return cls(error_sums(pixels.truth, pixels.depth)[None])
+
 
 @dataclass(frozen=True, eq=False)
 class FrameRecord:
-    """One frame. stamps_ns: of its images, by camera. sampled: whether it has truth; without it nothing else is there.
+    """Holds one frame. stamps_ns: of its images, by camera. sampled: whether it has truth; the rest is empty if not.
 
     images: predictor -> camera -> what was measured; or the pixels themselves where the protocol scales several images
     by one median. consistency, overlap: by ring edge; steadiness: by camera; interval_s: to the frame that it
-    compares with. took_ms: of the model.
+    compares with. latency_ms: of the model.
     """
 
     index: int
@@ -46,10 +56,10 @@ class FrameRecord:
     overlap: Parts = field(default_factory=dict)
     steadiness: Parts = field(default_factory=dict)
     interval_s: float | None = None
-    took_ms: float | None = None
+    latency_ms: float | None = None
 
     def to_json(self) -> str:
-        """One line; `from_json` gives the same record back to the last digit."""
+        """Return one line, of which `from_json` makes the same record to the last digit."""
         entry = {name: value for name, value in self.__dict__.items() if name != "images"}
         entry["images"] = {
             predictor: {camera: _image_entry(image) for camera, image in cameras.items()}
@@ -59,7 +69,7 @@ class FrameRecord:
 
     @classmethod
     def from_json(cls, line: str) -> FrameRecord:
-        """What `to_json` wrote."""
+        """Restore what `to_json` wrote."""
         entry = json.loads(line)
         for name in ("consistency", "overlap", "steadiness"):
             entry[name] = {key: (total, count) for key, (total, count) in entry[name].items()}
@@ -72,21 +82,21 @@ class FrameRecord:
 
 def _image_entry(image: ImageRecord | Pixels) -> dict[str, Any]:
     if isinstance(image, Pixels):
-        return {name: _packed(values) for name, values in image.__dict__.items()}
+        return {name: _encode(values) for name, values in image.__dict__.items()}
     return {"sums": image.sums.tolist(), "sigma": None if image.sigma is None else image.sigma.to_lists()}
 
 
 def _image(entry: dict[str, Any]) -> ImageRecord | Pixels:
     if "truth" in entry:
-        truth, depth, sigma = (_unpacked(entry[name], np.float32) for name in ("truth", "depth", "sigma"))
-        return Pixels(truth, depth, sigma, _unpacked(entry["third"], np.uint8))
+        truth, depth, sigma = (_decode(entry[name], np.float32) for name in ("truth", "depth", "sigma"))
+        return Pixels(truth, depth, sigma, _decode(entry["third"], np.uint8))
     sigma = None if entry["sigma"] is None else SigmaSums.from_lists(entry["sigma"])
     return ImageRecord(np.array(entry["sums"], np.float64), sigma)
 
 
-def _packed(values: NDArray[Any] | None) -> str | None:
+def _encode(values: NDArray[Any] | None) -> str | None:
     return None if values is None else base64.b64encode(zlib.compress(values.tobytes(), 1)).decode()
 
 
-def _unpacked(text: str | None, dtype: Any) -> Any:
+def _decode(text: str | None, dtype: Any) -> Any:
     return None if text is None else np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)

@@ -1,4 +1,4 @@
-"""Records of frames, one after the other, to the result document; what it keeps does not grow with their number."""
+"""Sums up records of frames for the result document, in a memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,29 +13,27 @@ from fsmde_core.evaluation.measures.breakdown import THIRDS, band_names
 from fsmde_core.evaluation.measures.consistency import LEAST_POINTS
 from fsmde_core.evaluation.measures.means import Means, MetricsMean, Percentiles
 from fsmde_core.evaluation.measures.metrics import TERMS, Metrics, average
-from fsmde_core.evaluation.measures.pixels import Pixels, join
+from fsmde_core.evaluation.measures.pixels import Pixels, concatenate
 from fsmde_core.evaluation.measures.uncertainty import SigmaSums
 from fsmde_core.evaluation.predictors.predictors import MODEL
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
-from fsmde_core.evaluation.score import score_pixels
 from fsmde_core.rig.rig import Rig
 
 SHOWN = 4
-"""Best and worst images that are named."""
+"""Number of best and of worst images that are named."""
 WHOLE = ""
-"""The region that is everything."""
+"""Name of the region that is the whole image at all depths."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One predictor's numbers: per camera in ring order, and their unweighted mean."""
+    """Holds one predictor's numbers: per camera in ring order, and their unweighted mean."""
 
     cameras: dict[str, Metrics]
     mean: Metrics
 
     def document(self) -> dict[str, Any]:
-        """As in the result document."""
         return {"cameras": {name: asdict(m) for name, m in self.cameras.items()}, "mean": asdict(self.mean)}
 
 
@@ -51,9 +49,9 @@ class _Extreme(NamedTuple):
 
 
 class Summary:
-    """Add records in order of frames, then take `document`; equal records give an equal one to the last digit.
+    """Takes records in the order of frames; equal records make an equal `document` to the last digit.
 
-    rig: of the recording; its names and edges order the results.
+    rig: of the recording; its names and edges order the results. notes: of samples left out, known after `finish`.
     """
 
     def __init__(self, protocol: EvaluationProtocol, rig: Rig) -> None:
@@ -65,13 +63,13 @@ class Summary:
         self._consistency, self._steadiness = Means(edges, LEAST_POINTS), Means(rig.names)
         self._overlap = Means(edges, LEAST_POINTS)
         self._intervals, self._latency = Means(["s"]), Percentiles()
-        self._sigma = SigmaSums.nothing()
+        self._sigma = SigmaSums.zeros()
         self._best: list[_Extreme] = []
         self._worst: list[_Extreme] = []
+        self.notes: list[str] = []
         self.frames = self.samples = 0
 
     def add(self, record: FrameRecord) -> None:
-        """One frame's; frames come in their order."""
         self.frames += 1
         if not record.sampled:
             return
@@ -80,14 +78,14 @@ class Summary:
             self._close_batch()
 
     def _close_batch(self) -> None:
-        """Pool the images of each camera over the batch; all else is of each sample by itself."""
+        """Pool the images of each camera over the batch; all else is taken from each sample by itself."""
         for record in self._batch:
             self._add_sample(record)
         for predictor in self._batch[0].images:
             for camera in self._names:
-                found = [(r, r.images[predictor][camera]) for r in self._batch if camera in r.images[predictor]]
-                if found:
-                    self._add_images(predictor, camera, found)
+                images = [(r, r.images[predictor][camera]) for r in self._batch if camera in r.images[predictor]]
+                if images:
+                    self._add_images(predictor, camera, images)
         self._batch.clear()
         self._batches += 1
 
@@ -98,25 +96,25 @@ class Summary:
         self._steadiness.add(dict(record.steadiness))
         if record.interval_s is not None:
             self._intervals.add({"s": (record.interval_s, 1)})
-        if record.took_ms is not None:
-            self._latency.add(record.took_ms)
+        if record.latency_ms is not None:
+            self._latency.add(record.latency_ms)
 
-    def _add_images(self, predictor: str, camera: str, found: list[tuple[FrameRecord, ImageRecord | Pixels]]) -> None:
-        images = self._measured(predictor, [image for _, image in found])
+    def _add_images(self, predictor: str, camera: str, batch: list[tuple[FrameRecord, ImageRecord | Pixels]]) -> None:
+        images = self._measured(predictor, [image for _, image in batch])
         for region, sums in _regions(np.sum([image.sums for image in images], axis=0), self._protocol.cap_m).items():
             if sums[-1]:
                 cameras = self._regions.setdefault(predictor, {}).setdefault(region, {})
                 cameras.setdefault(camera, MetricsMean()).add(Metrics.of(sums))
         if predictor == MODEL:
-            for (record, _), image in zip(found, images, strict=True):
+            for (record, _), image in zip(batch, images, strict=True):
                 self._add_model_image(record, camera, image)
 
     def _measured(self, predictor: str, images: list[ImageRecord | Pixels]) -> list[ImageRecord]:
         pixels = [image for image in images if isinstance(image, Pixels)]
         if not pixels:
             return [image for image in images if isinstance(image, ImageRecord)]
-        ratio = self._protocol.ratio(join(pixels))
-        return [score_pixels(self._protocol.scaled(one, ratio), predictor, self._protocol) for one in pixels]
+        ratio = self._protocol.ratio(concatenate(pixels))
+        return [ImageRecord.of(self._protocol.scaled(p, ratio), predictor, self._protocol.cap_m) for p in pixels]
 
     def _add_model_image(self, record: FrameRecord, camera: str, image: ImageRecord) -> None:
         if image.sigma is not None:
@@ -126,52 +124,44 @@ class Summary:
         self._best = sorted([*self._best, extreme])[:SHOWN]
         self._worst = sorted([*self._worst, extreme], key=lambda e: (-e.abs_rel, e.frame, e.camera))[:SHOWN]
 
-    def finish(self) -> list[str]:
-        """After the last record; a note where samples are left out."""
-        left = len(self._batch)
-        if left and self._batches:
+    def finish(self) -> None:
+        """Close the last batch, or leave it out with a note where the protocol does so."""
+        remaining = len(self._batch)
+        if remaining and self._batches:
             self._batch.clear()
-            return [
-                f"protocol {self._protocol.name} leaves out the last {left} samples, "
+            self.notes.append(
+                f"protocol {self._protocol.name} leaves out the last {remaining} samples, "
                 f"which do not fill a batch of {self._protocol.batch}"
-            ]
-        if left:
+            )
+        elif remaining:
             self._close_batch()
-        return []
 
     @property
     def scores(self) -> dict[str, Scores]:
-        """By predictor; without those that had nothing to measure."""
+        """The scores by predictor, without those that had nothing to measure."""
         return {name: self._scores(regions[WHOLE]) for name, regions in self._regions.items()}
 
     def _scores(self, cameras: Mapping[str, MetricsMean]) -> Scores:
-        found = {name: cameras[name].metrics() for name in self._names if name in cameras}
-        measured = {name: metrics for name, metrics in found.items() if metrics is not None}
-        return Scores(measured, average(measured.values()))
-
-    def _steadiness_document(self) -> dict[str, Any] | None:
-        means = self._steadiness
-        if not means.n:
-            return None
-        return {"cameras": means.each, "mean": means.mean, "n": means.n, "interval_s": self._intervals.mean}
+        means = {name: cameras[name].metrics() for name in self._names if name in cameras}
+        return Scores(means, average(means.values()))
 
     def document(self) -> dict[str, Any]:
-        """What the records say, in the result document's words; `finish` comes first."""
+        """Return the result document's keys that come from records; `finish` comes first."""
         scores = self.scores
         regions = {name: self._scores(cameras).document() for name, cameras in self._regions[MODEL].items()}
         bands = [name for name in band_names(self._protocol.cap_m) if name in regions]
-        consistency = {"lidar": _edges(self._consistency), "overlap": _edges(self._overlap)}
+        steadiness = self._steadiness.document("cameras")
         return {
             "frames": self.frames,
             "samples": self.samples,
             **scores[MODEL].document(),
             "latency_ms": {f"p{percent}": self._latency(percent) for percent in (50, 95, 99)},
-            "baselines": {name: found.document() for name, found in scores.items() if name != MODEL},
+            "baselines": {name: baseline.document() for name, baseline in scores.items() if name != MODEL},
             "bands": {name: regions[name] for name in bands},
             "thirds": {name: regions[name] for name in reversed(THIRDS) if name in regions},
             "sigma": self._sigma.document(),
-            "consistency": consistency,
-            "steadiness": self._steadiness_document(),
+            "consistency": {"lidar": self._consistency.document("edges"), "overlap": self._overlap.document("edges")},
+            "steadiness": steadiness and {**steadiness, "interval_s": self._intervals.mean},
             "extremes": {
                 "best": [extreme.document() for extreme in self._best],
                 "worst": [extreme.document() for extreme in self._worst],
@@ -180,13 +170,9 @@ class Summary:
 
 
 def _regions(sums: NDArray[np.float64], cap_m: float) -> dict[str, NDArray[np.float64]]:
-    """(bands, thirds, TERMS) sums -> (TERMS,) of everything and, where there are parts, of each band and third."""
+    """Add (bands, thirds, TERMS) sums up to (TERMS,) of the whole and, if there are parts, of each band and third."""
     regions = {WHOLE: sums.reshape(-1, TERMS).sum(axis=0)}
     if sums.shape[1] > 1:
         regions |= dict(zip(band_names(cap_m), sums.sum(axis=1), strict=True))
         regions |= dict(zip(THIRDS, sums.sum(axis=0), strict=True))
     return regions
-
-
-def _edges(means: Means) -> dict[str, Any] | None:
-    return {"edges": means.each, "mean": means.mean, "n": means.n} if means.n else None

@@ -1,4 +1,4 @@
-"""An evaluation as tables for people, 100 columns wide."""
+"""Shows an evaluation in tables for people, 100 columns wide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 
 
 def conditions(document: Document) -> str:
-    """What stands beside every number."""
+    """Say under which conditions the numbers were measured; it stands beside all of them."""
     parts = [
         f"{document['source']}: protocol {document['protocol']}",
         f"{document['samples']} sample{'s' if document['samples'] != 1 else ''}",
@@ -29,11 +29,11 @@ def conditions(document: Document) -> str:
 
 
 def to_tables(document: Document) -> Iterator[Group]:
-    """Cameras with their mean and the baselines; bands and thirds; everything else. Each below its conditions."""
+    """Yield cameras with mean and baselines, bands and thirds, and the rest, each below its conditions."""
     from rich.console import Group
     from rich.text import Text
 
-    for table in (_cameras(document), _parts(document), _rest(document)):
+    for table in (_cameras(document), _bands_and_thirds(document), _other_measures(document)):
         yield Group(Text(conditions(document), style="italic"), table)
 
 
@@ -48,7 +48,7 @@ def _cameras(document: Document) -> Table:
     return table
 
 
-def _parts(document: Document) -> Table:
+def _bands_and_thirds(document: Document) -> Table:
     table = _table("mean of cameras", *MEASURES, "n")
     for key, unit in (("bands", " m"), ("thirds", " third")):
         for name, scores in document[key].items():
@@ -57,11 +57,11 @@ def _parts(document: Document) -> Table:
     return table
 
 
-def _rest(document: Document) -> Table:
+def _other_measures(document: Document) -> Table:
     table = _table("measure", "value", "n")
     if sigma := document["sigma"]:
-        for k, share in sigma["coverage"].items():
-            table.add_row(f"truth within {k} sigma", f"{share:.1%}", str(sigma["n"]))
+        for k, fraction in sigma["coverage"].items():
+            table.add_row(f"truth within {k} sigma", f"{fraction:.1%}", str(sigma["n"]))
         table.add_row("AUSE: AbsRel lost to sorting by sigma, not by error", f"{sigma['ause']:.3f}", str(sigma["n"]))
     for key, where in (("lidar", "at lidar points"), ("overlap", "without lidar")):
         if found := document["consistency"][key]:
@@ -78,13 +78,10 @@ def _rest(document: Document) -> Table:
 
 def _table(first: str, *others: str) -> Table:
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
+    columns = (Column(name, justify="right") for name in others)
+    return Table(first, *columns, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
@@ -92,7 +89,7 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def to_lines(document: Document) -> Iterator[str]:
-    """What ran, how fast, and the notes."""
+    """Yield lines on what ran and how fast, and the notes."""
     latency, drops = document["latency_ms"], document.get("drops")
     what = "arrival of the last image to last output" if drops else "preprocessing and inference"
     yield (

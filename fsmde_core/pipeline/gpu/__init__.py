@@ -1,1 +1,1 @@
-"""The frame on a GPU: raw images up, depth and packed cloud down, nothing else over the bus."""
+"""Runs a frame on a GPU: raw images go up, depth and the packed cloud come down, nothing else crosses the bus."""

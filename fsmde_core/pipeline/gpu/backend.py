@@ -1,4 +1,4 @@
-"""What a GPU backend does for the GPU pipeline: torch without TensorRT, pycuda's kernels around TensorRT with it."""
+"""Defines the GPU backends: `torch` runs all in PyTorch, `cuda` runs our own kernels around TensorRT."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fsmde_core.rig.rig import Camera
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """How one camera's raw pixels become the network's input, as `fsmde_core.images.rectify` does it: every
-    output pixel is the mean of `supersample` x `supersample` bilinear samples of the image after `halvings` 2x2
-    averages.
+    """Describes how one camera's raw pixels become the network's input, as `fsmde_core.images.rectify` makes it.
 
-    maps: (supersample * H, supersample * W, 2) float32 x, y in pixels of the image after its halvings, centres at
-    integers; beyond the edge the nearest pixel counts. outside: (H, W) bool, None where every pixel lies in the image.
+    Every output pixel is the mean of `supersample` x `supersample` bilinear samples of the image after `halvings` 2x2
+    averages. maps: (supersample * H, supersample * W, 2) float32 x, y in pixels of the image after its halvings,
+    centres at integers; beyond the edge the nearest pixel counts. outside: (H, W) bool, None where every pixel lies in
+    the image.
     """
 
     halvings: int
@@ -32,11 +32,11 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class HostResult:
-    """rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN outside the
-    images. Page-locked buffers of the backend: valid until its next `infer`.
+    """Holds the results in page-locked buffers of the backend, valid until its next `infer`.
 
-    stage_ms: by the GPU's own events: `upload` and `sample`, summed over the images, `infer`, `download`; `pack` of the
-    same backend adds its own.
+    rgb: (N, H, W, 3) uint8, the network's input. depth, sigma: (N, H, W) float32 metres; depth is NaN outside the
+    images. stage_ms: milliseconds by the GPU's own events, of `upload` and `sample` summed over the images, `infer` and
+    `download`; `pack` of the same backend adds its own.
     """
 
     rgb: NDArray[np.uint8]
@@ -46,33 +46,43 @@ class HostResult:
 
 
 class GpuBackend(Protocol):
-    """Memory, sampling, network and packing on one GPU; nothing is allocated after the first frames.
+    """Does memory, sampling, network and packing on one GPU; nothing is allocated after the first frames.
 
     `upload` may be called by several threads at once, as images arrive; `infer` and `pack` by one at a time.
     """
 
     def upload(self, image: RawImage, sampling: Sampling) -> Any:
-        """Start the copy of the raw bytes, any encoding and step, to the GPU; returns a handle for `infer`, which may
-        be given there more than once.
+        """Start the copy of an image to the GPU; its memory is not touched after the call returns.
 
-        The image's memory is not touched after the call returns. A handle that is dropped gives its memory back.
-        sampling: one object per calibration; its maps go up once.
+        Args:
+            image: Of any encoding and step.
+            sampling: One object per calibration; its maps go up once.
+
+        Returns:
+            A handle for `infer`, which may be given there more than once; dropped, it gives its memory back.
         """
-        ...
 
     def infer(self, uploads: Sequence[Any], focal: NDArray[np.float32]) -> HostResult:
-        """All sampled images in one batch through the network; copy depth, sigma and RGB back. focal: (N,) pixels."""
-        ...
+        """Run the network on all sampled images in one batch and wait for depth, sigma and RGB.
+
+        Args:
+            uploads: N handles from `upload`.
+            focal: (N,) pixels.
+
+        Returns:
+            The results of the N images.
+        """
 
     def pack(self, cameras: Sequence[Camera], settings: CloudSettings) -> PackedCloud:
-        """The fused cloud of the last `infer` in the base frame, in `CloudPacker.pack`'s layout; one copy back.
+        """Pack the fused cloud of the last `infer` in the base frame, in `CloudPacker.pack`'s layout and order.
 
-        cameras: those of the last `infer`.
+        Args:
+            cameras: Those of the last `infer`.
+            settings: Which depths become points; with voxels the first of each cube in that order.
 
-        Points come in `CloudPacker.pack`'s order. With voxels one point per cube, the first in that order.
+        Returns:
+            The cloud, valid until the next call.
         """
-        ...
 
     def close(self) -> None:
         """Release the GPU's memory."""
-        ...

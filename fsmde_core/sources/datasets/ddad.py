@@ -1,4 +1,4 @@
-"""DDAD (Toyota Research Institute; CC BY-NC-SA 4.0) in its DGP layout: scene_dataset, scene and calibration JSONs."""
+"""Reads DDAD (Toyota Research Institute; CC BY-NC-SA 4.0) in DGP layout: scene_dataset, scene and calibration JSONs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIDAR = "lidar"
 
 
 class DgpDatum(NamedTuple):
-    """One file of one sensor: where it lies, when it was taken, and the sensor's pose then."""
+    """Describes one file of one sensor: where it lies, when it was recorded, and the sensor's pose at that time."""
 
     path: Path
     stamp_ns: int
@@ -35,16 +35,16 @@ class DgpSample(NamedTuple):
 
 
 class DdadSource(IndexedSource):
-    """Samples of every scene of the data set, or of one split ("0" train, "1" val, "2" test); six cameras and lidar.
+    """Reads the samples of every scene, or of one split ("0" train, "1" val, "2" test); six cameras and lidar.
 
     base_link is DDAD's own vehicle frame, which its lidar files are in: REP-103, close to the road.
-    T_world_base[name] @ T_base_camera is the recorded pose of the camera exactly.
+    T_world_base[name] @ T_base_camera is the recorded pose of the camera exactly. Raises FsmdeError when `root` is no
+    DGP data set with the six DDAD cameras.
     """
 
     name = "ddad"
 
     def __init__(self, root: str | Path, split: str | None = None) -> None:
-        """Read the scene JSONs below `root`; FsmdeError when it is no DGP data set with the six DDAD cameras."""
         self.root = Path(root)
         self._calibrations: dict[Path, dict[str, tuple[Matrix, Matrix]]] = {}
         self._samples = tuple(sample for scene in self._scenes(split) for sample in _read_samples(scene))
@@ -56,7 +56,6 @@ class DdadSource(IndexedSource):
         return len(self._samples)
 
     def frame(self, index: int) -> Frame:
-        """The frame at `index`, 0 <= index < len(self); reads files of this frame only."""
         sample = self._samples[index]
         rig = self._rig(sample)
         images, poses = {}, {}
@@ -67,7 +66,6 @@ class DdadSource(IndexedSource):
         return Frame(index, rig, images, poses, self._sweep(sample))
 
     def _scenes(self, split: str | None) -> list[Path]:
-        """Scene files of the split, or of all, each once."""
         documents = {path: read_json(path) for path in sorted(self.root.glob("*.json"))}
         path = next((path for path, d in documents.items() if isinstance(d, dict) and "scene_splits" in d), None)
         if path is None:
@@ -87,7 +85,6 @@ class DdadSource(IndexedSource):
         return Camera(name, *sample.datums[name].size, K=K, T_base_camera=T_base_camera)
 
     def _calibration(self, sample: DgpSample, name: str) -> tuple[Matrix, Matrix]:
-        """K and T_base_sensor of one sensor."""
         path = sample.calibration
         if path not in self._calibrations:
             document = read_json(path)
@@ -110,7 +107,7 @@ class DdadSource(IndexedSource):
 
 
 def _read_samples(scene: Path) -> list[DgpSample]:
-    """Samples of a scene file whose six images are on disk, in the order of the file, which is that of time."""
+    """Read the samples of a scene whose six images are on disk, in the order of the file, which is that of time."""
     document, samples = read_json(scene), []
     with reading(scene):
         entries = {entry["key"]: entry for entry in document["data"]}
@@ -129,7 +126,7 @@ def _datum(folder: Path, entry: dict[str, Any]) -> DgpDatum:
 
 
 def _stamp_ns(text: str) -> int:
-    """Nanoseconds since 1970 of a DGP stamp.
+    """Convert a DGP stamp to nanoseconds since 1970.
 
     DDAD's stamps count 100 ns but were written as if microseconds, which puts its 10 Hz drives of 2019 into the year
     2464 at 1 Hz; ROS time ends in 2038.

@@ -1,24 +1,23 @@
-"""Files of a recording, with one sentence when they are missing or broken."""
+"""Reads files of a recording; errors say in one sentence which file is missing or broken."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from fsmde_core.errors import FsmdeError
 
 
 class RecordingFileError(FsmdeError):
-    """A file of a recording that cannot be used; the text names it."""
+    """Says that a file of a recording cannot be used, and names it."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content; FsmdeError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -26,7 +25,6 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The file's JSON; FsmdeError when it cannot be read or is not JSON."""
     content = read_bytes(path)
     try:
         return json.loads(content)
@@ -36,24 +34,13 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong inside while `path` is taken apart becomes one FsmdeError that names it."""
+    """Turn whatever fails inside, while `path` is parsed, into one RecordingFileError that names it."""
     try:
         yield
     except RecordingFileError:
         raise
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError, BadZipFile, zlib.error) as error:
         kind = "" if isinstance(error, FsmdeError) else f"{type(error).__name__} "
         reason = " ".join(f"{kind}{error}".split())
-        raise RecordingFileError(
-            f"recording file {path} is not laid out as expected ({reason}); copy it again"
-        ) from error
+        text = f"recording file {path} is not laid out as expected ({reason}); copy it again"
+        raise RecordingFileError(text) from error

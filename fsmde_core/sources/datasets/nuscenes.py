@@ -1,4 +1,4 @@
-"""nuScenes (Motional; CC BY-NC-SA 4.0) read from its JSON tables: the devkit pins an old NumPy and is not needed."""
+"""Reads nuScenes (Motional; CC BY-NC-SA 4.0) from its JSON tables: the devkit pins an old NumPy and is not needed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Row = dict[str, Any]
 
 
 class NuScenesSource(IndexedSource):
-    """Keyframes, scene after scene, in order of time; only those whose six images are on disk.
+    """Reads keyframes, scene after scene, in order of time; only those whose six images are on disk.
 
     The ego frame of nuScenes is base_link as it stands: REP-103, on the road below the rear axle. Every sensor has the
-    ego pose of its own time. Lidar is the LIDAR_TOP keyframe sweep, None where its file is absent.
+    ego pose of its own time. Lidar is the LIDAR_TOP keyframe sweep, None where its file is absent. The tables are those
+    of `root/version`; without `version` those of the only folder v1.0-* in `root`.
     """
 
     name = "nuscenes"
 
     def __init__(self, root: str | Path, version: str | None = None) -> None:
-        """Read the tables of `root/version`; without `version` the only folder v1.0-* of `root` is taken."""
         self.root = Path(root)
         self._tables = self.root / (version or self._only_version())
         with reading(self._tables):
@@ -51,11 +51,11 @@ class NuScenesSource(IndexedSource):
         return len(self._keyframes)
 
     def frame(self, index: int) -> Frame:
-        """The frame at `index`, 0 <= index < len(self); reads files of this frame only."""
         keyframe = self._keyframes[index]
         with reading(self._tables):
-            images = {name: self._image(keyframe[name]) for name in CAMERAS}
-            poses = {name: self._poses[keyframe[name]["ego_pose_token"]] for name in CAMERAS}
+            rows = {name: keyframe[name] for name in CAMERAS}
+            images = {n: CameraImage(_stamp_ns(row), encoded=read_bytes(self._path(row))) for n, row in rows.items()}
+            poses = {name: self._poses[row["ego_pose_token"]] for name, row in rows.items()}
             return Frame(index, self._rig(keyframe), images, poses, self._sweep(keyframe))
 
     def _only_version(self) -> str:
@@ -72,7 +72,7 @@ class NuScenesSource(IndexedSource):
         return self.root / row["filename"]
 
     def _read_keyframes(self, channels: Mapping[str, str | None]) -> Iterator[dict[str, Row]]:
-        """Per keyframe the sample_data rows by camera name, and "lidar" where there is one."""
+        """Yield per keyframe the sample_data rows by camera name, and "lidar" where there is one."""
         samples = {row["token"]: row for row in self._table("sample")}
         rows: dict[str, dict[str, Row]] = {token: {} for token in samples}
         for row in self._table("sample_data"):
@@ -94,16 +94,8 @@ class NuScenesSource(IndexedSource):
 
     def _camera(self, name: str, row: Row) -> Camera:
         calibration = self._calibrations[row["calibrated_sensor_token"]]
-        return Camera(
-            name,
-            row["width"],
-            row["height"],
-            K=np.array(calibration["camera_intrinsic"]),
-            T_base_camera=_pose(calibration),
-        )
-
-    def _image(self, row: Row) -> CameraImage:
-        return CameraImage(_stamp_ns(row), encoded=read_bytes(self._path(row)))
+        K, T_base_camera = np.array(calibration["camera_intrinsic"]), _pose(calibration)
+        return Camera(name, row["width"], row["height"], K=K, T_base_camera=T_base_camera)
 
     def _sweep(self, keyframe: Mapping[str, Row]) -> LidarSweep | None:
         row = keyframe.get("lidar")

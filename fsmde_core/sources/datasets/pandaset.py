@@ -1,7 +1,7 @@
-"""PandaSet sequences (Hesai, Scale AI; CC BY 4.0) in the layout of the pandaset-devkit; any subset of frames.
+"""Reads PandaSet sequences (Hesai, Scale AI; CC BY 4.0) in the layout of the pandaset-devkit; any subset of frames.
 
-PandaSet has no ego frame of its own. Its lidar poses are a vehicle pose in disguise: x right, y forward, z up, with
-the origin near the road. `base_link` is that pose turned to REP-103 and lowered onto the road.
+PandaSet has no ego frame of its own. Its lidar poses are in fact poses of the vehicle: x right, y forward, z up, with
+the origin near the road. `base_link` is that pose rotated to REP-103 and lowered onto the road.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T_POSE_BASE = rigid(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
 
 
 class PandaSetSource(IndexedSource):
-    """One PandaSet sequence. Frames are those with an image of all six cameras; a lidar sweep is there or it is not.
+    """Reads one PandaSet sequence: the frames with an image of all six cameras, with a lidar sweep where there is one.
 
     Camera poses are those recorded per frame: T_world_base[name] @ T_base_camera gives them back exactly.
     Sweeps are `lidar/NN.npz` with `xyz_world_cm` (N, 3) int16: world frame, centimetres, already free of ego motion.
@@ -37,10 +37,9 @@ class PandaSetSource(IndexedSource):
     name = "pandaset"
 
     def __init__(self, root: str | Path) -> None:
-        """Read poses, stamps and intrinsics; FsmdeError when `root` is no such sequence."""
         self.root = Path(root)
         self._camera_folders = {name: self.root / "camera" / f"{name}_camera" for name in CAMERAS}
-        self.numbers = self._complete_frames()
+        self.numbers = self._frame_numbers()
         """Frame numbers in the recording, one per frame of this source: the NN of NN.jpg."""
         self._lidar_times, self._T_world_base = _read_track(self.root / "lidar", T_POSE_BASE)
         self._tracks = {name: _read_track(folder, np.eye(4)) for name, folder in self._camera_folders.items()}
@@ -53,7 +52,6 @@ class PandaSetSource(IndexedSource):
         return len(self.numbers)
 
     def frame(self, index: int) -> Frame:
-        """The frame at `index`, 0 <= index < len(self); reads files of this frame only."""
         number = self.numbers[index]
         images, poses = {}, {}
         for name, folder in self._camera_folders.items():
@@ -63,7 +61,7 @@ class PandaSetSource(IndexedSource):
         return Frame(index, self.rig, images, poses, self._sweep(number))
 
     def mount_poses(self, name: str) -> NDArray[np.float64]:
-        """(N, 4, 4) T_base_camera by every recorded camera pose against the vehicle's, interpolated to its stamp."""
+        """Compute (N, 4, 4) T_base_camera: each recorded camera pose against the vehicle's, interpolated in time."""
         track, times = self._T_world_base, self._lidar_times
         poses = []
         for time, T_world_camera in zip(*self._tracks[name], strict=True):
@@ -75,13 +73,12 @@ class PandaSetSource(IndexedSource):
             raise FsmdeError(f"{self.root}: no stamp of camera '{name}' lies within lidar/timestamps.json")
         return np.stack(poses)
 
-    def _complete_frames(self) -> tuple[int, ...]:
+    def _frame_numbers(self) -> tuple[int, ...]:
         found = [{int(p.stem) for p in f.glob("*.jpg") if p.stem.isdigit()} for f in self._camera_folders.values()]
         numbers = tuple(sorted(set.intersection(*found)))
         if not numbers:
-            raise FsmdeError(
-                f"{self.root} is no PandaSet sequence: no frame has all six images (camera/front_camera/00.jpg ...)"
-            )
+            names = "camera/front_camera/00.jpg ..."
+            raise FsmdeError(f"{self.root} is no PandaSet sequence: no frame has all six images ({names})")
         return numbers
 
     def _camera(self, name: str) -> Camera:
@@ -103,13 +100,13 @@ class PandaSetSource(IndexedSource):
 
 
 def _read_track(folder: Path, T_pose_frame: Matrix) -> tuple[NDArray[np.float64], list[Matrix]]:
-    """Stamps in seconds and T_world_frame of every frame of a sensor folder."""
+    """Read the stamps in seconds and T_world_frame of every frame of a sensor folder."""
     stamps, entries = read_json(folder / "timestamps.json"), read_json(folder / "poses.json")
     with reading(folder):
         times = np.asarray(stamps, dtype=np.float64)
         poses = [_pose(entry) @ T_pose_frame for entry in entries]
         if not np.all(np.isfinite(times)):
-            raise ValueError("a stamp that is not finite")
+            raise ValueError("a stamp is not finite")
     if len(times) != len(poses):
         raise FsmdeError(f"{folder}: {len(times)} timestamps but {len(poses)} poses")
     return times, poses

@@ -1,4 +1,4 @@
-"""Poses as recordings hold them: a quaternion and a translation."""
+"""Reads poses as recordings hold them: a quaternion of any length, which must be a rotation, and metres."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from fsmde_core.rig.geometry import Matrix, rigid, rotation_from_quaternion
 
 
 def recorded_pose(wxyz: Iterable[float], translation: Sequence[float]) -> Matrix:
-    """(4, 4) of a quaternion of any length and metres; FsmdeError unless it is a rotation and finite."""
     T = rigid(rotation_from_quaternion(*wxyz), translation)
     if not np.all(np.isfinite(T)):
         raise FsmdeError(f"a translation must be finite, not {list(translation)}")

@@ -1,4 +1,4 @@
-"""Sets of images, each with its lidar sweep, at the moment when the poses for them are known."""
+"""Groups images into sets, each with its lidar sweep, and yields a set when the poses for it are known."""
 
 from __future__ import annotations
 
@@ -22,16 +22,11 @@ class FrameMessages(NamedTuple):
     sweep: BagMessage | None
 
 
-class _Pending(NamedTuple):
-    images: ImageSet[BagMessage]
-    closed_ns: int
-
-
 class Grouper:
-    """Groups a stream of messages into sets in order of time; holds those only whose poses or sweep may yet come.
+    """Groups a stream of messages into sets in order of time; a set waits only while its poses or sweep may come.
 
-    Waiting is counted in the time of recording, as the node does it live: one wrong stamp would carry off a clock made
-    of stamps.
+    Waiting is counted in the time of recording, as the node does it live: one wrong stamp would upset a clock made of
+    stamps.
     """
 
     def __init__(
@@ -40,35 +35,35 @@ class Grouper:
         names: Mapping[str, str],
         lidar: str | None,
         tree: TransformTree,
-        way: tuple[str | None, str],
+        frames: tuple[str | None, str],
         sync: SyncSettings,
     ) -> None:
-        """bag: takes the notes. names: image topic -> camera. lidar: its topic.
+        """Start a stream; `bag` receives the notes, `names` maps image topics to cameras, `lidar` is a topic.
 
-        way: world frame, None where nothing moves, and base frame.
-        tree: is kept up to date with the stream, and holds for the set that was given out last.
+        The tree is kept up to date with the stream, and is valid for the set that was yielded last. The frames are the
+        world, None where nothing moves, and the base.
         """
         self._bag, self._jump_ms = bag, sync.jump_ms
-        self._names, self._lidar, self._tree, (self._world, self._base) = names, lidar, tree, way
+        self._names, self._lidar, self._tree, (self._world, self._base) = names, lidar, tree, frames
         self._synchronizer: Synchronizer[BagMessage] = Synchronizer(names.values(), sync)
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[tuple[ImageSet[BagMessage], int]] = deque()  # and when each was closed
         self._sweeps: deque[BagMessage] = deque()
         self._keep_ns = LIMIT_NS + 2 * LIDAR_GAP_NS + int(sync.deadline_ms * 1e6)  # longest that a sweep is waited for
         self._now_ns = 0
 
     def groups(self, records: Iterable[BagMessage]) -> Iterator[FrameMessages]:
-        """The sets of a stream; each must be used before the next one is asked for, because the tree moves on."""
+        """Yield the sets of a stream; each must be used before the next one is read, because the tree is updated."""
         for record in records:
             if record.topic in TF_TOPICS:
                 add_transforms(self._bag, self._tree, record)
             else:
                 self._add(record)
             while self._pending and self._is_ready(*self._pending[0]):
-                yield self._take()
+                yield self._pop_oldest()
         while images := self._synchronizer.poll(self._now_ns + _ENDLESS_NS):
-            self._close(images)
+            self._enqueue(images)
         while self._pending:
-            yield self._take()
+            yield self._pop_oldest()
 
     def _add(self, record: BagMessage) -> None:
         self._now_ns = max(self._now_ns, record.time_ns)
@@ -78,10 +73,10 @@ class Grouper:
                 self._sweeps.popleft()
         else:
             self._add_image(self._names[record.topic], record)
-        self._close(self._synchronizer.poll(self._now_ns))
+        self._enqueue(self._synchronizer.poll(self._now_ns))
 
     def _add_image(self, camera: str, record: BagMessage) -> None:
-        self._close(self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record))
+        self._enqueue(self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record))
         counts = self._synchronizer.stats.cameras[camera]
         if counts.off_clock:
             self._bag.note_damage(
@@ -91,23 +86,23 @@ class Grouper:
                 "(a clock that is not set, or a jump of all stamps)",
             )
 
-    def _close(self, images: ImageSet[BagMessage] | None) -> None:
+    def _enqueue(self, images: ImageSet[BagMessage] | None) -> None:
         if images is not None:
-            self._pending.append(_Pending(images, self._now_ns))
+            self._pending.append((images, self._now_ns))
 
     def _is_ready(self, images: ImageSet[BagMessage], closed_ns: int) -> bool:
         """Whether a sweep that belongs to the set would have come, and the poses for both."""
         if self._now_ns - closed_ns > LIMIT_NS:
             return True
         if self._lidar and not (self._sweeps and self._sweeps[-1].stamp_ns > images.stamp_ns + LIDAR_GAP_NS):
-            return False  # sweeps come in order: only a later one tells that this set's will not
+            return False  # sweeps come in order: only a later one shows that none of this set will come
         needed_ns = images.stamp_ns + (LIDAR_GAP_NS if self._sweeps else 0)
-        ways = {(self._base, sweep.frame_id) for sweep in self._sweeps} | {(self._world or self._base, self._base)}
-        tracks = [track for way in ways for track in self._tree.tracks(*way)]
+        pairs = {(self._base, sweep.frame_id) for sweep in self._sweeps} | {(self._world or self._base, self._base)}
+        tracks = [track for pair in pairs for track in self._tree.tracks_between(*pair)]
         return all((track.newest_ns or 0) >= needed_ns for track in tracks)
 
-    def _take(self) -> FrameMessages:
-        """The oldest set with its nearest sweep; sweeps are let go by age, because stamps may jump back."""
-        images = self._pending.popleft().images
+    def _pop_oldest(self) -> FrameMessages:
+        images, _ = self._pending.popleft()
+        # Sweeps stay until they are too old, because stamps may jump back.
         near = [sweep for sweep in self._sweeps if abs(sweep.stamp_ns - images.stamp_ns) <= LIDAR_GAP_NS]
         return FrameMessages(images, min(near, key=lambda sweep: abs(sweep.stamp_ns - images.stamp_ns), default=None))

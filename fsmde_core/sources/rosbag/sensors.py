@@ -1,4 +1,4 @@
-"""Images and point clouds of a bag."""
+"""Decodes images and point clouds of a bag."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
 from fsmde_core.images.encodings import RawImage, to_rgb
+from fsmde_core.messages.encode import COMPRESSED, typestore
 from fsmde_core.messages.read import compressed_image, raw_image
-from fsmde_core.messages.write import COMPRESSED, typestore
 from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
 
 
 def deserialized(record: BagMessage, kind: str) -> Any:
-    """The message of a record; FsmdeError when its bytes are no message of that type."""
     try:
         return typestore().deserialize_cdr(record.data, kind)
     except Exception as error:  # the generated code raises whatever the bytes lead it to
@@ -29,23 +28,25 @@ def deserialized(record: BagMessage, kind: str) -> Any:
 
 @dataclass
 class ImageReader:
-    """Reads images and compares their size with the calibration: every raw one, the first compressed one of each."""
+    """Reads images and compares their size with the calibration: every raw one, the first compressed one of each.
+
+    An image is decoded unless it is an ordinary JPEG or PNG. Raises FsmdeError for one that cannot be used.
+    """
 
     topics: Mapping[str, CameraTopics]
     rig: Rig
     _seen: set[str] = field(default_factory=set)
 
     def read(self, camera: str, record: BagMessage) -> CameraImage:
-        """The image of `camera`, decoded unless it is an ordinary JPEG or PNG; FsmdeError when it cannot be used."""
         topics = self.topics[camera]
         message = deserialized(record, topics.type)
         try:
             if topics.type != COMPRESSED:
                 return self._decoded(camera, record, raw_image(message))
-            if camera not in self._seen or _is_disguised(message.format):
+            if camera not in self._seen or _needs_conversion(message.format):
                 image = self._decoded(camera, record, compressed_image(message))
                 self._seen.add(camera)
-                if _is_disguised(message.format):
+                if _needs_conversion(message.format):
                     return image
         except FsmdeError as error:
             raise FsmdeError(f"{record.topic}, image of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
@@ -61,6 +62,6 @@ class ImageReader:
         return CameraImage(record.stamp_ns, pixels=to_rgb(image.pixels(), image.encoding))
 
 
-def _is_disguised(compressed_format: str) -> bool:
-    """Whether the decoded picture is not yet one in colour: a Bayer mosaic, or red and blue swapped before coding."""
+def _needs_conversion(compressed_format: str) -> bool:
+    # A Bayer mosaic, or red and blue swapped before coding: the decoded picture does not yet have its colours.
     return compressed_format.startswith("bayer_") or "compressed rgb" in compressed_format

@@ -1,6 +1,7 @@
-"""Rosbag2 recordings (mcap or sqlite3) as frames: what `fsmde bag` writes, and any rig with topics of the same names.
+"""Reads rosbag2 recordings (mcap or sqlite3): what `fsmde bag` writes, and any rig with topics of the same names.
 
-Read as a stream: at no time more than a few image sets and ten seconds of poses are in memory.
+At no time more than a few image sets and ten seconds of poses are in memory. `frames` reads the bag from its beginning,
+or from where it last reached its `stop` if that is not beyond `start`: ascending ranges take one pass in all.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.messages.read import cloud_xyz
-from fsmde_core.messages.write import CLOUD
+from fsmde_core.messages.encode import CLOUD
+from fsmde_core.messages.point_cloud import read_xyz
 from fsmde_core.rig.geometry import Matrix, transform
+from fsmde_core.sources.rosbag.calibration import read_calibration
 from fsmde_core.sources.rosbag.grouping import FrameMessages, Grouper
-from fsmde_core.sources.rosbag.opening import read_calibration
 from fsmde_core.sources.rosbag.sensors import ImageReader, deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
@@ -28,8 +29,8 @@ from fsmde_core.sync.synchronizer import SyncSettings
 
 
 @dataclass
-class _Pass:
-    """On the way through a bag. tree: frames at the moment of the last group taken. index: of the next one."""
+class _Position:
+    """Marks a place in the stream. tree: frames at the time of the last group read. index: that of the next group."""
 
     groups: Iterator[FrameMessages]
     tree: TransformTree
@@ -37,68 +38,62 @@ class _Pass:
 
 
 class RosbagSource:
-    """Frames of a rosbag2 file, of a bag's folder, or of a folder with several of these, in order of time.
+    """Reads the frames of a rosbag2 file, of a bag's folder, or of a folder with several of these, in order of time.
 
     Cameras are the topics `<camera>/image_raw` or `<camera>/image_raw/compressed` with `<camera>/camera_info` beside
     them; `/tf_static` places them in `base_frame`; `/tf` gives the vehicle's motion (identity without it); the point
     cloud topic whose name ends in `lidar/points`, or else holds `lidar`, is the lidar. Images are grouped by stamps.
+    Raises FsmdeError when the bag cannot be read, or does not hold a calibrated rig.
     """
 
     def __init__(self, path: str | Path, base_frame: str = "base_link", sync: SyncSettings | None = None) -> None:
-        """FsmdeError when the bag cannot be read, or does not hold a calibrated rig."""
         self.path = Path(path)
         self.name = self.path.resolve().stem if self.path.stem in ("", "..") else self.path.stem
         self._sync = sync or SyncSettings()
         self._bag = Bag(self.path)
         self._cameras = camera_topics(self._bag)
         self._lidar = lidar_topic(self._bag)
-        self._opening = read_calibration(self._bag, self._cameras, base_frame)
-        self.rig = self._opening.rig
+        self.rig, self._tree, self._world = read_calibration(self._bag, self._cameras, base_frame)
         self._images = ImageReader(self._cameras, self.rig)
         self._length: int | None = None
-        self._paused: _Pass | None = None
+        self._paused: _Position | None = None
 
     @property
     def notes(self) -> list[str]:
-        """Where the bag is damaged or incomplete, as far as it was read; and what was taken for granted."""
         return self._bag.notes
 
     def __len__(self) -> int:
-        """Number of image sets; known after one pass over the bag, made on the first call unless there was one."""
+        """Count the image sets; the first call reads the whole bag, unless `frames` has reached its end before."""
         if self._length is None:
-            self._length = sum(1 for _ in self._groups(self._opening.tree.without_poses()))
+            self._length = sum(1 for _ in self._groups(self._tree.without_poses()))
         return self._length
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames `start` to `stop` (Python slice rules), one in memory at a time.
-
-        The bag is read from its beginning, or from where the last such reading reached its `stop` if that is not
-        beyond `start`: ranges in ascending order take one pass in all.
-        FsmdeError, with the frame's number, for an image or a sweep that cannot be used and for a gap in /tf.
-        """
+        # FsmdeError, with the frame's number, for an image or a sweep that cannot be used and for a gap in /tf.
         if start < 0 or (stop is not None and stop < 0):
             start, stop, _ = slice(start, stop).indices(len(self))
-        reading = self._resume(start)
-        while stop is None or reading.index < stop:
-            group = next(reading.groups, None)
+        position = self._resume(start)
+        while stop is None or position.index < stop:
+            group = next(position.groups, None)
             if group is None:
-                self._length = reading.index
+                self._length = position.index
                 return
-            reading.index += 1
-            if reading.index > start:
-                yield self._frame(reading.index - 1, group, reading.tree)
-        self._paused = reading
+            position.index += 1
+            if position.index > start:
+                yield self._frame(position.index - 1, group, position.tree)
+        self._paused = position
 
-    def _resume(self, start: int) -> _Pass:
-        paused, self._paused = self._paused, None  # two readings at once must not share one
+    def _resume(self, start: int) -> _Position:
+        paused, self._paused = self._paused, None  # two iterators at once must not share one
         if paused is not None and paused.index <= start:
             return paused
-        tree = self._opening.tree.without_poses()
-        return _Pass(self._groups(tree), tree)
+        tree = self._tree.without_poses()
+        return _Position(self._groups(tree), tree)
 
     def _groups(self, tree: TransformTree) -> Iterator[FrameMessages]:
         names = {self._cameras[name].image: name for name in self.rig.names}
-        grouper = Grouper(self._bag, names, self._lidar, tree, (self._opening.world, self.rig.base_frame), self._sync)
+        frames = self._world, self.rig.base_frame
+        grouper = Grouper(self._bag, names, self._lidar, tree, frames, self._sync)
         topics = [*TF_TOPICS, *names, *([self._lidar] if self._lidar else [])]
         try:
             yield from grouper.groups(self._bag.messages(topics))
@@ -119,14 +114,13 @@ class RosbagSource:
             raise FsmdeError(f"frame {index} of the bag {self.path}: {error}") from error
 
     def _pose(self, tree: TransformTree, stamp_ns: int) -> Matrix:
-        world = self._opening.world
-        return np.eye(4) if world is None else tree.lookup(world, self.rig.base_frame, stamp_ns)
+        return np.eye(4) if self._world is None else tree.lookup(self._world, self.rig.base_frame, stamp_ns)
 
     def _sweep(self, record: BagMessage, tree: TransformTree) -> LidarSweep:
         message = deserialized(record, CLOUD)
         try:
             T_base_lidar = tree.lookup(self.rig.base_frame, record.frame_id, record.stamp_ns)
-            points = transform(T_base_lidar, cloud_xyz(message))
+            points = transform(T_base_lidar, read_xyz(message))
         except FsmdeError as error:
             raise FsmdeError(f"{record.topic}, sweep of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
         return LidarSweep(record.stamp_ns, points, self._pose(tree, record.stamp_ns))

@@ -1,10 +1,10 @@
-"""Messages of /tf and /tf_static, and the frame in which the vehicle moves."""
+"""Reads messages of /tf and /tf_static, and finds the frame in which the vehicle moves."""
 
 from __future__ import annotations
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.encode import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
 from fsmde_core.messages.read import stamp_ns
-from fsmde_core.messages.write import TF_STATIC_TOPIC, TF_TOPIC, TRANSFORMS
 from fsmde_core.sources.datasets.poses import recorded_pose
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
@@ -12,12 +12,13 @@ from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.transforms import TransformTree
 
 TF_TOPICS = (TF_STATIC_TOPIC, TF_TOPIC)
-# REP-105: the vehicle moves continuously in odom, and in map it jumps where its localization is corrected.
+# REP-105: the vehicle moves continuously in odom, and in map it jumps where its localization is corrected. Where the
+# base has no ancestor odom, its root is the world; where nothing of /tf moves the base, there is none.
 CONTINUOUS_FRAME = "odom"
 
 
 def add_transforms(bag: Bag, tree: TransformTree, record: BagMessage) -> None:
-    """Add the transforms of one message of TF_TOPICS to the tree, with a note on each frame that has broken ones."""
+    # Each frame that has broken transforms gets a note of the bag.
     for entry in deserialized(record, TRANSFORMS).transforms:
         parent, child = entry.header.frame_id.lstrip("/"), entry.child_frame_id.lstrip("/")  # tf of old wrote slashes
         t, q = entry.transform.translation, entry.transform.rotation
@@ -33,7 +34,6 @@ def add_transforms(bag: Bag, tree: TransformTree, record: BagMessage) -> None:
 
 
 def world_frame(tree: TransformTree, base_frame: str) -> str | None:
-    """The frame that the base moves in: its ancestor `odom`, else its root; None where nothing of /tf moves it."""
     chain = tree.chain(base_frame)
     moving = [index for index, frame in enumerate(chain) if not tree.is_fixed(frame)]
     if not moving:

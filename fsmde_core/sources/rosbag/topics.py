@@ -1,18 +1,18 @@
-"""Which topics of a bag are cameras and lidar."""
+"""Decides which topics of a bag are cameras and lidar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fsmde_core.messages.write import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
+from fsmde_core.messages.encode import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE
 from fsmde_core.sources.rosbag.storage.bag import Bag
 
 IMAGE_TOPICS = {IMAGE: "/image_raw", COMPRESSED: "/image_raw/compressed"}
 
 
 class CameraTopics(NamedTuple):
-    """image: topic of the images, of message type `type`. info: topic of the calibration."""
+    """Names the topic of the images, their message type, and the topic of the calibration."""
 
     image: str
     type: str
@@ -20,9 +20,9 @@ class CameraTopics(NamedTuple):
 
 
 def camera_topics(bag: Bag) -> dict[str, CameraTopics]:
-    """Camera name -> its topics; where a camera has both, raw images go before compressed ones.
+    """Find camera name -> topics; where a camera has both, raw images are preferred to compressed ones.
 
-    FsmdeError when there is none, when one has no camera_info, or when two have the same name.
+    Raises FsmdeError when there is no camera, when one has no camera_info, or when two have the same name.
     """
     cameras: dict[str, CameraTopics] = {}
     for kind in (COMPRESSED, IMAGE):
@@ -43,7 +43,7 @@ def camera_topics(bag: Bag) -> dict[str, CameraTopics]:
 
 
 def _named(bag: Bag, cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTopics]:
-    """Short names: the last part of each topic where these differ, else everything with `_` between the parts."""
+    """Shorten names to the last part of each topic where these differ, else join all parts by `_`."""
     last = [camera.rsplit("/", 1)[-1] for camera in cameras]
     short = len(set(last)) == len(last)
     named: dict[str, CameraTopics] = {}
@@ -61,7 +61,7 @@ def _named(bag: Bag, cameras: Mapping[str, CameraTopics]) -> dict[str, CameraTop
 
 
 def lidar_topic(bag: Bag) -> str | None:
-    """The cloud whose topic ends in `lidar/points`, else the first with `lidar` in its name; others get a note."""
+    """Find the cloud topic that ends in `lidar/points`, else the first with `lidar` in its name; note the others."""
     clouds = sorted(topic for topic, kind in bag.topics.items() if kind == CLOUD)
     lidars = sorted(
         (topic for topic in clouds if "lidar" in topic.lower()), key=lambda topic: not topic.endswith("lidar/points")

@@ -221,7 +221,7 @@ def test_senseless_settings_are_refused(changes: dict[str, float]) -> None:
 
 def test_limits_are_said() -> None:
     rgb, depth, sigma = scene()
-    with pytest.raises(FsmdeError, match=r"voxel_size is 1e-06 m, too small for points \d+ m away"):
+    with pytest.raises(FsmdeError, match=r"voxel_size is 1e-06 m, too small for points up to \d+ m away"):
         CloudPacker(CloudSettings(voxel_size=1e-6)).pack(CAMERAS, rgb, depth, sigma)
     bent = replace(CAMERAS[0], D=np.array([0.1, 0, 0, 0]))
     for use in (lambda: ray_table(bent, np.eye(4)), lambda: CloudPacker(OPEN).pack([bent], rgb, depth, sigma)):

@@ -124,8 +124,8 @@ def test_what_the_gpu_is(cuda: FakePycuda) -> None:
     driver = Driver()
     assert (driver.name, driver.compute_capability) == ("Fake GPU", (9, 0))
     assert (driver.multiprocessors, driver.total_memory) == (132, 1 << 30)
-    with driver.current():
-        assert driver.stream().flags == 1  # CU_STREAM_NON_BLOCKING
+    with driver.as_current():
+        assert driver.create_stream().flags == 1  # CU_STREAM_NON_BLOCKING
 
 
 def test_the_context_is_current_inside_only_in_every_thread_and_nested(cuda: FakePycuda) -> None:
@@ -133,9 +133,9 @@ def test_the_context_is_current_inside_only_in_every_thread_and_nested(cuda: Fak
     depths: list[int] = []
 
     def nest() -> None:
-        with driver.current(), driver.current():
+        with driver.as_current(), driver.as_current():
             depths.append(cuda.depth())
-        with pytest.raises(ZeroDivisionError), driver.current():
+        with pytest.raises(ZeroDivisionError), driver.as_current():
             raise ZeroDivisionError
         depths.append(cuda.depth())
 
@@ -147,9 +147,9 @@ def test_the_context_is_current_inside_only_in_every_thread_and_nested(cuda: Fak
 def test_memory_goes_back_with_the_last_that_holds_it_in_any_thread(cuda: FakePycuda) -> None:
     driver = Driver()
     held: list[Any] = []
-    with driver.current():
-        held.append(driver.device(100))
-        held.append(driver.pinned((3, 4), np.float32))
+    with driver.as_current():
+        held.append(driver.allocate(100))
+        held.append(driver.allocate_pinned((3, 4), np.float32))
     array = held[1]
     assert (array.shape, array.dtype, array.flags.writeable) == ((3, 4), np.float32, True)
     array[:] = np.arange(12).reshape(3, 4)
@@ -165,8 +165,8 @@ def test_memory_goes_back_with_the_last_that_holds_it_in_any_thread(cuda: FakePy
 
 def test_freed_memory_is_not_freed_again(cuda: FakePycuda) -> None:
     driver = Driver()
-    with driver.current():
-        memory = driver.device(10)
+    with driver.as_current():
+        memory = driver.allocate(10)
         memory.free()
         memory.free()
     del memory
@@ -183,10 +183,13 @@ def test_errors_at_the_start_name_the_call(name: str, cuda: FakePycuda) -> None:
 def test_errors_name_the_call(cuda: FakePycuda) -> None:
     driver = Driver()
     cuda.failing = {"cuMemAlloc": "out of memory"}
-    with driver.current(), pytest.raises(FsmdeError, match=r"^GPU call cuMemAlloc failed: out of memory$"):
-        driver.device(1 << 60)
+    with driver.as_current(), pytest.raises(FsmdeError, match=r"^GPU call cuMemAlloc failed: out of memory$"):
+        driver.allocate(1 << 60)
     cuda.failing = {"cuCtxPushCurrent": "context is destroyed"}
-    with pytest.raises(FsmdeError, match=r"^GPU call cuCtxPushCurrent failed: context is destroyed$"), driver.current():
+    with (
+        pytest.raises(FsmdeError, match=r"^GPU call cuCtxPushCurrent failed: context is destroyed$"),
+        driver.as_current(),
+    ):
         pass
     cuda.failing = {}  # the driver lets go of the context at the end
 
@@ -195,8 +198,8 @@ def test_kernels_get_their_struct_whole(cuda: FakePycuda, monkeypatch: pytest.Mo
     monkeypatch.setattr("fsmde_core.cuda.driver.load_or_compile", lambda source, capability: b"cubin")
     driver = Driver()
     parameters = np.array([(1, 2.5)], np.dtype([("a", "u8"), ("b", "f4")], align=True))[0]
-    with driver.current():
-        module = driver.module(tmp_path / "any.cu")
+    with driver.as_current():
+        module = driver.load_module(tmp_path / "any.cu")
         module.launch("kernel", (5,), (32, 8), "stream", parameters)
         assert cuda.launches == [("kernel", "16s", (5, 1, 1), (32, 8, 1), "stream", parameters.tobytes())]
         cuda.failing = {"cuLaunchKernel": "invalid configuration argument"}

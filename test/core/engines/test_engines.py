@@ -1,4 +1,4 @@
-"""Engines agree with each other and refuse what does not fit; how one is chosen is in test_engine_selection."""
+"""Engines agree with each other and refuse what does not fit; how one is chosen is in test_registry."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_failing_request_ends_no_other_early(tiny_model: Path, monkeypatch: py
 
     streams = ImageStreams(tiny_model, {"images": (1, HEIGHT, WIDTH, 3), "focal": (1,)}, 1, None)
     requests = [Request(fails=True), Request(fails=False)]
-    monkeypatch.setattr(streams, "_enough", lambda images: requests)
+    monkeypatch.setattr(streams, "_requests", lambda images: requests)
     with pytest.raises(RuntimeError, match="broken"):
         streams.run({"focal": np.ones(2, np.float32)}, {})
     assert all(request.waited for request in requests)

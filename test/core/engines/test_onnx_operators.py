@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch")
 from fsmde_core.engines.torch.onnx_graph import TorchGraph
 from fsmde_core.engines.torch.onnx_operators import OPERATORS
 
+pytestmark = pytest.mark.torch
+
 # One node per operator of the torch engine: (operator, attributes, input shapes or constant arrays).
 I64 = np.int64
 NODES: list[tuple[str, dict[str, Any], list[Any]]] = [

@@ -15,7 +15,7 @@ import pytest
 
 from fsmde_core.engines import ENGINES, DepthBatch, describe_engines, load_engine, registry
 from fsmde_core.engines.model import read_model_info
-from fsmde_core.engines.self_check import TOLERANCE, Deviation, check_input, deviation, reference
+from fsmde_core.engines.self_check import TOLERANCE, Deviation, deviation, fixed_input, reference
 from fsmde_core.errors import FsmdeError
 from support.small_network import write_quantised
 from support.tiny_model import HEIGHT, WIDTH
@@ -206,9 +206,9 @@ def test_describe_has_a_row_per_engine() -> None:
         assert (row.version and row.devices and row.available) or row.reason
 
 
-def test_check_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
+def test_the_fixed_input_is_fixed_and_has_structure(tiny_model: Path) -> None:
     info = read_model_info(tiny_model)
-    first, second = check_input(info, 2), check_input(info, 2)
+    first, second = fixed_input(info, 2), fixed_input(info, 2)
     np.testing.assert_array_equal(first[0], second[0])
     assert first[0].shape == (2, HEIGHT, WIDTH, 3) and first[0].std() > 20
     assert not np.array_equal(first[0][0], first[0][1])

@@ -26,7 +26,8 @@ import tensorrt_rtx_bindings as trt
 sys.modules["tensorrt"] = trt
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.tensorrt import build, network
-from fsmde_core.engines.tensorrt.bindings import LOG, must
+from fsmde_core.engines.tensorrt.bindings import LOG
+from fsmde_core.engines.tensorrt.cache import EngineKey
 from fsmde_core.engines.tensorrt.progress import LogProgress
 
 create = trt.Builder.create_builder_config
@@ -39,7 +40,7 @@ def for_a_gpu_that_is_not_here(builder):
 
 trt.Builder.create_builder_config = for_a_gpu_that_is_not_here
 
-class Told(LogProgress):
+class RecordedProgress(LogProgress):
     def __init__(self):
         super().__init__()
         self.phases, self.steps, self.open = [], 0, 0
@@ -55,22 +56,22 @@ class Told(LogProgress):
         self.open -= 1
 
 info, timing = read_model_info(MODEL), Path(TIMING)
-limits = build.Limits(6, info.height, info.width, 1024)
+key = EngineKey(info.sha256, "", "", 0, 0, "", PRECISION, 6, info.height, info.width)
 """
 
 BUILD = """
-told = Told()
-graph = network.prepare(info, PRECISION)
-plan = build.build_plan(graph, limits, timing, told)
+progress = RecordedProgress()
+graph = network.prepare_graph(info, PRECISION)
+plan = build.build_plan(graph, key, 1024, timing, progress)
 definition = trt.Builder(LOG).create_network(0)
 build._parse(definition, graph)
 layers = [definition.get_layer(i) for i in range(definition.num_layers)]
 print(json.dumps({
     "bytes": len(plan),
     "timing": len(timing.read_bytes()),
-    "outermost": [phase for phase, parent, _ in told.phases if parent is None],
-    "steps": told.steps,
-    "open": told.open,
+    "outermost": [phase for phase, parent, _ in progress.phases if parent is None],
+    "steps": progress.steps,
+    "open": progress.open,
     "convolutions": [layer.get_output(0).dtype.name for layer in layers if layer.type == trt.LayerType.CONVOLUTION],
     "quantised": sum(layer.type == trt.LayerType.QUANTIZE for layer in layers),
     "outputs": [definition.get_output(i).dtype.name for i in range(definition.num_outputs)],
@@ -80,23 +81,23 @@ print(json.dumps({
 REFUSE = """
 network._cast_images_first = lambda graph: None
 try:
-    build.build_plan(network.prepare(info, PRECISION), limits, timing, Told())
+    build.build_plan(network.prepare_graph(info, PRECISION), key, 1024, timing, RecordedProgress())
 except ValueError as error:
     print(json.dumps(str(error)))
 """
 
 STOP = """
-class Stopped(Told):
+class Stopped(RecordedProgress):
     def step(self, phase, done):
         super().step(phase, done)
         if self.steps == 20:
             raise KeyboardInterrupt
 
-told = Stopped()
+progress = Stopped()
 try:
-    build.build_plan(network.prepare(info, PRECISION), limits, timing, told)
+    build.build_plan(network.prepare_graph(info, PRECISION), key, 1024, timing, progress)
 except KeyboardInterrupt:
-    print(json.dumps([told.steps, timing.exists()]))
+    print(json.dumps([progress.steps, timing.exists()]))
 """
 
 

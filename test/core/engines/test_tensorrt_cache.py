@@ -55,9 +55,9 @@ def log_line(caplog: pytest.LogCaptureFixture) -> str:
 
 def test_an_engine_is_built_once(cache: EngineCache, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert cache.fetch("student", KEY, lambda: PLAN) == PLAN
+    assert cache.load_or_build("student", KEY, lambda: PLAN) == PLAN
     assert log_line(caplog).endswith("is built: there is none yet")
-    assert EngineCache(cache.folder).fetch("student", KEY, never) == PLAN
+    assert EngineCache(cache.folder).load_or_build("student", KEY, never) == PLAN
     assert not caplog.records
     path = cache.path("student", KEY)
     assert path.name.startswith("student-fp16-6x256x448-") and path.read_bytes() == PLAN
@@ -69,7 +69,7 @@ def test_every_field_has_its_own_file_and_is_named_when_it_differs(
 ) -> None:
     assert set(OTHER_VALUES) == set(asdict(KEY))
     caplog.set_level(logging.INFO)
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     caplog.clear()
     kept = cache.path("student", KEY)
     for field, value in OTHER_VALUES.items():
@@ -77,11 +77,11 @@ def test_every_field_has_its_own_file_and_is_named_when_it_differs(
         path = cache.path("student", other)
         assert path != kept
         difference = f"{field} is {getattr(KEY, field)}, expected {value}"
-        assert cache.fetch("student", other, lambda: b"new") == b"new"
+        assert cache.load_or_build("student", other, lambda: b"new") == b"new"
         assert log_line(caplog).endswith(f"of those there, {kept.name} comes nearest: {difference}")
         for suffix in (".engine", ".json"):  # a foreign engine under the expected name
             shutil.copy(kept.with_suffix(suffix), path.with_suffix(suffix))
-        assert cache.fetch("student", other, lambda: b"newer") == b"newer"
+        assert cache.load_or_build("student", other, lambda: b"newer") == b"newer"
         assert log_line(caplog).endswith(f"the file is another engine's: {difference}")
         path.unlink()
 
@@ -102,19 +102,19 @@ def test_a_damaged_engine_is_built_anew(
     damage: object, reason: str, cache: EngineCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     caplog.clear()
     damage(cache.path("student", KEY))  # type: ignore[operator]
-    assert cache.fetch("student", KEY, lambda: b"new") == b"new"
+    assert cache.load_or_build("student", KEY, lambda: b"new") == b"new"
     assert reason in log_line(caplog)
-    assert cache.fetch("student", KEY, never) == b"new"
+    assert cache.load_or_build("student", KEY, never) == b"new"
 
 
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255), sidecar=st.booleans())
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_changed_byte_gets_past(place: int, value: int, sidecar: bool, cache: EngineCache) -> None:
     path = cache.path("student", KEY)
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     file = path.with_suffix(".json") if sidecar else path
     data = bytearray(file.read_bytes())
     whole = bytes(data)
@@ -133,9 +133,9 @@ def test_a_failed_build_leaves_nothing(cache: EngineCache) -> None:
         raise FsmdeError("out of memory")
 
     with pytest.raises(FsmdeError, match="out of memory"):
-        cache.fetch("student", KEY, fail)
+        cache.load_or_build("student", KEY, fail)
     assert [path.suffix for path in cache.folder.iterdir()] == [".lock"]
-    assert cache.fetch("student", KEY, lambda: PLAN) == PLAN
+    assert cache.load_or_build("student", KEY, lambda: PLAN) == PLAN
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,21 +144,21 @@ def test_a_full_disk_is_named_and_leaves_nothing(cache: EngineCache, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FsmdeError, match=r"\.engine cannot be written \(No space left on device\); set FSMDE_ENGINES"):
-        cache.fetch("student", KEY, lambda: PLAN)
+        cache.load_or_build("student", KEY, lambda: PLAN)
     assert [path.suffix for path in cache.folder.iterdir()] == [".lock"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FsmdeError, match=r"cannot be written to \(.*\); set FSMDE_ENGINES to another"):
-        EngineCache(tmp_path / "file" / "engines").fetch("student", KEY, lambda: PLAN)
+        EngineCache(tmp_path / "file" / "engines").load_or_build("student", KEY, lambda: PLAN)
 
 
 def test_a_prepared_folder_is_only_read(cache: EngineCache) -> None:
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     cache.path("student", KEY).with_suffix(".lock").unlink()
     before = {path: path.stat().st_mtime_ns for path in [cache.folder, *cache.folder.iterdir()]}
-    assert cache.fetch("student", KEY, never) == PLAN
+    assert cache.load_or_build("student", KEY, never) == PLAN
     assert {path: path.stat().st_mtime_ns for path in [cache.folder, *cache.folder.iterdir()]} == before
 
 
@@ -175,7 +175,8 @@ def build():
     time.sleep(pause)
     return b"built"
 
-print(EngineCache(folder).fetch("student", EngineKey("m", "g", "9.0", 1, 1, "11", "fp16", 6, 1, 1), build), flush=True)
+key = EngineKey("m", "g", "9.0", 1, 1, "11", "fp16", 6, 1, 1)
+print(EngineCache(folder).load_or_build("student", key, build), flush=True)
 """
 
 
@@ -216,7 +217,7 @@ def test_where_engines_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_an_engine_that_cannot_be_read_is_unfit(cache: EngineCache) -> None:
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     path = cache.path("student", KEY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "read_bytes", _refuse(path, Path.read_bytes))
@@ -239,13 +240,15 @@ def test_a_folder_without_locks_is_named(cache: EngineCache, monkeypatch: pytest
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     with pytest.raises(FsmdeError, match="cannot be locked"):
-        cache.fetch("student", KEY, never)
+        cache.load_or_build("student", KEY, never)
 
 
 def test_a_refused_engine_is_built_anew_once(cache: EngineCache) -> None:
-    cache.fetch("student", KEY, lambda: PLAN)
-    assert cache.fetch("student", KEY, lambda: b"new", refused=PLAN) == b"new"
-    assert cache.fetch("student", KEY, never, refused=PLAN) == b"new"  # another process that was refused the same
+    cache.load_or_build("student", KEY, lambda: PLAN)
+    assert cache.load_or_build("student", KEY, lambda: b"new", refused=PLAN) == b"new"
+    assert (
+        cache.load_or_build("student", KEY, never, refused=PLAN) == b"new"
+    )  # another process that was refused the same
 
 
 def test_a_refused_engine_stays_until_there_is_another(cache: EngineCache) -> None:
@@ -254,7 +257,7 @@ def test_a_refused_engine_stays_until_there_is_another(cache: EngineCache) -> No
     def fail() -> bytes:
         raise FsmdeError("out of memory")
 
-    cache.fetch("student", KEY, lambda: PLAN)
+    cache.load_or_build("student", KEY, lambda: PLAN)
     with pytest.raises(FsmdeError, match="out of memory"):
-        cache.fetch("student", KEY, fail, refused=PLAN)
-    assert cache.fetch("student", KEY, never) == PLAN
+        cache.load_or_build("student", KEY, fail, refused=PLAN)
+    assert cache.load_or_build("student", KEY, never) == PLAN

@@ -16,7 +16,7 @@ from fsmde_core.engines import load_engine
 from fsmde_core.engines.base import DepthBatch
 from fsmde_core.engines.model import read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
-from fsmde_core.engines.self_check import Deviation, check_input, reference
+from fsmde_core.engines.self_check import Deviation, fixed_input, reference
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.errors import FsmdeError
 from support.fake_tensorrt import FakeTensorRt
@@ -104,9 +104,9 @@ def test_enqueue_works_between_buffers_on_the_gpu(fake_tensorrt: FakeTensorRt, s
     engine: Any = load_engine("tensorrt", small_model)
     images, focal = batch(4)
     gpu = fake_tensorrt.gpu
-    with gpu.current():
-        stream, memory = gpu.stream(), [gpu.device(n) for n in (images.nbytes, 16, 4 * HEIGHT * WIDTH * 4)]
-        sigma = gpu.device(4 * HEIGHT * WIDTH * 4)
+    with gpu.as_current():
+        stream, memory = gpu.create_stream(), [gpu.allocate(n) for n in (images.nbytes, 16, 4 * HEIGHT * WIDTH * 4)]
+        sigma = gpu.allocate(4 * HEIGHT * WIDTH * 4)
         addresses = [int(block) for block in (*memory, sigma)]
         engine.enqueue(stream, *addresses, 4)  # captures
         graphs = len(gpu.graphs)
@@ -134,7 +134,7 @@ def test_a_quantised_file_is_built_as_it_is(fake_tensorrt: FakeTensorRt, tmp_pat
     engine = load_engine("tensorrt", path)
     assert engine.precision == "int8"
     info = read_model_info(path)
-    np.testing.assert_allclose(engine.infer(*check_input(info, 2)).depth, reference(info, 2).depth, rtol=0.1)
+    np.testing.assert_allclose(engine.infer(*fixed_input(info, 2)).depth, reference(info, 2).depth, rtol=0.1)
     engine.close()
 
 

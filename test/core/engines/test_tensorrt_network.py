@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fsmde_core.engines.base import DepthBatch
 from fsmde_core.engines.model import default_model_path, read_model_info
-from fsmde_core.engines.self_check import TOLERANCE, Deviation, check_input
+from fsmde_core.engines.self_check import TOLERANCE, Deviation, fixed_input
 from fsmde_core.engines.tensorrt import network
-from fsmde_core.engines.tensorrt.network import offered, prepare
+from fsmde_core.engines.tensorrt.network import buildable_precisions, prepare_graph
 from fsmde_core.errors import FsmdeError
 from support.small_network import small_network, write_quantised
 from support.tensorrt_rules import violations
@@ -27,7 +27,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prepared(path: Path, precision: str) -> onnx.ModelProto:
-    return onnx.load_from_string(prepare(read_model_info(path), precision))
+    return onnx.load_from_string(prepare_graph(read_model_info(path), precision))
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, NDArray]) -> list[NDArray]:
@@ -39,7 +39,7 @@ def run(model: onnx.ModelProto, feeds: dict[str, NDArray]) -> list[NDArray]:
 
 def difference(path: Path, precision: str) -> Deviation:
     """Of the prepared graph from the file, on the engines' check input."""
-    images, focal = check_input(read_model_info(path), 2)
+    images, focal = fixed_input(read_model_info(path), 2)
     feeds = {"images": images, "focal": focal}
     expected, found = (DepthBatch(*run(model, feeds)) for model in (onnx.load(path), prepared(path, precision)))
     scale = expected.depth + expected.sigma
@@ -151,13 +151,13 @@ def test_a_model_that_casts_first_is_left_alone(tiny_model: Path) -> None:
 
 def test_precisions_of_a_file(small_model: Path, quantised: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
-    half.write_bytes(prepare(read_model_info(small_model), "fp16"))
+    half.write_bytes(prepare_graph(read_model_info(small_model), "fp16"))
     files = {"fp32": small_model, "fp16": half, "int8": quantised}
-    assert {name: offered(read_model_info(path)) for name, path in files.items()} == {
+    assert {name: buildable_precisions(read_model_info(path)) for name, path in files.items()} == {
         "fp32": ("fp16", "fp32"),
         "fp16": ("fp16",),
         "int8": ("int8",),
     }
     for name, asked in (("fp32", "int8"), ("fp16", "fp32"), ("int8", "fp16"), ("fp32", "fp8")):
         with pytest.raises(FsmdeError, match=f"precision {asked} cannot be built from .*, which is {name}: it gives"):
-            prepare(read_model_info(files[name]), asked)
+            prepare_graph(read_model_info(files[name]), asked)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.evaluate import score_predictors
 from fsmde_core.evaluation.predictors.predictors import CONSTANT_DEPTH_M, FAR_M, ConstantDepth, ground_depth
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
-from fsmde_core.evaluation.run import evaluate
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
@@ -57,6 +57,8 @@ def test_the_constant_is_the_best_one_for_the_training_frames(pandaset_root: Pat
         predictors[-1].name = f"{factor}"
     sums = dict.fromkeys(("0.7", "1.0", "1.3"), 0.0)
     for start in (0, 12, 24, 36):
-        for name, scores in evaluate(source, predictors, SurroundDepthProtocol(), (start, start + 2)).scores.items():
+        for name, scores in score_predictors(
+            source, predictors, SurroundDepthProtocol(), (start, start + 2)
+        ).scores.items():
             sums[name] += scores.mean.abs_rel
     assert sums["1.0"] < min(sums["0.7"], sums["1.3"])

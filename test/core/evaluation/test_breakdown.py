@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.measures.breakdown import band_names, sums_by_part, sums_of_all
+from fsmde_core.evaluation.measures.breakdown import band_names, sums_by_part
 from fsmde_core.evaluation.measures.loops import add_to_bins
 from fsmde_core.evaluation.measures.means import Percentiles
-from fsmde_core.evaluation.measures.metrics import Metrics, depth_metrics
+from fsmde_core.evaluation.measures.metrics import Metrics, depth_metrics, error_sums
 from fsmde_core.evaluation.measures.pixels import Pixels, SparseDepth
-from fsmde_core.evaluation.measures.steadiness import DepthView, moment, relative_changes, steadiness
+from fsmde_core.evaluation.measures.steadiness import DepthView, depth_views, relative_changes, steadiness
 from fsmde_core.evaluation.measures.uncertainty import REMOVED, SigmaSums, sigma_sums
 from fsmde_core.evaluation.predictors.predictors import Prediction
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
@@ -48,7 +48,7 @@ def test_pixels_fall_into_the_band_of_their_true_depth_and_into_their_third() ->
     assert sums[:, 2, -1].tolist() == [1, 2, 0, 1]
     assert Metrics.of(sums[0, 2]).abs_rel == 1
     assert Metrics.of(sums[1, 2]).abs_rel == pytest.approx(0.5)  # 10 m belongs to 10-20
-    np.testing.assert_allclose(sums.sum(axis=(0, 1)), sums_of_all(some)[0, 0])
+    np.testing.assert_allclose(sums.sum(axis=(0, 1)), error_sums(some.truth, some.depth)[0])
 
 
 def test_thirds_are_counted_from_the_top_row() -> None:
@@ -76,7 +76,7 @@ def test_coverage_counts_errors_within_one_and_two_sigma() -> None:
     assert document["coverage"] == {"1": 0.5, "2": 0.75}
     assert document["n"] == 4
     assert sigma_sums(pixels([10], [11])) is None
-    assert SigmaSums.nothing().document() is None
+    assert SigmaSums.zeros().document() is None
 
 
 def sparsification(key: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ def test_streamed_curves_are_those_of_all_pixels_at_once(skill: float) -> None:
     sigma = depth * np.exp(skill * np.log(np.abs(depth / truth - 1) + 1e-3) + rng.normal(-1, 0.3, truth.size))
     whole = pixels(list(truth), list(depth), list(sigma))
     assert whole.sigma is not None
-    total = SigmaSums.nothing()
+    total = SigmaSums.zeros()
     for part in np.array_split(np.arange(truth.size), 7):
         found = sigma_sums(Pixels(whole.truth[part], whole.depth[part], whole.sigma[part], whole.third[part]))
         assert found is not None
@@ -185,7 +185,7 @@ def test_only_frames_close_in_time_are_compared() -> None:
 def test_a_recording_without_odometry_has_no_steadiness(pose: Matrix, known: bool) -> None:
     image = CameraImage(5, pixels=np.zeros((20, 40, 3), np.uint8))
     frame = Frame(0, Rig((CAMERA,)), {"front": image}, {"front": pose})
-    found = moment(frame, {"front": Prediction(np.full((10, 20), 5, np.float32))})
+    found = depth_views(frame, {"front": Prediction(np.full((10, 20), 5, np.float32))})
     assert bool(found) == known
     if known:
         assert (found["front"].camera.width, found["front"].stamp_ns) == (20, 5)

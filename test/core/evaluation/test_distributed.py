@@ -22,17 +22,17 @@ from hypothesis import strategies as st
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.distributed import ray as distributed
-from fsmde_core.evaluation.distributed.shard import EvaluationJob, check_same, evaluate_shard, load_predictors
+from fsmde_core.evaluation.distributed.shard import EvaluationJob, check_same_numbers, evaluate_shard, load_predictors
 from fsmde_core.evaluation.predictors.predictors import model_and_baselines
-from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
-from fsmde_core.evaluation.results.document import head
+from fsmde_core.evaluation.protocols.registry import make_protocol
+from fsmde_core.evaluation.records import frame_records
+from fsmde_core.evaluation.results.document import EngineDescription, document_header
 from fsmde_core.evaluation.results.record import FrameRecord
-from fsmde_core.evaluation.run import frame_records
 from fsmde_core.frames import Frame
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.sources import open_source
+from fsmde_core.sources.registry import FrameRange
 from fsmde_core.sources.rosbag import RosbagSource
-from fsmde_core.sources.selection import FrameRange
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.app import main
 from support.bags import recorded, write_bag, write_messages
@@ -56,8 +56,9 @@ def ray_address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "test"))
         patch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-        cluster = distributed.cluster("local")
+        cluster = distributed.ray_cluster("local")
         cluster.__enter__()
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import this file
     yield ray.get_runtime_context().gcs_address
     started = below(os.getpid())
     assert len(started) >= 4  # the two workers, and what serves them
@@ -71,23 +72,24 @@ def below(process: int) -> list[int]:
     return [found for children in lists for child in map(int, children) for found in (child, *below(child))]
 
 
-def asked(source: Source, model: Path, **other: Any) -> dict[str, Any]:
-    """The head of the result document."""
+def header(source: Source, model: Path, **other: Any) -> dict[str, Any]:
+    """The header of the result document."""
     engine = load_engine("onnxruntime", model, 1, len(source.rig.cameras))
-    return {**head(source, "rosbag", None, (0, None), RULES, engine, False), **other}
+    described = EngineDescription.of(engine)
+    return {**document_header(source, "rosbag", None, (0, None), RULES, described, False), **other}
 
 
 def job_of(opened: Callable[[], Source], model: Path, **other: Any) -> EvaluationJob:
-    return EvaluationJob(opened, partial(load_predictors, model, asked(SmallRig(), model, **other), True), RULES)
+    return EvaluationJob(opened, partial(load_predictors, model, header(SmallRig(), model, **other), True), RULES)
 
 
 def lines(records: Iterator[FrameRecord]) -> list[str]:
     """All digits of records, but for the time that they took."""
-    return [replace(record, took_ms=None).to_json() for record in records]
+    return [replace(record, latency_ms=None).to_json() for record in records]
 
 
 def in_one_process(source: Source, model: Path, span: FrameRange = (0, None), after: int | None = None) -> list[str]:
-    pipeline = Pipeline(load_engine("onnxruntime", model, 1, len(source.rig.cameras)))
+    pipeline = CpuPipeline(load_engine("onnxruntime", model, 1, len(source.rig.cameras)))
     return lines(frame_records(source, model_and_baselines(pipeline), RULES, span, after))
 
 
@@ -106,7 +108,7 @@ def test_records_are_those_of_one_process(
 ) -> None:
     monkeypatch.setattr(distributed, "LONGEST_SHARD", longest)
     expected = in_one_process(RosbagSource(bag), tiny_model, span, after)
-    found = lines(distributed.fleet_records(job_of(partial(RosbagSource, bag), tiny_model), FRAMES, span, after))
+    found = lines(distributed.distributed_records(job_of(partial(RosbagSource, bag), tiny_model), FRAMES, span, after))
     assert found == expected
     steady = [json.loads(line)["steadiness"] != {} for line in found]
     assert sum(steady) >= len(found) // 2 - 1  # each sample but the first is compared, over the shards' ends as well
@@ -137,7 +139,7 @@ def lives(folder: Path, count: int) -> Path:
 def test_a_worker_that_dies_is_replaced(bag: Path, tiny_model: Path, tmp_path: Path, ray_address: str) -> None:
     left = lives(tmp_path / "lives", 2)
     job = job_of(partial(Deadly, bag, 9, left), tiny_model)
-    assert lines(distributed.fleet_records(job, FRAMES)) == in_one_process(RosbagSource(bag), tiny_model)
+    assert lines(distributed.distributed_records(job, FRAMES)) == in_one_process(RosbagSource(bag), tiny_model)
     assert not list(left.iterdir())
 
 
@@ -145,7 +147,7 @@ def test_a_worker_that_dies_is_replaced(bag: Path, tiny_model: Path, tmp_path: P
 def test_workers_that_keep_dying_are_given_up(bag: Path, tiny_model: Path, tmp_path: Path, ray_address: str) -> None:
     job = job_of(partial(Deadly, bag, 9, lives(tmp_path / "lives", 20)), tiny_model)
     with pytest.raises(FsmdeError, match=r"frames \d+:\d+ were given up after their Ray worker died 4 times"):
-        list(distributed.fleet_records(job, FRAMES))
+        list(distributed.distributed_records(job, FRAMES))
 
 
 def test_an_error_of_the_recording_comes_as_in_one_process(tmp_path: Path, tiny_model: Path, ray_address: str) -> None:
@@ -155,15 +157,15 @@ def test_an_error_of_the_recording_comes_as_in_one_process(tmp_path: Path, tiny_
     messages[broken] = replace(messages[broken], data=messages[broken].data[:40])
     path = write_messages(tmp_path / "bag", messages)
     results = []
-    pipeline = Pipeline(load_engine("onnxruntime", tiny_model, 1, 4))
+    pipeline = CpuPipeline(load_engine("onnxruntime", tiny_model, 1, 4))
     for records in (
         frame_records(RosbagSource(path), model_and_baselines(pipeline), RULES),
-        distributed.fleet_records(job_of(partial(RosbagSource, path), tiny_model), FRAMES),
+        distributed.distributed_records(job_of(partial(RosbagSource, path), tiny_model), FRAMES),
     ):
         before = []
         with pytest.raises(FsmdeError) as caught:
             for record in records:
-                before.append(replace(record, took_ms=None).to_json())
+                before.append(replace(record, latency_ms=None).to_json())
         results.append((before, str(caught.value)))
     assert results[0] == results[1]
     assert len(results[0][0]) == 13 and "frame 13 of the bag" in results[0][1]
@@ -172,7 +174,7 @@ def test_an_error_of_the_recording_comes_as_in_one_process(tmp_path: Path, tiny_
 def test_a_recording_that_a_worker_does_not_see_is_named(tiny_model: Path, ray_address: str) -> None:
     job = job_of(partial(open_source, "rosbag", Path("/nonexistent/bag")), tiny_model)
     with pytest.raises(FsmdeError, match=r"worker .* cannot take part: the recording /nonexistent/bag does not exist"):
-        list(distributed.fleet_records(job, FRAMES))
+        list(distributed.distributed_records(job, FRAMES))
 
 
 def test_a_worker_without_our_modules_is_told_apart_from_a_defect(
@@ -182,9 +184,9 @@ def test_a_worker_without_our_modules_is_told_apart_from_a_defect(
     monkeypatch.syspath_prepend(tmp_path)
     absent = job_of(importlib.import_module("only_here").opened, tiny_model)
     with pytest.raises(FsmdeError, match=r"a Ray worker cannot take part \(No module named 'only_here'\); install"):
-        list(distributed.fleet_records(absent, FRAMES))
+        list(distributed.distributed_records(absent, FRAMES))
     with pytest.raises(ZeroDivisionError):
-        list(distributed.fleet_records(job_of(partial(divmod, 1, 0), tiny_model), FRAMES))
+        list(distributed.distributed_records(job_of(partial(divmod, 1, 0), tiny_model), FRAMES))
 
 
 @pytest.mark.slow
@@ -204,8 +206,8 @@ def test_command_line_joins_a_cluster(
 
 def test_a_worker_that_would_compute_other_numbers_is_refused(bag: Path, tiny_model: Path) -> None:
     source = RosbagSource(bag)
-    ours = asked(source, tiny_model)
-    check_same(load_engine("onnxruntime", tiny_model, 1), ours)
+    ours = header(source, tiny_model)
+    check_same_numbers(load_engine("onnxruntime", tiny_model, 1), ours)
     job = job_of(partial(RosbagSource, bag), tiny_model, precision="bf16", model_sha256="0")
     refused = evaluate_shard(pickle.dumps(job), (0, None))
     assert not refused.records and refused.failure is not None
@@ -215,7 +217,7 @@ def test_a_worker_that_would_compute_other_numbers_is_refused(bag: Path, tiny_mo
     )
     other = {**ours, "environment": {**ours["environment"], "engine_version": "0.9", "cpu": "another"}}
     with pytest.raises(FsmdeError, match=r"compute with engine_version [\d.]+ instead of 0\.9, so"):
-        check_same(load_engine("onnxruntime", tiny_model, 1), other)
+        check_same_numbers(load_engine("onnxruntime", tiny_model, 1), other)
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(1, 20))
@@ -242,7 +244,7 @@ def spared_ray(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_cluster_that_is_not_there(address: str, words: str, spared_ray: Any) -> None:
-    with pytest.raises(FsmdeError, match=words), distributed.cluster(address):
+    with pytest.raises(FsmdeError, match=words), distributed.ray_cluster(address):
         pass
 
 
@@ -251,7 +253,10 @@ def test_a_start_that_fails_is_one_sentence(spared_ray: Any, monkeypatch: pytest
         raise Exception("The current node timed out during startup.\nMore of it.")  # as Ray does, of no special kind
 
     monkeypatch.setattr(spared_ray, "init", init)
-    with pytest.raises(FsmdeError, match=r"'local' cannot be used: .* startup\.; give"), distributed.cluster("local"):
+    with (
+        pytest.raises(FsmdeError, match=r"'local' cannot be used: .* startup\.; give"),
+        distributed.ray_cluster("local"),
+    ):
         pass
 
 

@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.evaluate import score_predictors
 from fsmde_core.evaluation.measures.metrics import MEASURES, Metrics, average, depth_metrics
 from fsmde_core.evaluation.predictors.predictors import Prediction, Predictor
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
+from fsmde_core.evaluation.protocols.registry import make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
+from fsmde_core.evaluation.records import frame_records
 from fsmde_core.evaluation.results.record import FrameRecord, ImageRecord
 from fsmde_core.evaluation.results.summary import Summary
-from fsmde_core.evaluation.run import evaluate, frame_records
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.images.rectify import rectification
+from fsmde_core.images.rectify import rectify_maps
 from fsmde_core.lidar.projection import depth_map
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
@@ -190,8 +192,8 @@ class Fixed(Predictor):
 
 def test_a_run_scores_every_predictor_on_the_same_pixels() -> None:
     """After the motion the points lie 8, 4 and 89 m ahead, the last beyond the cap, and 4 m behind."""
-    result = evaluate(Recording(), [Exact(), Fixed()], SurroundDepthProtocol())
-    assert (result.source, result.samples, list(result.scores)) == ("constructed", 2, ["exact", "fixed"])
+    result = score_predictors(Recording(), [Exact(), Fixed()], SurroundDepthProtocol())
+    assert (result.samples, list(result.scores)) == (2, ["exact", "fixed"])
     exact, fixed = result.scores["exact"], result.scores["fixed"]
     assert exact.mean == Metrics(0, 0, 0, 0, 1, 1, 1, n=6)
     assert list(fixed.cameras) == ["front", "back"]
@@ -217,7 +219,7 @@ def test_nothing_to_measure_is_an_error(
     recording: Recording, span: tuple[int, int | None], cap: float, words: str
 ) -> None:
     with pytest.raises(FsmdeError, match=words):
-        evaluate(recording, [Fixed()], SurroundDepthProtocol(cap_m=cap), span)
+        score_predictors(recording, [Fixed()], SurroundDepthProtocol(cap_m=cap), span)
 
 
 def test_an_error_of_a_predictor_names_it_and_the_image() -> None:
@@ -228,7 +230,7 @@ def test_an_error_of_a_predictor_names_it_and_the_image() -> None:
             return dict.fromkeys(frame.images, Prediction(np.full((3, 4), NAN, np.float32)))
 
     with pytest.raises(FsmdeError, match="holes, camera 'front' of frame 0: 2 of 2 measured"):
-        evaluate(Recording(), [Holes()], SurroundDepthProtocol())
+        score_predictors(Recording(), [Holes()], SurroundDepthProtocol())
 
 
 class Bent(Recording):
@@ -256,7 +258,7 @@ class Seen(Predictor):
     def predict(self, frame: Frame) -> Mapping[str, Prediction]:
         found = {}
         for camera in frame.rig.cameras:
-            outside = rectification(camera, camera.rectified(16, 12)).outside
+            outside = rectify_maps(camera, camera.rectified(16, 12)).outside
             assert outside is not None and outside[0, 0]
             depth = np.where(outside, np.float32(NAN), np.float32(8))
             depth[:, self.end :] = NAN
@@ -266,12 +268,12 @@ class Seen(Predictor):
 
 @pytest.mark.parametrize("protocol", [SurroundDepthProtocol(), make_protocol("vfdepth", "x", 80.0, "median")])
 def test_the_empty_corners_of_a_bent_image_are_measured_of_no_predictor(protocol: EvaluationProtocol) -> None:
-    result = evaluate(Bent(), [Fixed(), Seen()], protocol)
+    result = score_predictors(Bent(), [Fixed(), Seen()], protocol)
     assert {name: scores.mean.n for name, scores in result.scores.items()} == {"fixed": 7, "seen": 7}
-    alone = evaluate(Bent(), [Fixed()], SurroundDepthProtocol())
+    alone = score_predictors(Bent(), [Fixed()], SurroundDepthProtocol())
     assert alone.scores["fixed"].mean.n == 10  # it needs no image
 
 
 def test_what_a_predictor_leaves_out_elsewhere_is_an_error() -> None:
     with pytest.raises(FsmdeError, match="seen, camera 'front' of frame 0: 1 of 2 measured pixels have no predicted"):
-        evaluate(Bent(), [Fixed(), Seen(end=6)], SurroundDepthProtocol())
+        score_predictors(Bent(), [Fixed(), Seen(end=6)], SurroundDepthProtocol())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
+from fsmde_core.evaluation.protocols.registry import make_protocol
 from fsmde_core.lidar.projection import depth_map, lidar_to_camera, project
 from fsmde_core.sources.datasets.ddad import DdadSource
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
@@ -166,7 +166,11 @@ def test_truth_of_every_camera_is_that_of_a_plain_projection(recording: str, req
         seen_cameras.add(view.name)
         expected = plain(view)
         seen = project(frame.lidar.points, lidar_to_camera(frame, view.name), frame.rig[view.name])
-        got = {int(i): (c, r, z) for i, c, r, z in zip(*seen, strict=True) if i % STEP == 0}
+        got = {
+            int(i): (c, r, z)
+            for i, c, r, z in zip(seen.point, seen.column, seen.row, seen.z, strict=True)
+            if i % STEP == 0
+        }
         # float32 points: at the border and at a tie rounding may go the other way.
         common = sorted(set(got) & set(expected))
         assert len(set(got) ^ set(expected)) <= 1e-3 * len(expected) and len(common) > 100, view.name
@@ -180,7 +184,7 @@ def test_truth_of_every_camera_is_that_of_a_plain_projection(recording: str, req
 
 def check_maps(frame: Any, name: str, seen: Any) -> None:
     """The map and protocol A's truth hold the last point of every pixel, and nothing else."""
-    last = {(int(r), int(c)): float(z) for _, c, r, z in zip(*seen, strict=True)}
+    last = {(int(r), int(c)): float(z) for _, c, r, z in zip(seen.point, seen.column, seen.row, seen.z, strict=True)}
     depth = depth_map(frame, name)
     rows, columns = np.nonzero(np.isfinite(depth))
     assert {(int(r), int(c)): float(depth[r, c]) for r, c in zip(rows, columns, strict=True)} == last

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.evaluate import score_predictors
 from fsmde_core.evaluation.measures.pixels import SparseDepth, last_of_each, sample
-from fsmde_core.evaluation.predictors.flip import average_flipped
-from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor, Prediction, Predictor
-from fsmde_core.evaluation.protocols.masks import load_masks
+from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor, Prediction, Predictor, average_flipped
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
+from fsmde_core.evaluation.protocols.registry import load_masks, make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.evaluation.protocols.vfdepth import VfDepthProtocol
-from fsmde_core.evaluation.run import evaluate
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.lidar.projection import depth_map
 from fsmde_core.rig.geometry import rigid
@@ -155,7 +154,7 @@ def test_sizes_of_protocol_b_are_those_of_its_network() -> None:
 
 
 def abs_rel(protocol: EvaluationProtocol, *frames: dict[tuple[int, int], float]) -> tuple[float, int, int]:
-    result = evaluate(Wall(*frames), [Guess()], protocol)
+    result = score_predictors(Wall(*frames), [Guess()], protocol)
     mean = result.scores[MODEL].mean
     return mean.abs_rel, mean.n, result.samples
 
@@ -208,7 +207,7 @@ def test_masked_pixels_are_not_measured() -> None:
 
 def test_masks_are_read_and_must_fit(tmp_path: Path) -> None:
     rig = Wall({}).rig
-    with pytest.raises(FsmdeError, match=r"front.png is missing or no PNG"):
+    with pytest.raises(FsmdeError, match=r"front.png is missing or not a PNG"):
         load_masks(tmp_path, rig)
     cv2.imwrite(str(tmp_path / "front.png"), np.array([[0, 255] * 4] * 4, np.uint8))
     assert load_masks(tmp_path, rig)["front"].tolist() == [[False, True] * 4] * 4
@@ -244,10 +243,10 @@ def test_flip_averaging_changes_nothing_for_a_model_without_left_and_right(
 ) -> None:
     """The tiny model's depth is that of the pixel's own colour."""
     from fsmde_core.engines import load_engine
-    from fsmde_core.pipeline.pipeline import Pipeline
+    from fsmde_core.pipeline.pipeline import CpuPipeline
     from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 
-    pipeline = Pipeline(load_engine("onnxruntime", tiny_model))
+    pipeline = CpuPipeline(load_engine("onnxruntime", tiny_model))
     frame = NuScenesSource(nuscenes_root).frame(0)
     plain, flipped = (ModelPredictor(pipeline, flip).predict(frame) for flip in (False, True))
     pipeline.close()

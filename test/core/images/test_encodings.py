@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.encodings import ENCODINGS, RawImage, decode_compressed, to_rgb
+from fsmde_core.images.encodings import ENCODINGS, EncodedImage, RawImage, to_rgb
 
 BAYER = {"bayer_rggb8": "RGGB", "bayer_bggr8": "BGGR", "bayer_gbrg8": "GBRG", "bayer_grbg8": "GRBG"}
 PACKED = {"rgb8": [0, 1, 2], "rgba8": [0, 1, 2], "bgr8": [2, 1, 0], "bgra8": [2, 1, 0], "mono8": [0, 0, 0]}
@@ -104,33 +104,33 @@ def encoded(pixels: np.ndarray, suffix: str) -> bytes:
 @pytest.mark.parametrize("text", ["png", "rgb8; png compressed bgr8", "bgr8; png compressed bgr8", ""])
 def test_png_round_trip(text: str) -> None:
     rgb = random_pixels((20, 30, 3), 3)
-    image = decode_compressed(encoded(rgb[..., ::-1], ".png"), text)
+    image = EncodedImage(encoded(rgb[..., ::-1], ".png"), text).decode()
     np.testing.assert_array_equal(to_rgb(image.pixels(), image.encoding), rgb)
 
 
 def test_jpeg_is_close_to_its_source() -> None:
     smooth = cv2.GaussianBlur(random_pixels((48, 64, 3), 4), (0, 0), 6)
-    image = decode_compressed(array.array("B", encoded(smooth[..., ::-1], ".jpg")), "rgb8; jpeg compressed bgr8")
+    image = EncodedImage(array.array("B", encoded(smooth[..., ::-1], ".jpg")), "rgb8; jpeg compressed bgr8").decode()
     assert np.abs(to_rgb(image.pixels(), image.encoding).astype(int) - smooth).mean() < 2
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_halved_images_are_averages(suffix: str) -> None:
     smooth = cv2.GaussianBlur(random_pixels((48, 64, 3), 4), (0, 0), 3)
-    image = decode_compressed(encoded(smooth[..., ::-1], suffix), "x", halved=True)
+    image = EncodedImage(encoded(smooth[..., ::-1], suffix), "x").decode(halved=True)
     averages = smooth.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
     assert np.abs(to_rgb(image.pixels(), image.encoding) - averages).mean() < 2
-    grey = decode_compressed(encoded(smooth[..., 0], suffix), "x", halved=True)
+    grey = EncodedImage(encoded(smooth[..., 0], suffix), "x").decode(halved=True)
     assert (grey.encoding, grey.width, grey.height) == ("mono8", 32, 24)
 
 
 def test_format_text_names_swapped_colours_and_bayer_patterns() -> None:
     rgb = random_pixels((20, 30, 3), 5)
-    swapped = decode_compressed(encoded(rgb, ".png"), "rgb8; png compressed rgb8")
+    swapped = EncodedImage(encoded(rgb, ".png"), "rgb8; png compressed rgb8").decode()
     np.testing.assert_array_equal(to_rgb(swapped.pixels(), swapped.encoding), rgb)
-    mosaic = decode_compressed(encoded(rgb[..., 0], ".png"), "bayer_gbrg8; png compressed ")
+    mosaic = EncodedImage(encoded(rgb[..., 0], ".png"), "bayer_gbrg8; png compressed ").decode()
     assert mosaic.encoding == "bayer_gbrg8"
-    assert decode_compressed(encoded(rgb[..., 0], ".jpg"), "mono8; jpeg compressed ").encoding == "mono8"
+    assert EncodedImage(encoded(rgb[..., 0], ".jpg"), "mono8; jpeg compressed ").decode().encoding == "mono8"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -138,12 +138,12 @@ def test_broken_streams_are_refused(suffix: str) -> None:
     whole = encoded(random_pixels((200, 300, 3), 6), suffix)
     for data in (b"", b"\x00" * 100, whole[:10], whole[: len(whole) // 2], whole[:-2000]):
         with pytest.raises(FsmdeError, match="compressed image of format 'x'"):
-            decode_compressed(data, "x")
+            EncodedImage(data, "x").decode()
 
 
 def test_truncated_jpeg_that_opencv_would_fill_with_grey(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encoded(random_pixels((200, 300, 3), 7), ".jpg")
     monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((200, 300, 3), np.uint8))
     with pytest.raises(FsmdeError, match="truncated JPEG"):
-        decode_compressed(whole[: len(whole) // 2], "jpeg")
-    assert decode_compressed(whole + bytes(100), "jpeg").width == 300
+        EncodedImage(whole[: len(whole) // 2], "jpeg").decode()
+    assert EncodedImage(whole + bytes(100), "jpeg").decode().width == 300

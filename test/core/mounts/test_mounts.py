@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.mounts import MountCheck, MountReport
-from fsmde_core.mounts.estimate import EdgeMatches, suspects
+from fsmde_core.mounts.estimate import EdgeMatches, rank_suspects
 from fsmde_core.mounts.matching import Matches, Overlap
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
@@ -63,7 +63,7 @@ def test_the_turned_camera_of_a_driving_ring_is_named(name: str, axis: str) -> N
     """The rig believes a mount 2 degrees off; the vehicle drives 8 m/s, cameras expose 15 ms one after the other."""
     truth = ring()
     believed = with_turned(truth, name, axis, -2.0)
-    found = suspects(believed.cameras, [points_seen(truth, believed, speed=8.0, seed=seed) for seed in range(3)])
+    found = rank_suspects(believed.cameras, [points_seen(truth, believed, speed=8.0, seed=seed) for seed in range(3)])
     assert found[0].camera == name
     assert found[0].gain > 2 * found[1].gain
     measured = [found[0].pitch, found[0].yaw, found[0].roll]
@@ -71,14 +71,14 @@ def test_the_turned_camera_of_a_driving_ring_is_named(name: str, axis: str) -> N
 
 
 def test_a_rig_as_it_is_explains_everything() -> None:
-    found = suspects(ring().cameras, [points_seen(ring(), ring(), speed=8.0, seed=seed) for seed in range(3)])
-    assert {turned.camera for turned in found} == set(NAMES)
-    assert max(turned.gain for turned in found) < 0.5
-    assert max(turned.degrees for turned in found) < 0.3
+    found = rank_suspects(ring().cameras, [points_seen(ring(), ring(), speed=8.0, seed=seed) for seed in range(3)])
+    assert {suspect.camera for suspect in found} == set(NAMES)
+    assert max(suspect.gain for suspect in found) < 0.5
+    assert max(suspect.degrees for suspect in found) < 0.3
 
 
 def test_nothing_to_see_accuses_nobody() -> None:
-    assert suspects(ring().cameras, [[], []]) == []
+    assert rank_suspects(ring().cameras, [[], []]) == []
 
 
 def test_cameras_that_share_nothing_have_no_matches() -> None:
@@ -99,8 +99,8 @@ def test_the_report_has_every_edge_even_of_blank_images() -> None:
         )
     assert list(report.edges) == ["/".join(edge) for edge in rig.edges]
     assert all(edge.matches == 0 and np.isnan(edge.epipolar_deg) for edge in report.edges.values())
-    assert report.turned == ()
-    assert report.unseen == NAMES
+    assert report.misaligned == ()
+    assert report.unjudged == NAMES
     assert report.checks == 10
     five = check.update(
         rig.cameras[1:], np.zeros((5, 96, 160, 3), np.uint8), np.full((5, 96, 160), 8, np.float32), stamps
@@ -145,13 +145,13 @@ def quarter(source: IndexedSource) -> tuple[int, ...]:
 def test_views_agree_on_pandaset(pandaset: PandaSetSource) -> None:
     """Nobody is accused, and where neighbours overlap well their matches lie on the epipolar planes."""
     found = list(reports(pandaset.rig, predicted(pandaset, quarter(pandaset))))
-    assert not any(report.turned for report in found)
+    assert not any(report.misaligned for report in found)
     for edge in ("front/front_right", "front_right/right", "left/front_left", "front_left/front"):
         assert found[-1].edges[edge].matches > 10 * len(found)
         assert found[-1].edges[edge].epipolar_deg < 0.35
         assert found[-1].edges[edge].overlap < 0.3
     assert found[-1].edges["right/back"].matches == 0
-    assert found[-1].unseen == ("back",)
+    assert found[-1].unjudged == ("back",)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_views_agree_on_pandaset(pandaset: PandaSetSource) -> None:
 )
 def test_a_turned_camera_is_named_on_pandaset(pandaset: PandaSetSource, name: str, axis: str, degrees: float) -> None:
     rig = with_turned(pandaset.rig, name, axis, degrees)
-    turned = list(reports(rig, predicted(pandaset, quarter(pandaset))))[-1].turned
+    turned = list(reports(rig, predicted(pandaset, quarter(pandaset))))[-1].misaligned
     assert turned[0].camera == name
     assert getattr(turned[0], axis) == pytest.approx(-degrees, abs=0.7)
 
@@ -167,7 +167,7 @@ def test_a_turned_camera_is_named_on_pandaset(pandaset: PandaSetSource, name: st
 @pytest.mark.slow
 def test_nothing_is_raised_over_all_of_pandaset(pandaset: PandaSetSource) -> None:
     frames = tuple(range(len(pandaset)))
-    assert not any(report.turned for report in reports(pandaset.rig, predicted(pandaset, frames)))
+    assert not any(report.misaligned for report in reports(pandaset.rig, predicted(pandaset, frames)))
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_every_turn_is_named_on_pandaset(pandaset: PandaSetSource, name: str, ax
     """Two degrees of every camera but the one that shares next to nothing with its neighbours; never another alone."""
     frames = tuple(range(0, len(pandaset), 2))
     found = list(reports(with_turned(pandaset.rig, name, axis, degrees), predicted(pandaset, frames)))
-    named = [[turned.camera for turned in report.turned] for report in found if report.turned]
+    named = [[suspect.camera for suspect in report.misaligned] for report in found if report.misaligned]
     assert len(named) > len(found) // 3
     assert all(name in cameras for cameras in named)
 
@@ -189,10 +189,10 @@ def test_every_turn_is_named_on_pandaset(pandaset: PandaSetSource, name: str, ax
 def test_the_camera_without_overlap_accuses_nobody(pandaset: PandaSetSource, axis: str, degrees: float) -> None:
     """Lidar names it (test_mounts_lidar.py); here its neighbours must not be taken for it."""
     rig = with_turned(pandaset.rig, "back", axis, degrees)
-    assert not any(report.turned for report in reports(rig, predicted(pandaset, tuple(range(0, len(pandaset), 2)))))
+    assert not any(report.misaligned for report in reports(rig, predicted(pandaset, tuple(range(0, len(pandaset), 2)))))
 
 
 @pytest.mark.parametrize(("kind", "root"), [(NuScenesSource, "nuscenes_root"), (DdadSource, "ddad_root")])
 def test_other_rigs_stay_silent(kind: type[IndexedSource], root: str, request: pytest.FixtureRequest) -> None:
     source = kind(request.getfixturevalue(root))  # type: ignore[call-arg]
-    assert not any(report.turned for report in reports(source.rig, predicted(source, quarter(source))))
+    assert not any(report.misaligned for report in reports(source.rig, predicted(source, quarter(source))))

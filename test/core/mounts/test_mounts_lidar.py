@@ -85,7 +85,7 @@ def test_a_turn_about_each_axis_is_measured(axis: str, degrees: float) -> None:
     mount = degrees * np.eye(3)[AXES[axis]]
     found = align(camera(), views(turn(*mount), scene_depth()))
     assert found is not None
-    np.testing.assert_allclose(found.turn, -mount, atol=0.25)
+    np.testing.assert_allclose(found.rotation_deg, -mount, atol=0.25)
     assert found.error < 0.01
 
 
@@ -97,7 +97,9 @@ def test_any_turn_is_measured(mount: tuple[float, float, float]) -> None:
     found = align(camera(), views(turn(*mount), scene_depth()))
     assert straight is not None
     assert found is not None
-    np.testing.assert_allclose(turn(*found.turn) @ turn(*mount), turn(*straight.turn), atol=np.radians(0.15))
+    np.testing.assert_allclose(
+        turn(*found.rotation_deg) @ turn(*mount), turn(*straight.rotation_deg), atol=np.radians(0.15)
+    )
 
 
 def test_depth_that_is_wrong_by_a_smooth_factor_turns_nothing() -> None:
@@ -105,7 +107,7 @@ def test_depth_that_is_wrong_by_a_smooth_factor_turns_nothing() -> None:
     v, u = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
     found = align(camera(), views(np.eye(3), scene_depth() * (1 + 0.4 * u**2 - 0.15 * v).astype(np.float32)))
     assert found is not None
-    assert np.linalg.norm(found.turn) < 0.5
+    assert np.linalg.norm(found.rotation_deg) < 0.5
 
 
 def test_few_points_are_no_evidence() -> None:
@@ -142,11 +144,11 @@ def judged(mount: np.ndarray, depth: np.ndarray, sweeps: int = MIN_SWEEPS) -> li
 def test_a_verdict_needs_sweeps_and_names_the_turn_of_the_mount() -> None:
     assert judged(turn(0, 2, 0), scene_depth(), MIN_SWEEPS - 1) == []
     (aligned,) = judged(turn(0, 2, 0), scene_depth())
-    assert aligned.is_turned
+    assert aligned.is_misaligned
     np.testing.assert_allclose([aligned.pitch, aligned.yaw, aligned.roll], [0, 2, 0], atol=0.25)
     (straight,) = judged(np.eye(3), scene_depth())
     assert straight.is_trusted
-    assert not straight.is_turned
+    assert not straight.is_misaligned
     assert straight.degrees < 0.3
 
 
@@ -162,18 +164,18 @@ def test_depth_that_does_not_fit_the_lidar_is_no_witness() -> None:
     noise = np.exp(cv2.GaussianBlur(np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH)), (0, 0), 3))
     (aligned,) = judged(turn(0, 3, 0), (scene_depth() * noise).astype(np.float32))
     assert not aligned.is_trusted
-    assert not aligned.is_turned
+    assert not aligned.is_misaligned
 
 
 def test_a_turn_counts_less_its_doubt() -> None:
-    aligned = LidarMisalignment("front", pitch=0.0, yaw=1.6, roll=0.0, doubt=0.1, error=0.03)
-    assert aligned.is_turned
-    assert not replace(aligned, doubt=0.2).is_turned
-    assert not replace(aligned, error=0.07).is_turned
+    aligned = LidarMisalignment("front", pitch=0.0, yaw=1.6, roll=0.0, std=0.1, error=0.03)
+    assert aligned.is_misaligned
+    assert not replace(aligned, std=0.2).is_misaligned
+    assert not replace(aligned, error=0.07).is_misaligned
 
 
 def test_a_verdict_is_one_sentence_that_names_its_witness() -> None:
-    aligned = LidarMisalignment("back", pitch=0.0, yaw=-3.0, roll=4.0, doubt=0.1, error=0.03)
+    aligned = LidarMisalignment("back", pitch=0.0, yaw=-3.0, roll=4.0, std=0.1, error=0.03)
     assert misalignment_sentence([aligned]) == (
         "camera 'back' is turned by 5.0 degrees against the rig, as the lidar shows (pitch +0.0, yaw -3.0, roll +4.0); "
         "check its mount, then calibrate it anew"
@@ -214,7 +216,7 @@ def judgements(
 def test_the_camera_without_overlap_is_named_on_pandaset(pandaset: PandaSetSource, axis: str, degrees: float) -> None:
     rig = with_turned(pandaset.rig, "back", axis, degrees)
     ((aligned,),) = judgements(pandaset, rig, sweeps(pandaset)[::4], ("back",), every=7)
-    assert aligned.is_turned
+    assert aligned.is_misaligned
     assert getattr(aligned, axis) == pytest.approx(-degrees, abs=0.5)
 
 
@@ -227,7 +229,7 @@ def test_every_turn_of_every_camera_is_named(pandaset: PandaSetSource, name: str
     rig = with_turned(pandaset.rig, name, axis, degrees)
     found = [aligned for (aligned,) in judgements(pandaset, rig, sweeps(pandaset), (name,), every=3)]
     assert len(found) >= 6
-    assert all(aligned.is_turned for aligned in found)
+    assert all(aligned.is_misaligned for aligned in found)
     assert getattr(found[-1], axis) == pytest.approx(-degrees, abs=0.6)
 
 
@@ -239,7 +241,7 @@ def test_a_large_turn_is_named(pandaset: PandaSetSource, name: str, axis: str, d
     """Of the camera with the longest lens too, whose outlines are then 30 pixels off."""
     rig = with_turned(pandaset.rig, name, axis, degrees)
     ((aligned,),) = judgements(pandaset, rig, sweeps(pandaset)[::3], (name,), every=9)
-    assert aligned.is_turned
+    assert aligned.is_misaligned
     assert getattr(aligned, axis) == pytest.approx(-degrees, abs=0.8)
 
 
@@ -260,7 +262,7 @@ def test_other_rigs_are_not_accused(kind: str, request: pytest.FixtureRequest) -
     frames = (sweeps(source) * MIN_SWEEPS)[:MIN_SWEEPS]
     (found,) = judgements(source, source.rig, frames, source.rig.names)
     assert len(found) == len(source.rig.names)
-    assert not any(aligned.is_turned for aligned in found)
+    assert not any(aligned.is_misaligned for aligned in found)
 
 
 @pytest.mark.slow
@@ -277,7 +279,7 @@ def test_a_camera_that_is_really_turned_is_named(pandaset: PandaSetSource, axis:
         result = pipeline().run({"back": RawImage.from_rgb(image)}, pandaset.rig)
         check.add(frame, result.cameras, result.depth)
     (aligned,) = check.judge()
-    assert aligned.is_turned
+    assert aligned.is_misaligned
     assert getattr(aligned, axis) == pytest.approx(degrees, abs=0.6)
 
 
@@ -288,8 +290,8 @@ def test_a_recording_is_checked_by_both_witnesses(pandaset: PandaSetSource) -> N
     assert (found.frames, found.sweeps) == (14, 7)
     assert found.overlap == ("front", "front_right", "right", "left", "front_left")
     assert list(found.lidar) == list(rig.names)
-    ((turned,),) = found.turned
-    assert (turned.camera, turned.witness) == ("back", "the lidar")
+    ((turned,),) = found.misaligned
+    assert (turned.camera, turned.evidence) == ("back", "the lidar")
 
 
 @pytest.mark.parametrize(("degrees", "code"), [(0.0, 0), (-2.0, 1)])

@@ -14,7 +14,7 @@ import pytest
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
-from fsmde_core.pipeline.gpu.cuda.images import CudaUploads
+from fsmde_core.pipeline.gpu.cuda.uploads import CudaUploader
 from fsmde_core.rig.rig import Camera
 from support.cuda_cases import GivenDepth, given_depth, noise_image, on_each_driver, plain_sample, plain_sampling
 from support.cuda_host import HostDriver
@@ -70,15 +70,16 @@ class _Together(list[Any]):
 def test_images_that_come_first_and_at_once_have_memory_of_their_own() -> None:
     driver = HostDriver()
 
-    def take(_: int) -> Any:
-        with driver.current():
-            return uploads._take(8)
+    def upload(seed: int) -> Any:
+        with driver.as_current():
+            return uploader.upload(noise_image("mono8", W, H, seed=seed), WAY)
 
-    with driver.current():
-        uploads = CudaUploads(driver)
-    uploads._slots = _Together(4)
+    with driver.as_current():
+        uploader = CudaUploader(driver, W, H)
+    uploader._buffers = _Together(4)
     with ThreadPoolExecutor(4) as pool:
-        assert len({id(slot) for slot in pool.map(take, range(4))}) == 4
+        uploads = list(pool.map(upload, range(4)))
+    assert len({id(upload.buffer) for upload in uploads}) == 4
 
 
 @on_each_driver

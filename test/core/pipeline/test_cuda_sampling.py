@@ -15,7 +15,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import ENCODINGS, RawImage
 from fsmde_core.images.rectify import rectify_rgb
 from fsmde_core.pipeline.gpu.backend import Sampling
-from fsmde_core.pipeline.gpu.cuda import sampling, sampling_maps
+from fsmde_core.pipeline.gpu.cuda import sampling, uploads
 from fsmde_core.pipeline.gpu.cuda.backend import CudaBackend
 from fsmde_core.rig.rig import Camera
 from support.cuda_cases import given_depth, noise_image, on_each_driver, plain_sample, plain_sampling, sampling_of
@@ -146,5 +146,5 @@ def test_what_the_kernel_cannot_do_is_refused() -> None:
     with pytest.raises(FsmdeError, match=r"\(6, 9, 2\) float32, expected \(6, 8, 2\)"):
         backend.upload(image, Sampling(0, 1, np.zeros((6, 9, 2), np.float32), None))
     with pytest.raises(FsmdeError, match="halved 5 times"):
-        backend.upload(image, Sampling(sampling_maps.MOST_HALVINGS + 1, 1, np.zeros((6, 8, 2), np.float32), None))
+        backend.upload(image, Sampling(uploads.MOST_HALVINGS + 1, 1, np.zeros((6, 8, 2), np.float32), None))
     backend.close()

@@ -17,7 +17,7 @@ from fsmde_core.engines.model import read_model_info
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage, RawImage
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline, open_pipeline
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Rig
 from support.tiny_model import HEIGHT, WIDTH
@@ -29,6 +29,8 @@ from fsmde_core.engines.torch.stream import DeviceStream, StreamEvent
 from fsmde_core.pipeline.gpu.torch.backend import TorchBackend
 from support.gpu_cases import DEVICES, OPEN, RIG, raw, texture, torch_device
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module", params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Any:
@@ -36,18 +38,18 @@ def device(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def pipelines(device: Any, tiny_model: Path) -> Iterator[tuple[GpuPipeline, Pipeline]]:
+def pipelines(device: Any, tiny_model: Path) -> Iterator[tuple[GpuPipeline, CpuPipeline]]:
     """On `device` through the backend, and on the CPU with the same engine's arithmetic."""
     info = read_model_info(tiny_model)
     engine = TorchEngine(info, 1, 4, device.type)
-    ours, reference = GpuPipeline(engine, TorchBackend(engine), 2), Pipeline(TorchEngine(info, 1), 2)
+    ours, reference = GpuPipeline(engine, TorchBackend(engine), 2), CpuPipeline(TorchEngine(info, 1), 2)
     yield ours, reference
     ours.close()
     reference.close()
 
 
 @pytest.mark.parametrize("names", [RIG.names, ("back",), ("left", "front"), ("back", "right", "left")])
-def test_depth_and_cloud_of_any_subset(pipelines: tuple[GpuPipeline, Pipeline], names: tuple[str, ...]) -> None:
+def test_depth_and_cloud_of_any_subset(pipelines: tuple[GpuPipeline, CpuPipeline], names: tuple[str, ...]) -> None:
     ours, reference = pipelines
     images = {name: raw(RIG[name], i) for i, name in enumerate(names)}
     wanted = replace(OPEN, stride=2)
@@ -66,7 +68,7 @@ def test_depth_and_cloud_of_any_subset(pipelines: tuple[GpuPipeline, Pipeline], 
         np.testing.assert_array_equal(cloud.records()[:, 3:].view(np.uint32), again.records()[:, 3:].view(np.uint32))
 
 
-def test_stage_times_are_there(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_stage_times_are_there(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     result = pipelines[0].run({"front": raw(RIG["front"], 0), "left": raw(RIG["left"], 1)}, RIG)
     of_infer = {"preprocess", "infer", *(f"gpu_{stage}" for stage in ("upload", "sample", "infer", "download"))}
     assert set(result.stage_ms) == of_infer and min(result.stage_ms.values()) >= 0
@@ -75,7 +77,7 @@ def test_stage_times_are_there(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
 
 
 @pytest.mark.parametrize("wanted", [OPEN, replace(OPEN, min_range=999.0)], ids=["all", "none"])
-def test_a_cloud_of_any_number_of_points(pipelines: tuple[GpuPipeline, Pipeline], wanted: CloudSettings) -> None:
+def test_a_cloud_of_any_number_of_points(pipelines: tuple[GpuPipeline, CpuPipeline], wanted: CloudSettings) -> None:
     ours, _ = pipelines
     result = ours.run({"front": raw(RIG["front"], 0)}, RIG)
     cloud = ours.pack(result, wanted)
@@ -106,20 +108,20 @@ def test_times_are_asked_of_events_that_were_waited_for(
     tiny_model: Path, wanted: CloudSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = TorchEngine(read_model_info(tiny_model), 1, 2)
-    monkeypatch.setattr(DeviceStream, "mark", lambda _: StreamEvent(Event()))  # type: ignore[arg-type]
+    monkeypatch.setattr(DeviceStream, "record_event", lambda _: StreamEvent(Event()))  # type: ignore[arg-type]
     ours = GpuPipeline(engine, TorchBackend(engine), 1)
     ours.pack(ours.run({"front": raw(RIG["front"], 0)}, RIG), wanted)
     ours.close()
 
 
-def test_warm_up_and_more_cameras_than_expected(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_warm_up_and_more_cameras_than_expected(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     ours, _ = pipelines
     ours.warm_up(5)
     result = ours.run({"left": raw(RIG["left"], 0)}, RIG)
     assert result.depth.shape == (1, HEIGHT, WIDTH) and ours.pack(result, OPEN).count > 0
 
 
-def test_a_jpeg_is_decoded_and_sampled(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_a_jpeg_is_decoded_and_sampled(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     """Also where the decoder halves it: `front` is four times the network's size."""
     ours, reference = pipelines
     for name in ("front", "back"):
@@ -129,7 +131,7 @@ def test_a_jpeg_is_decoded_and_sampled(pipelines: tuple[GpuPipeline, Pipeline]) 
         assert np.abs(found.rgb.astype(int) - expected.rgb).max() <= 2
 
 
-def test_changed_calibration_and_mounts(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_changed_calibration_and_mounts(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     ours, reference = pipelines
     front, image = RIG["front"], raw(RIG["front"], 0)
     bent = replace(front, D=np.array([0.4, 0, 0, 0]))
@@ -140,12 +142,12 @@ def test_changed_calibration_and_mounts(pipelines: tuple[GpuPipeline, Pipeline])
     taken = ours.rectify(image, front)
     before = ours.pack(ours.infer([taken]), OPEN).records()[:, :3].copy()
     moved = replace(front, T_base_camera=rigid(np.eye(3), [5, 0, 0]) @ front.T_base_camera)
-    result = ours.infer([ours.placed(taken, moved)])
+    result = ours.infer([ours.with_mount(taken, moved)])
     np.testing.assert_allclose(ours.pack(result, OPEN).records()[:, :3] - before, [[5, 0, 0]] * len(before), atol=1e-4)
 
 
 def test_images_come_from_several_threads_and_the_sender_reuses_his_memory(
-    pipelines: tuple[GpuPipeline, Pipeline],
+    pipelines: tuple[GpuPipeline, CpuPipeline],
 ) -> None:
     ours, _ = pipelines
 
@@ -164,7 +166,7 @@ def test_images_come_from_several_threads_and_the_sender_reuses_his_memory(
                 assert (levels == np.arange(start + first, start + first + 4)[:, None]).all()
 
 
-def test_clouds_that_somebody_looks_at_are_left_alone(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_clouds_that_somebody_looks_at_are_left_alone(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     ours, _ = pipelines
     first = ours.pack(ours.run({"left": raw(RIG["left"], 0)}, RIG), OPEN).records()
     before = first.copy()
@@ -177,7 +179,7 @@ def test_clouds_that_somebody_looks_at_are_left_alone(pipelines: tuple[GpuPipeli
 def test_the_pipeline_is_that_of_the_engine(tiny_model: Path) -> None:
     engine = TorchEngine(read_model_info(tiny_model))
     pipeline = open_pipeline(engine, 2)
-    assert type(pipeline) is Pipeline
+    assert type(pipeline) is CpuPipeline
     engine.device = "some GPU"
     on_gpu = open_pipeline(engine, 2)
     assert type(on_gpu) is GpuPipeline
@@ -190,13 +192,13 @@ def test_without_the_gpus_kernels_the_engine_serves_all_the_same(
     def no_compiler(engine: TorchEngine, cameras: int) -> None:
         raise FsmdeError("nvcc is needed")
 
-    monkeypatch.setattr("fsmde_core.pipeline.gpu_pipeline._backend", no_compiler)
+    monkeypatch.setattr("fsmde_core.pipeline.gpu_pipeline._open_backend", no_compiler)
     pipeline = open_pipeline(TorchEngine(read_model_info(tiny_model)), 2)
-    assert type(pipeline) is Pipeline and "packed on the CPU: nvcc is needed" in caplog.text
+    assert type(pipeline) is CpuPipeline and "packed on the CPU: nvcc is needed" in caplog.text
     pipeline.close()
 
 
-def test_bad_images_leave_the_pipeline_usable(pipelines: tuple[GpuPipeline, Pipeline]) -> None:
+def test_bad_images_leave_the_pipeline_usable(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
     ours, _ = pipelines
     small = RawImage.from_rgb(np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(FsmdeError, match="calibration is for 448x256"):

@@ -16,8 +16,8 @@ import pytest
 from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines.model import default_model_path, read_model_info
 from fsmde_core.images.encodings import ENCODINGS
-from fsmde_core.images.rectify import rectification
-from fsmde_core.pipeline.gpu.sampling import sampling
+from fsmde_core.images.rectify import rectify_maps
+from fsmde_core.pipeline.gpu.sampling import sampling_from_maps
 
 torch = pytest.importorskip("torch")
 
@@ -29,6 +29,8 @@ from fsmde_core.engines.torch.stream import DeviceStream
 from fsmde_core.pipeline.gpu.torch.packing import TorchPacker
 from fsmde_core.pipeline.gpu.torch.sampling import TorchSampler
 from support.gpu_cases import camera
+
+pytestmark = pytest.mark.torch
 
 META = torch.device("meta")
 
@@ -78,11 +80,11 @@ def test_the_shipped_model(half: bool, count: int) -> None:
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_sampling_of_any_encoding(encoding: str) -> None:
     seen = camera("any", 640, 400, "plumb_bob")
-    look_up = sampling(rectification(seen, seen.rectified(112, 64)), 640, 400, False)
+    look_up = sampling_from_maps(rectify_maps(seen, seen.rectified(112, 64)), 640, 400, False)
     step = 640 * ENCODINGS[encoding].channels + 5
-    resampling = TorchSampler(look_up, 640, 400, step, encoding, META)
+    sampler = TorchSampler(look_up, 640, 400, step, encoding, META)
     raw = torch.zeros(400 * step, dtype=torch.uint8, device=META)
-    recordable(lambda: resampling(raw, torch.empty((64, 112, 3), dtype=torch.uint8, device=META)))
+    recordable(lambda: sampler.sample(raw, torch.empty((64, 112, 3), dtype=torch.uint8, device=META)))
 
 
 @pytest.mark.parametrize("wanted", [CloudSettings(), CloudSettings(stride=3, color=False)])
@@ -90,8 +92,8 @@ def test_packing(wanted: CloudSettings) -> None:
     shape = (2, 64, 112)
     images = torch.zeros((*shape, 3), dtype=torch.uint8, device=META)
     depth, sigma = torch.zeros(shape, device=META), torch.zeros(shape, device=META)
-    packing = TorchPacker(DeviceStream(META), DeviceBatch(images, torch.zeros(2, device=META), depth, sigma), wanted)
-    recordable(packing._pack)
+    packer = TorchPacker(DeviceStream(META), DeviceBatch(images, torch.zeros(2, device=META), depth, sigma), wanted)
+    recordable(packer._write_records)
 
 
 def test_a_graph_that_looks_at_values_is_found(tmp_path: Path) -> None:

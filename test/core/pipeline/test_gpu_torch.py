@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings, pinhole_geometry
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import ENCODINGS, RawImage, to_rgb
-from fsmde_core.images.rectify import Preprocessor, rectification
-from fsmde_core.pipeline.gpu.sampling import sampling
+from fsmde_core.images.rectify import Preprocessor, rectify_maps
+from fsmde_core.pipeline.gpu.sampling import sampling_from_maps
 from fsmde_core.rig.rig import Camera
 from support.depth_scenes import depth_scene
 
@@ -23,10 +23,12 @@ torch = pytest.importorskip("torch")
 
 from fsmde_core.engines.torch.engine import DeviceBatch
 from fsmde_core.engines.torch.stream import DeviceStream
-from fsmde_core.pipeline.gpu.torch.color import planes
-from fsmde_core.pipeline.gpu.torch.packing import TorchPacker, first_per_voxel
-from fsmde_core.pipeline.gpu.torch.uploads import TorchUploads
+from fsmde_core.pipeline.gpu.torch.color import rgb_planes
+from fsmde_core.pipeline.gpu.torch.packing import TorchPacker, _first_per_voxel
+from fsmde_core.pipeline.gpu.torch.uploads import TorchUploader
 from support.gpu_cases import DEVICES, LENSES, camera, raw, texture, torch_device
+
+pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module", params=DEVICES)
@@ -46,16 +48,16 @@ def test_colour_is_that_of_opencv(encoding: str, half_width: int, height: int, s
     channels = ENCODINGS[encoding].channels
     pixels = np.random.default_rng(seed).integers(0, 256, (height, 2 * half_width, channels), dtype=np.uint8)
     expected = to_rgb(pixels[..., 0] if channels == 1 else pixels, encoding)
-    found = planes(torch.from_numpy(pixels), encoding).permute(1, 2, 0).numpy()
+    found = rgb_planes(torch.from_numpy(pixels), encoding).permute(1, 2, 0).numpy()
     # YUV's factors have three digits here and twenty bits there.
     np.testing.assert_allclose(found, expected, atol=1 if channels == 2 else 0)
 
 
 def sampled(image: Any, source: Camera, size: tuple[int, int], device: Any) -> np.ndarray:
-    way = rectification(source, source.rectified(*size))
-    upload = TorchUploads(device).upload(image, sampling(way, image.width, image.height, False))
-    upload.sampled.reached()
-    return np.asarray(upload.rgb.cpu())
+    way = rectify_maps(source, source.rectified(*size))
+    upload = TorchUploader(device).upload(image, sampling_from_maps(way, image.width, image.height, False))
+    upload.buffer.sampled.synchronize()
+    return np.asarray(upload.buffer.rgb.cpu())
 
 
 @pytest.mark.parametrize("lens", LENSES)
@@ -82,22 +84,22 @@ def test_any_encoding_and_step(encoding: str, device: Any) -> None:
 
 def test_dropped_images_give_their_memory_back(device: Any) -> None:
     seen = camera("any", 112, 64)
-    way = rectification(seen, seen.rectified(112, 64))
-    uploads, image = TorchUploads(device), raw(seen, 0)
-    held = uploads.upload(image, sampling(way, 112, 64, False))
-    places = {uploads.upload(image, sampling(way, 112, 64, False)).rgb.data_ptr() for _ in range(10)}
-    assert len(places) == 1 and held.rgb.data_ptr() not in places
+    way = rectify_maps(seen, seen.rectified(112, 64))
+    uploads, image = TorchUploader(device), raw(seen, 0)
+    held = uploads.upload(image, sampling_from_maps(way, 112, 64, False))
+    places = {uploads.upload(image, sampling_from_maps(way, 112, 64, False)).buffer.rgb.data_ptr() for _ in range(10)}
+    assert len(places) == 1 and held.buffer.rgb.data_ptr() not in places
 
 
 def test_memory_of_a_calibration_goes_with_it(device: Any) -> None:
-    uploads, image = TorchUploads(device), raw(camera("any", 112, 64), 0)
-    way = rectification(camera("any", 112, 64), camera("any", 112, 64).rectified(112, 64))
-    look_up = replace(sampling(way, 112, 64, False))
+    uploads, image = TorchUploader(device), raw(camera("any", 112, 64), 0)
+    way = rectify_maps(camera("any", 112, 64), camera("any", 112, 64).rectified(112, 64))
+    look_up = replace(sampling_from_maps(way, 112, 64, False))
     uploads.upload(image, look_up)
-    assert len(uploads._kinds) == 1
+    assert len(uploads._pools) == 1
     del look_up
     gc.collect()
-    assert not len(uploads._kinds)
+    assert not len(uploads._pools)
 
 
 SETTINGS = [
@@ -118,13 +120,13 @@ def test_packing_follows_the_cpu(wanted: CloudSettings, count: int, device: Any)
     rgb, depth, sigma = depth_scene(3, height, width, seed=count)
     depth[count:] = np.nan
     tensors = [torch.from_numpy(values).to(device) for values in (rgb, np.zeros(3, np.float32), depth, sigma)]
-    lane = DeviceStream(device)
-    with lane.current():
-        packing = TorchPacker(lane, DeviceBatch(*tensors), wanted)
+    stream = DeviceStream(device)
+    with stream.as_current():
+        packer = TorchPacker(stream, DeviceBatch(*tensors), wanted)
     expected = CloudPacker(wanted).pack(cameras, rgb[:count], depth[:count], sigma[:count]).records()
     for _ in range(2):
-        with lane.current():
-            found = packing(*pinhole_geometry(tuple(cameras), wanted.stride)).cpu().numpy()
+        with stream.as_current():
+            found = packer.pack(*pinhole_geometry(tuple(cameras), wanted.stride)).cpu().numpy()
         assert found.shape == expected.shape and len(found) > 10
         np.testing.assert_allclose(found[:, :3], expected[:, :3], rtol=1e-5, atol=1e-4)
         np.testing.assert_array_equal(found[:, 3:].view(np.uint32), expected[:, 3:].view(np.uint32))
@@ -132,6 +134,6 @@ def test_packing_follows_the_cpu(wanted: CloudSettings, count: int, device: Any)
 
 def test_a_voxel_that_is_too_small_is_named(device: Any) -> None:
     records = torch.tensor([[100.0, 0, 0, 0]], device=device)
-    assert len(first_per_voxel(records, 1e-3)) == 1
-    with pytest.raises(FsmdeError, match="voxel_size is 1e-05 m, too small for points 100 m away"):
-        first_per_voxel(records, 1e-5)
+    assert len(_first_per_voxel(records, 1e-3)) == 1
+    with pytest.raises(FsmdeError, match="voxel_size is 1e-05 m, too small for points up to 100 m away"):
+        _first_per_voxel(records, 1e-5)

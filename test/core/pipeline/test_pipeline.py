@@ -14,7 +14,7 @@ from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import RawImage
 from fsmde_core.images.rectify import rectify_rgb
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
 from support.tiny_model import HEIGHT, WIDTH
@@ -34,8 +34,8 @@ RIG = Rig(tuple(looking(name, yaw) for name, yaw in YAWS.items()))
 
 
 @pytest.fixture
-def pipeline(tiny_model: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(load_engine("onnxruntime", tiny_model, threads=1), threads=2)
+def pipeline(tiny_model: Path) -> Iterator[CpuPipeline]:
+    pipeline = CpuPipeline(load_engine("onnxruntime", tiny_model, threads=1), threads=2)
     yield pipeline
     pipeline.close()
 
@@ -44,7 +44,7 @@ def grey(level: int) -> RawImage:
     return RawImage.from_rgb(np.full((256, 448, 3), level, np.uint8))
 
 
-def test_depth_is_the_models_of_the_rectified_images(pipeline: Pipeline) -> None:
+def test_depth_is_the_models_of_the_rectified_images(pipeline: CpuPipeline) -> None:
     generator = np.random.default_rng(0)
     images = {name: generator.integers(0, 256, (256, 448, 3), dtype=np.uint8) for name in RIG.names}
     result = pipeline.run({name: RawImage.from_rgb(image) for name, image in images.items()}, RIG)
@@ -55,7 +55,7 @@ def test_depth_is_the_models_of_the_rectified_images(pipeline: Pipeline) -> None
     assert set(result.stage_ms) == {"preprocess", "infer"} and min(result.stage_ms.values()) > 0
 
 
-def test_pixels_past_the_edge_of_a_distorted_image_have_no_depth(pipeline: Pipeline) -> None:
+def test_pixels_past_the_edge_of_a_distorted_image_have_no_depth(pipeline: CpuPipeline) -> None:
     # Pincushion distortion: the corners of the rectified view lie outside of what the sensor saw.
     bent = replace(RIG.cameras[0], D=np.array([0.4, 0, 0, 0]))
     result = pipeline.run({bent.name: grey(10), "left": grey(20)}, Rig((bent, *RIG.cameras[1:])))
@@ -66,7 +66,7 @@ def test_pixels_past_the_edge_of_a_distorted_image_have_no_depth(pipeline: Pipel
     assert bent.fx * x * (1 + 0.4 * (x * x + y * y)) + bent.K[0, 2] < -0.5
 
 
-def test_missing_cameras_do_not_change_the_others(pipeline: Pipeline) -> None:
+def test_missing_cameras_do_not_change_the_others(pipeline: CpuPipeline) -> None:
     levels = {"front": 10, "left": 20, "back": 30}
     for names in (("front", "left", "back"), ("back",), ("back", "front"), ("left",)):
         result = pipeline.run({name: grey(levels[name]) for name in names}, RIG)
@@ -75,7 +75,7 @@ def test_missing_cameras_do_not_change_the_others(pipeline: Pipeline) -> None:
             np.testing.assert_allclose(depth, (1 + levels[name]) * 0.75, rtol=1e-5)
 
 
-def test_cloud_lies_where_the_cameras_look(pipeline: Pipeline) -> None:
+def test_cloud_lies_where_the_cameras_look(pipeline: CpuPipeline) -> None:
     """Walls at 7.5 m depth: 8.5 m ahead, to the left and behind the vehicle."""
     result = pipeline.run({name: grey(9) for name in RIG.names}, RIG)
     cloud = CloudPacker(CloudSettings()).pack(result.cameras, result.rgb, result.depth, result.sigma)
@@ -86,7 +86,7 @@ def test_cloud_lies_where_the_cameras_look(pipeline: Pipeline) -> None:
     assert points[0, :, 0, 1].min() > 0 > points[0, :, -1, 1].max()  # y left: its first column is to the left
 
 
-def test_images_rectified_one_by_one_give_the_same_depth(pipeline: Pipeline) -> None:
+def test_images_rectified_one_by_one_give_the_same_depth(pipeline: CpuPipeline) -> None:
     """As the node works: rectified when they arrive, in any order, then inferred together."""
     images = {name: grey(level) for name, level in zip(RIG.names, (10, 20, 30), strict=True)}
     together = pipeline.run(images, RIG).depth.copy()
@@ -96,22 +96,22 @@ def test_images_rectified_one_by_one_give_the_same_depth(pipeline: Pipeline) -> 
     np.testing.assert_array_equal(result.depth, together)
 
 
-def test_a_set_is_placed_on_the_mounts_of_one_moment(pipeline: Pipeline) -> None:
+def test_a_set_is_placed_on_the_mounts_of_one_moment(pipeline: CpuPipeline) -> None:
     front = RIG["front"]
     image = pipeline.rectify(grey(1), front)
     moved = replace(front, T_base_camera=rigid(np.eye(3), [5, 0, 0]))
-    placed = pipeline.placed(image, moved)
+    placed = pipeline.with_mount(image, moved)
     assert placed.camera.T_base_camera[0, 3] == 5 and placed.rgb is image.rgb
     other = replace(moved, K=front.K * [[1.1], [1.1], [1]])
-    assert pipeline.placed(image, other) is image  # its pixels are of the old intrinsics
+    assert pipeline.with_mount(image, other) is image  # its pixels are of the old intrinsics
 
 
-def test_warm_up(pipeline: Pipeline) -> None:
+def test_warm_up(pipeline: CpuPipeline) -> None:
     pipeline.warm_up(3)
     assert pipeline.run({"left": grey(1)}, RIG).depth.shape == (1, HEIGHT, WIDTH)
 
 
-def test_bad_images_leave_the_pipeline_usable(pipeline: Pipeline) -> None:
+def test_bad_images_leave_the_pipeline_usable(pipeline: CpuPipeline) -> None:
     with pytest.raises(FsmdeError, match="calibration is for 448x256"):
         pipeline.run({"front": RawImage.from_rgb(np.zeros((10, 10, 3), np.uint8)), "left": grey(3)}, RIG)
     with pytest.raises(FsmdeError, match=r"\['rear'\]"):

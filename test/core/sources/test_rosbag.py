@@ -14,7 +14,7 @@ import pytest
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import depth_map
-from fsmde_core.messages.write import Message, encode_jpeg
+from fsmde_core.messages.encode import Message, encode_jpeg
 from fsmde_core.rig.rig import ring_order
 from fsmde_core.sources import open_source
 from fsmde_core.sources.rosbag import RosbagSource

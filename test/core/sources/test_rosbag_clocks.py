@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsmde_core.frames import Frame
-from fsmde_core.messages.write import Message, restamped
+from fsmde_core.messages.encode import Message, restamp
 from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import MS, S, recorded, write_messages
 from support.small_rig import SmallRig
@@ -31,7 +31,7 @@ def shifted(topic: str, by_ns: int, only_ns: int | None = None) -> Callable[[Mes
     def change(message: Message) -> Message:
         if message.topic != topic or only_ns not in (None, message.stamp_ns):
             return message
-        return replace(message, data=restamped(message, message.stamp_ns + by_ns))
+        return replace(message, data=restamp(message, message.stamp_ns + by_ns))
 
     return change
 

@@ -17,7 +17,7 @@ import zstandard
 from mcap.writer import CompressionType, IndexType, Writer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.write import Message
+from fsmde_core.messages.encode import Message
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.mcap_index import read_index

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.write import TF_STATIC_TOPIC, TF_TOPIC, Message
+from fsmde_core.messages.encode import TF_STATIC_TOPIC, TF_TOPIC, Message
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import MS, S, changed, cloud, recorded, transforms, write_bag, write_messages
@@ -181,6 +181,6 @@ def test_broken_mount_of_a_camera_is_told_with_the_error(tmp_path: Path) -> None
 def test_poses_are_not_kept(tmp_path: Path) -> None:
     """The tree holds ten seconds, not the whole /tf."""
     source = RosbagSource(write_bag(tmp_path / "bag", SmallRig(300)))
-    tree = source._opening.tree.without_poses()
-    held = [len(tree.tracks("odom", "base_link")[0]._stamps) for _ in source._groups(tree)]
+    tree = source._tree.without_poses()
+    held = [len(tree.tracks_between("odom", "base_link")[0]._stamps) for _ in source._groups(tree)]
     assert len(held) == 300 and 450 <= max(held) <= 455  # 4 images in 100 ms, and a sweep in every second 100 ms

@@ -16,10 +16,11 @@ from fsmde_core.rig.geometry import invert, rigid, rotation_from_quaternion, tra
 from fsmde_core.rig.rig import Camera, Rig, load_rig
 from fsmde_core.sources import open_source
 from fsmde_core.sources.synthetic import SyntheticStreet, street_rig
-from fsmde_core.sources.synthetic.layout.street import Course
+from fsmde_core.sources.synthetic.layout.course import Course
 from fsmde_core.sources.synthetic.rendering.lidar import MOUNT
 from fsmde_core.sources.synthetic.rendering.raycast import PinholeRays, cast
-from fsmde_core.sources.synthetic.shapes.solids import Appearance, box, column, ellipsoid
+from fsmde_core.sources.synthetic.shapes.appearance import Appearance
+from fsmde_core.sources.synthetic.shapes.solids import box, column, ellipsoid
 from fsmde_core.sources.synthetic.shapes.world import assemble
 
 FRONT = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -33,7 +34,7 @@ def camera(width: int = 64, height: int = 48, focal: float = 50.0, height_m: flo
 
 def depth_of(solids: list, view: Camera) -> np.ndarray:
     """Depth at pixel centres, 0 where nothing is hit."""
-    hits = cast(assemble([solids]), PinholeRays.of(view, view.T_base_camera))
+    hits = cast(assemble([solids]), PinholeRays(view, view.T_base_camera))
     inverse = hits.inverse[1::2, 1::2]
     assert np.array_equal(inverse > 0, hits.face[1::2, 1::2] >= 0)
     return np.where(inverse > 0, 1 / np.where(inverse > 0, inverse, 1), 0)

@@ -1,4 +1,7 @@
-"""Raw camera pixels to RGB in torch, as `fsmde_core.images.encodings.to_rgb` does it with OpenCV."""
+"""Converts raw camera pixels to RGB in torch, as `fsmde_core.images.encodings.to_rgb` does with OpenCV.
+
+Colour that neighbours share is rounded to whole numbers, as the CPU's is.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +9,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Where red, green and blue stand in a pixel.
-_CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
-# Where a pair of pixels has its first luma, its U and its V: bytes of four. The second luma is two further.
-_UYVY, _YUYV = (1, 0, 2), (0, 1, 3)
-_YUV = {"yuv422": _UYVY, "uyvy": _UYVY, "yuv422_yuy2": _YUYV, "yuyv": _YUYV}
+from fsmde_core.images.encodings import PixelLayout, find_encoding
 
 
-def planes(pixels: Tensor, encoding: str) -> Tensor:
-    """pixels: (H, W, C) uint8 of `encoding`, rows any number of bytes apart -> (3, H, W) float32 RGB, 0 to 255.
-
-    Colour that neighbours share is rounded to whole numbers, as the CPU's is.
-    """
-    if encoding in _YUV:
-        return _from_yuv(pixels.to(torch.float32), *_YUV[encoding])
-    if encoding.startswith("bayer_"):
-        return _from_bayer(pixels[..., 0].to(torch.float32), encoding.removeprefix("bayer_")[:4])
-    if encoding == "rgb8":
+def rgb_planes(pixels: Tensor, encoding: str) -> Tensor:
+    # (H, W, C) uint8, rows any number of bytes apart -> (3, H, W) float32, 0 to 255.
+    described = find_encoding(encoding)
+    if described.layout is PixelLayout.YUV422:
+        return _from_yuv(pixels.to(torch.float32), *described.positions)
+    if described.layout is PixelLayout.BAYER:
+        return _from_bayer(pixels[..., 0].to(torch.float32), described.pattern)
+    if described.to_rgb is None:
         return pixels.permute(2, 0, 1).to(torch.float32)
-    return torch.stack([pixels[..., channel] for channel in _CHANNELS[encoding]]).to(torch.float32)
+    return torch.stack([pixels[..., channel] for channel in described.positions]).to(torch.float32)
 
 
 def _from_yuv(pixels: Tensor, y_at: int, u_at: int, v_at: int) -> Tensor:
-    """BT.601, studio range: luma 16 to 235."""
+    """Convert by BT.601, studio range: luma 16 to 235."""
     height, width, _ = pixels.shape
     pairs = pixels.reshape(height, width // 2, 4)
     y = 1.164 * torch.clamp(pairs[..., y_at::2] - 16, min=0)
     u, v = pairs[..., u_at, None] - 128, pairs[..., v_at, None] - 128
     rgb = torch.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u])
-    return _whole(rgb.reshape(3, height, width)).clamp(0, 255)
+    return _round(rgb.reshape(3, height, width)).clamp(0, 255)
 
 
 def _from_bayer(mosaic: Tensor, pattern: str) -> Tensor:
-    """mosaic: (H, W) float32. pattern: colours of the first two rows' first two pixels, e.g. `rggb`.
+    """Interpolate bilinearly: what a pixel lacks is the mean of its two or four nearest neighbours that have it.
 
-    Bilinear: what a pixel lacks is the mean of its two or four nearest neighbours that have it. The outermost pixels
-    repeat the next ones.
+    The outermost pixels repeat the next ones. mosaic: (H, W) float32. pattern: colours of the first two rows' first two
+    pixels, e.g. `rggb`.
     """
     centre, up, down = mosaic[1:-1, 1:-1], mosaic[:-2, 1:-1], mosaic[2:, 1:-1]
     left, right = mosaic[1:-1, :-2], mosaic[1:-1, 2:]
@@ -60,9 +57,9 @@ def _from_bayer(mosaic: Tensor, pattern: str) -> Tensor:
                 red, green, blue = (centre, beside, diagonal) if here == "r" else (diagonal, beside, centre)
             for plane, values in zip(rgb, (red, green, blue), strict=True):
                 plane[row::2, column::2] = values[row::2, column::2]
-    return F.pad(_whole(rgb)[None], (1, 1, 1, 1), mode="replicate")[0]
+    return F.pad(_round(rgb)[None], (1, 1, 1, 1), mode="replicate")[0]
 
 
-def _whole(values: Tensor) -> Tensor:
-    """Rounded to the nearest, halves up."""
+def _round(values: Tensor) -> Tensor:
+    """Round to the nearest whole numbers, halves up."""
     return torch.floor(values + 0.5)

@@ -1,4 +1,4 @@
-"""A raw image on the device to the network's input, in torch: colour, averages, bilinear look-up, average."""
+"""Samples the network's input from raw images on the device, in torch: colour, averages, look-up, average."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from fsmde_core.images.encodings import find_encoding
 from fsmde_core.pipeline.gpu.backend import Sampling
-from fsmde_core.pipeline.gpu.torch.color import planes
+from fsmde_core.pipeline.gpu.torch.color import rgb_planes
 
 
 class TorchSampler:
-    """One `Sampling` of raw images of one layout, with its constants on `device`. shape: rows and columns it makes.
+    """Applies one `Sampling` to raw images of one layout, with its constants on `device`.
 
-    Within 2 grey levels of the CPU, which rounds after every step; here once, at the end.
+    It stays within 2 grey levels of the CPU, which rounds after every step; here once, at the end. shape: (H, W).
+    raw: (step * height,) uint8. rgb: (H, W, 3) uint8, written.
     """
 
     def __init__(self, sampling: Sampling, width: int, height: int, step: int, encoding: str, device: torch.device):
@@ -28,9 +29,8 @@ class TorchSampler:
         grid = (2 * torch.from_numpy(sampling.maps).double() + 1) / size - 1
         self._grid = grid.to(device, torch.float32)[None]
 
-    def __call__(self, raw: Tensor, rgb: Tensor) -> None:
-        """raw: (step * height,) uint8 -> rgb: (H, W, 3) uint8, written to."""
-        x = planes(raw.as_strided(*self._layout), self._encoding)[None]
+    def sample(self, raw: Tensor, rgb: Tensor) -> None:
+        x = rgb_planes(raw.as_strided(*self._layout), self._encoding)[None]
         for _ in range(self._halvings):
             x = F.avg_pool2d(x, 2)
         x = F.grid_sample(x, self._grid, "bilinear", "border", align_corners=False)

@@ -1,4 +1,4 @@
-"""A recording's files as one stream of messages in order of time, up to the damage of each."""
+"""Reads a recording's files as one stream of messages in order of time, up to the damage of each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no CDR message begins with these bytes
 
 
 class Bag:
-    """topics: topic -> type of everything that has messages. notes: sentences on what is amiss, as far as known.
+    """Reads all files of a bag. `topics` maps each topic that has messages to its type; `notes` are known problems.
 
     Files whose name ends in `.zstd` (rosbag2's compression mode `file`) are unpacked into the system's temporary folder
-    for as long as the bag is in use.
+    for as long as the bag is in use. Raises FsmdeError when there is no bag at `path`, or nothing of it can be read.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """FsmdeError when there is no bag at `path`, or when nothing of it can be read."""
         self.path = Path(path)
-        paths, amiss = find_files(self.path)
-        self._damage = {sentence: sentence for sentence in amiss}
+        paths, problems = find_files(self.path)
+        self._damage = {sentence: sentence for sentence in problems}
         self._notes: list[str] = []
         self._unpacked: TemporaryDirectory[str] | None = None
         opened = [self._open(path) for path in paths]
@@ -45,20 +44,20 @@ class Bag:
         return [*self._damage.values(), *self._notes]
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """Messages of `topics` in order of the time they were recorded; a damaged file ends early, with a note."""
+        """Read messages of `topics` in order of the time they were recorded; a damaged file ends early, with a note."""
         wanted = set(topics)
         return in_time_order((file.start_ns, partial(self._file_messages, file, wanted)) for file in self._files)
 
     def note(self, what: str) -> None:
-        """Add a note on the bag: `what` goes on after its name."""
+        """Add a note on the bag; `what` follows its name in the sentence."""
         self._notes.append(f"the bag {self.path} {what}")
 
     def note_damage(self, where: str, what: str) -> None:
-        """Note what is wrong with the messages of one topic or frame, in place of what was said of it before."""
+        # Replaces what was noted of the topic or frame `where` before.
         self._damage[where] = f"the bag {self.path} {what}"
 
     def error(self, what: str) -> FsmdeError:
-        """The error that says `what` the bag lacks, and what is wrong in it, which may be the cause."""
+        """Make the error that says `what` the bag lacks, and which damage is known, which may be the cause."""
         return FsmdeError(f"the bag {self.path} {what}" + "".join(f" ({damage})" for damage in self._damage.values()))
 
     def _open(self, path: Path) -> McapFile | SqliteFile | None:
@@ -100,7 +99,7 @@ class Bag:
 
 
 def _decompressed(record: BagMessage) -> bytes:
-    """A message that rosbag2 compressed by itself (compression mode `message`)."""
+    """Decompress a message that rosbag2 compressed by itself (compression mode `message`)."""
     import zstandard
 
     try:

@@ -1,4 +1,4 @@
-"""Which files a recording consists of."""
+"""Finds the files that a recording consists of."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ METADATA = "metadata.yaml"
 
 
 def find_files(root: Path) -> tuple[list[Path], list[str]]:
-    """The storage files of `root`, and sentences on what is amiss with them.
+    """Find the storage files of `root`, and describe in sentences what is wrong with them.
 
-    root: one file (`.mcap` or `.db3`, also with `.zstd` behind), a bag's folder, or a folder of files and bags, which
-    together are one recording. FsmdeError when there is none.
+    The root is one file (`.mcap` or `.db3`, also with `.zstd` behind), a bag's folder, or a folder of files and bags,
+    which together are one recording. Raises FsmdeError when there is none.
     """
     files: list[Path] = [root] if root.is_file() and _is_storage(root) else []
     notes: list[str] = []
     if root.is_dir():
         files, notes = _folder(root)
         for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-            more, amiss = _folder(folder)
-            files, notes = files + more, notes + amiss
+            more_files, more_notes = _folder(folder)
+            files, notes = files + more_files, notes + more_notes
     if files:
         return files, notes
     if root.suffix == ".bag" or any(root.glob("*.bag")):
@@ -36,17 +36,17 @@ def find_files(root: Path) -> tuple[list[Path], list[str]]:
 
 
 def _folder(folder: Path) -> tuple[list[Path], list[str]]:
-    """Files of one bag's folder: those that its metadata lists, or, where it cannot be read, all that are there."""
-    there = sorted(path for path in folder.iterdir() if path.is_file() and _is_storage(path))
+    """Find the files of a bag's folder: those that its metadata lists, or, where it cannot be read, all of them."""
+    present = sorted(path for path in folder.iterdir() if path.is_file() and _is_storage(path))
     metadata = folder / METADATA
     if not metadata.exists():
-        return there, [f"{folder} has no {METADATA}: its files were taken in order of time"] if there else []
+        return present, [f"{folder} has no {METADATA}: its files were taken in order of time"] if present else []
     try:
         listed = yaml.safe_load(metadata.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
         files = [folder / PurePath(name).name for name in listed["relative_file_paths"]]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        return there, [f"{metadata} cannot be read ({reason}): the files beside it were taken in order of time"]
+        return present, [f"{metadata} cannot be read ({reason}): the files beside it were taken in order of time"]
     missing = [path for path in files if not path.exists()]
     notes = [f"{path} is missing, which {metadata} lists: its part of the recording was left out" for path in missing]
     return [path for path in files if path not in missing], notes

@@ -1,4 +1,4 @@
-"""One mcap file of a bag, read block by block in order of time."""
+"""Reads one mcap file of a bag block by block in order of time."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fsmde_core.sources.rosbag.storage.mcap_index import contents, file_records, parsing, read_index
+from fsmde_core.sources.rosbag.storage.mcap_index import file_records, parse_record, parsing, read_index
 from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError, in_time_order
 
 
 class McapFile:
-    """topics: topic -> type of those with messages. start_ns: earliest time recorded. foreign: encodings not CDR.
+    """Reads one file; only chunks that overlap in time are in memory together.
 
-    damage: what is known to be wrong with it, None when nothing is.
-    Only chunks that overlap in time are in memory together; without an overlap that is one.
+    topics: topic -> type of those with messages. start_ns: earliest time recorded. foreign: encodings other than CDR.
+    damage: what is known to be wrong with the file, None when nothing is.
+    Raises DamagedFileError when it is no mcap file, OSError when it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Damaged when it is no mcap file, OSError when it cannot be read."""
         self.path = path
         self._index = read_index(path)
         used = {channel for channel, count in self._index.counts.items() if count and channel in self._index.topics}
@@ -31,7 +31,7 @@ class McapFile:
         self.start_ns = min(self._index.starts, default=0)
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """Messages of `topics` in order of the time they were recorded; Damaged where they cannot be read on."""
+        """Read messages of `topics` in order of recording time; DamagedFileError where they cannot be read on."""
         channels = {channel: topic for channel, topic in self._index.topics.items() if topic in topics}
         starts = np.asarray(self._index.starts)
         with self.path.open("rb") as file:
@@ -49,11 +49,10 @@ class McapFile:
         offset, found = self._index.offsets[block], []
         for at, opcode, content in file_records(file, offset, offset + self._index.lengths[block]):
             if at == offset and opcode not in (Opcode.CHUNK, Opcode.MESSAGE):
-                raise DamagedFileError(
-                    f"damaged at byte {at} (a record of kind {opcode} where a chunk or message was expected)"
-                )
+                found_kind = f"a record of kind {opcode} where a chunk or message was expected"
+                raise DamagedFileError(f"damaged at byte {at} ({found_kind})")
             with parsing(at):
-                records = contents(opcode, content)
+                records = parse_record(opcode, content)
             for record in records:
                 if isinstance(record, Message) and record.channel_id in channels:
                     found.append(BagMessage(record.log_time, channels[record.channel_id], record.data))

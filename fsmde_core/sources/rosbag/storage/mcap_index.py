@@ -1,4 +1,4 @@
-"""Where the messages of an mcap file lie: a compact table of its blocks, from its summary or by reading it through.
+"""Indexes where the messages of an mcap file are: a compact table of its blocks, from its summary or by a scan.
 
 A block is one chunk, or a run of messages outside chunks. The table takes 24 bytes per block; nothing is kept per
 message. Format: https://mcap.dev/spec
@@ -26,8 +26,9 @@ _HEAD = struct.Struct("<BQ")  # opcode and length of every record
 
 @dataclass
 class McapIndex:
-    """topics, types: channel id -> topic and type, of CDR messages. counts: channel id -> messages.
+    """Holds what an mcap file contains, and where.
 
+    topics, types: channel id -> topic and type, of CDR messages. counts: channel id -> messages.
     starts, offsets, lengths: of every block, its earliest log time in ns and its bytes in the file. damage: where and
     why the file ends early, None for a whole one. foreign: encodings other than CDR.
     """
@@ -43,7 +44,7 @@ class McapIndex:
     _schemas: dict[int, str] = field(default_factory=dict)
 
     def add_records(self, records: Iterable[Any]) -> int | None:
-        """Take in definitions and count messages; the earliest log time of these, None without any."""
+        """Add definitions and count messages; return the earliest log time of these, None without any."""
         from mcap.records import Channel, Message, Schema
 
         start_ns: int | None = None
@@ -67,18 +68,18 @@ class McapIndex:
 
 
 def read_index(path: Path) -> McapIndex:
-    """The index of a file; without a whole summary (a recording cut off) it is read through once.
+    """Index a file; without a whole summary (a recording that was cut off) it is scanned once.
 
-    Raises Damaged when it is no mcap file, OSError when it cannot be read.
+    Raises DamagedFileError when it is no mcap file, OSError when it cannot be read.
     """
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise DamagedFileError(f"it is no mcap file: it does not begin with {MAGIC!r}")
-        return _from_summary(file, path.stat().st_size) or _by_reading(file, path.stat().st_size)
+        return _from_summary(file, path.stat().st_size) or _from_scan(file, path.stat().st_size)
 
 
 def file_records(file: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, opcode, content) of every record from `offset` to `end`; Damaged where the file is cut off."""
+    # (offset, opcode, content) of every record from byte `offset` to byte `end`.
     file.seek(offset)
     while offset < end:
         head = file.read(_HEAD.size)
@@ -89,8 +90,8 @@ def file_records(file: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, i
         offset += _HEAD.size + length
 
 
-def contents(opcode: int, content: bytes) -> list[Any]:
-    """The records of `mcap.records` that a chunk holds, its checksum verified, or the message or definition itself."""
+def parse_record(opcode: int, content: bytes) -> list[Any]:
+    # Objects of `mcap.records`: all that a chunk holds, its checksum verified, or the message or definition itself.
     from mcap.data_stream import ReadDataStream
     from mcap.opcode import Opcode
     from mcap.records import Channel, Chunk, Message, Schema
@@ -107,7 +108,7 @@ def contents(opcode: int, content: bytes) -> list[Any]:
 
 @contextmanager
 def parsing(offset: int) -> Iterator[None]:
-    """Damaged, with the byte of the record, for everything that the libraries raise on broken content."""
+    """Turn everything that the libraries raise on broken content into DamagedFileError with the record's byte."""
     from mcap.exceptions import McapError
     from zstandard import ZstdError
 
@@ -115,13 +116,12 @@ def parsing(offset: int) -> Iterator[None]:
     try:
         yield
     except broken as error:
-        raise DamagedFileError(
-            f"damaged at byte {offset} ({' '.join(str(error).split()) or type(error).__name__})"
-        ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(f"damaged at byte {offset} ({reason})") from error
 
 
 def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
-    """The index that the file holds itself; None without a whole one."""
+    """Read the index that the file holds itself; None without a whole one."""
     from mcap.data_stream import ReadDataStream
     from mcap.opcode import Opcode
     from mcap.records import ChunkIndex, Footer, Statistics
@@ -144,7 +144,7 @@ def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
                     statistics = Statistics.read(stream)
                     chunks = statistics.chunk_count
                     index.counts.update(statistics.channel_message_counts)
-                index.add_records(contents(opcode, content))
+                index.add_records(parse_record(opcode, content))
     except DamagedFileError:
         return None
     # Messages outside chunks have no index; definitions, statistics and chunk indexes are optional in a summary.
@@ -152,8 +152,8 @@ def _from_summary(file: BinaryIO, size: int) -> McapIndex | None:
     return index if whole else None
 
 
-def _by_reading(file: BinaryIO, size: int) -> McapIndex:
-    """The index of what can be read, one record in memory at a time."""
+def _from_scan(file: BinaryIO, size: int) -> McapIndex:
+    """Index what can be read, with one record in memory at a time."""
     from mcap.opcode import Opcode
 
     index, in_run = McapIndex(), False
@@ -162,7 +162,7 @@ def _by_reading(file: BinaryIO, size: int) -> McapIndex:
             if opcode in (Opcode.DATA_END, Opcode.FOOTER):
                 return index
             with parsing(offset):
-                start_ns = index.add_records(contents(opcode, content))
+                start_ns = index.add_records(parse_record(opcode, content))
             if start_ns is not None:
                 length = _HEAD.size + len(content)
                 if in_run and opcode == Opcode.MESSAGE and index.lengths[-1] < RUN_BYTES:

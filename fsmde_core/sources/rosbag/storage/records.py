@@ -1,4 +1,4 @@
-"""Recorded messages, and streams of them in order of time."""
+"""Represents recorded messages, and merges streams of them in order of time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.write import header_stamp_ns
+from fsmde_core.messages.encode import header_stamp_ns
 
 
 class BagMessage(NamedTuple):
-    """One message, still serialized (CDR). time_ns: when it was recorded, which is not its header's stamp."""
+    """Holds one message, still serialized (CDR). time_ns: when it was recorded, which is not its header's stamp."""
 
     time_ns: int
     topic: str
@@ -20,7 +20,6 @@ class BagMessage(NamedTuple):
 
     @property
     def stamp_ns(self) -> int:
-        """Stamp of a message that begins with a header; FsmdeError when it is too short to have one."""
         try:
             return header_stamp_ns(self.data)
         except struct.error as error:
@@ -28,7 +27,6 @@ class BagMessage(NamedTuple):
 
     @property
     def frame_id(self) -> str:
-        """The frame in the header of a message; FsmdeError when it is too short to have one."""
         try:
             (length,) = struct.unpack_from("<I" if self.data[1] & 1 else ">I", self.data, 12)
             return self.data[16 : 15 + length].decode().lstrip("/")  # without the final zero; tf of old wrote a slash
@@ -37,29 +35,29 @@ class BagMessage(NamedTuple):
 
 
 class DamagedFileError(Exception):
-    """A file cannot be read beyond some point; the text says where and why."""
+    """Says where and why a file cannot be read on."""
 
 
 def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterator[BagMessage]]]]) -> Iterator[BagMessage]:
-    """The records of several streams, merged by the time they were recorded; of equal times the earlier piece's first.
+    """Merge several streams by the time of recording; of equal times the earlier piece's record comes first.
 
-    pieces: (time of the earliest record, opener of a stream that is in order of time), sorted by that time. A piece is
-    opened when the merged stream reaches it, so that only pieces which overlap are in memory together.
+    Pieces are (time of the earliest record, opener of a stream that is in order of time), sorted by that time. A piece
+    is opened when the merged stream reaches it, so that only pieces which overlap are in memory together.
     """
     heap: list[tuple[int, int, BagMessage, Iterator[BagMessage]]] = []
     for number, (start_ns, open_piece) in enumerate(pieces):
         while heap and heap[0][0] < start_ns:
-            yield from _earliest(heap)
+            yield from _pop_earliest(heap)
         records = open_piece()
         first = next(records, None)
         if first is not None:
             heapq.heappush(heap, (first.time_ns, number, first, records))
     while heap:
-        yield from _earliest(heap)
+        yield from _pop_earliest(heap)
 
 
-def _earliest(heap: list[tuple[int, int, BagMessage, Iterator[BagMessage]]]) -> Iterator[BagMessage]:
-    """The earliest record; its stream's next one takes its place in the heap."""
+def _pop_earliest(heap: list[tuple[int, int, BagMessage, Iterator[BagMessage]]]) -> Iterator[BagMessage]:
+    """Yield the earliest record, then put its stream's next one in its place."""
     _, number, record, records = heap[0]
     yield record
     following = next(records, None)

@@ -1,4 +1,4 @@
-"""One sqlite3 file of a bag, read along its index of time stamps."""
+"""Reads one sqlite3 file of a bag along its index of time stamps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileErr
 
 
 class SqliteFile:
-    """topics: topic -> type of those with messages. start_ns: earliest time recorded. foreign: encodings not CDR.
+    """Reads one file; its attributes are those of McapFile.
 
-    damage: what is known to be wrong with it, None when nothing is.
+    Raises DamagedFileError when it is no database of rosbag2, OSError when it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Damaged when it is no database of rosbag2, OSError when it cannot be read."""
         self.path = path
         size, whole = path.stat().st_size, self._expected_size()
         self.damage = f"cut off at byte {size} of {whole}" if size < whole else None
@@ -31,7 +30,7 @@ class SqliteFile:
             self._read_topics(database)
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """Messages of `topics` in order of the time they were recorded; Damaged where they cannot be read on."""
+        """Read messages of `topics` in order of recording time; DamagedFileError where they cannot be read on."""
         ids = [number for number, topic in self._ids.items() if topic in topics]
         wanted = ",".join("?" * len(ids))
         query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({wanted}) ORDER BY {self._order}"
@@ -42,7 +41,7 @@ class SqliteFile:
             raise DamagedFileError(self.damage)
 
     def _expected_size(self) -> int:
-        """Bytes by the file's header: page size at byte 16 (1 means 65536), number of pages at byte 28."""
+        """Read the size from the file's header: page size at byte 16 (1 means 65536), number of pages at byte 28."""
         with self.path.open("rb") as file:
             head = file.read(32)
         page = int.from_bytes(head[16:18], "big")
@@ -61,9 +60,8 @@ class SqliteFile:
             raise DamagedFileError(f"{self.damage or 'damaged'} ({error})") from error
 
     def _read_topics(self, database: sqlite3.Connection) -> None:
-        for number, topic, kind, encoding in database.execute(
-            "SELECT id, name, type, serialization_format FROM topics"
-        ):
+        rows = database.execute("SELECT id, name, type, serialization_format FROM topics")
+        for number, topic, kind, encoding in rows:
             if encoding != "cdr":
                 self.foreign.add(encoding)
                 continue

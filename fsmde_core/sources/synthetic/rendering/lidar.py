@@ -1,8 +1,6 @@
-"""A spinning lidar in the street."""
+"""Simulates a spinning lidar in the street."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -17,28 +15,22 @@ ELEVATIONS = np.radians(
     np.concatenate([np.linspace(15, 3, 12, endpoint=False), np.linspace(3, -7, 34), np.linspace(-8, -25, 18)])
 )
 MOUNT = rigid(np.eye(3), (0.9, 0.0, 1.95))
-"""The lidar in the base frame: on the roof, level."""
+"""T_base_lidar: on the roof, level."""
 MAX_RANGE, RANGE_NOISE = 200.0, 0.02
 
 
-@dataclass(frozen=True, eq=False)
 class SpinningRays:
-    """One turn: rows are beams from the top, columns azimuths anticlockwise from backwards; t is the range."""
+    """Holds the rays of one turn: rows are beams from the top, columns azimuths anticlockwise from behind; t: range."""
 
-    origin: NDArray[np.float64]
-    directions: NDArray[np.float32]
-    T_world_lidar: Matrix
-
-    @classmethod
-    def of(cls, T_world_lidar: Matrix) -> SpinningRays:
+    def __init__(self, T_world_lidar: Matrix) -> None:
+        self.T_world_lidar, self.origin = T_world_lidar, T_world_lidar[:3, 3]
         azimuth = -np.pi + 2 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS
         up, out = np.sin(ELEVATIONS)[:, None] * np.ones(AZIMUTHS), np.cos(ELEVATIONS)[:, None]
         local = np.stack([out * np.cos(azimuth), out * np.sin(azimuth), up])
-        directions = np.tensordot(T_world_lidar[:3, :3], local, 1).astype(np.float32)
-        return cls(T_world_lidar[:3, 3], directions, T_world_lidar)
+        self.directions = np.tensordot(T_world_lidar[:3, :3], local, 1).astype(np.float32)
 
     def windows(self, boxes: NDArray[np.float64]) -> NDArray[np.int64]:
-        """All beams, and the azimuths between the corners; what surrounds the lidar may be hit everywhere."""
+        # all beams, and the azimuths between the corners; what surrounds the lidar may be hit everywhere
         local = (boxes - self.origin) @ self.T_world_lidar[:3, :3]
         middle = local.mean(axis=1)
         bearing = np.arctan2(middle[:, 1], middle[:, 0])
@@ -60,9 +52,17 @@ class SpinningRays:
 
 
 def sweep(world: World, T_world_base: Matrix, rng: Generator) -> NDArray[np.float32]:
-    """(N, 3) float32 points in the base frame: range noise of 2 cm, fewer returns from afar and at grazing angles."""
-    T_world_lidar = T_world_base @ MOUNT
-    rays = SpinningRays.of(T_world_lidar)
+    """Simulate one sweep: range noise of 2 cm, fewer returns from afar and at grazing angles.
+
+    Args:
+        world: The street at the moment of the sweep.
+        T_world_base: (4, 4) pose of the vehicle.
+        rng: Source of the noise.
+
+    Returns:
+        (N, 3) float32 points in the base frame, metres.
+    """
+    rays = SpinningRays(T_world_base @ MOUNT)
     hits = cast(world, rays)
     row, column = np.nonzero(hits.face >= 0)
     distance = 1 / hits.inverse[row, column].astype(np.float64)

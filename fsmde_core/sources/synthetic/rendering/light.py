@@ -1,8 +1,6 @@
-"""Weather and light of a street: sun, sky, haze, and how the cameras expose."""
+"""Models weather and light of a street, sun, sky and haze, and how the cameras expose."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -17,32 +15,15 @@ def _colour(*values: float) -> Array:
     return np.array(values, np.float32)
 
 
-@dataclass(frozen=True, eq=False)
 class Light:
-    """Linear radiance; a white wall in full sun and skylight has about 1.
+    """Samples the light of a street, in linear radiance; a white wall in full sun and skylight has about 1.
 
     sun: (3,) unit direction towards it. sun_colour, ambient, zenith, horizon: (3,) radiance. clouds: cover from 0 to 1.
     haze: metres after which 63 % is haze. Of the cameras: exposure, the mean that they expose for (1 is white), and
     meter, the radiance above which they weigh nothing more; gamma; cast (3,); noise in grey levels; vignette.
     """
 
-    sun: Array
-    sun_colour: Array
-    ambient: Array
-    zenith: Array
-    horizon: Array
-    clouds: float
-    cloud_shift: tuple[float, float]
-    haze: float
-    meter: float
-    exposure: float
-    gamma: float
-    cast: Array
-    noise: float
-    vignette: float
-
-    @classmethod
-    def draw(cls, rng: Generator) -> Light:
+    def __init__(self, rng: Generator) -> None:
         kind = str(rng.choice(["clear", "fair", "overcast", "dusk"], p=[0.34, 0.3, 0.26, 0.1]))
         elevation = np.radians(rng.uniform(5, 16) if kind == "dusk" else rng.uniform(18, 70))
         azimuth = rng.uniform(0, 2 * np.pi)
@@ -55,29 +36,26 @@ class Light:
         if kind == "dusk":
             zenith, horizon = 0.5 * blue, 0.3 * blue + _colour(0.6, 0.4, 0.25)
         fill = rng.uniform(0.15, 0.33) if strength > 0.2 else rng.uniform(0.5, 0.8)
-        return cls(
-            sun=sun,
-            sun_colour=(strength * (1 + warm)).astype(np.float32),
-            ambient=(fill * (_colour(1, 1, 1) if kind == "overcast" else _colour(0.86, 0.97, 1.2))).astype(np.float32),
-            zenith=zenith.astype(np.float32),
-            horizon=horizon.astype(np.float32),
-            clouds={
-                "clear": rng.uniform(0, 0.2),
-                "fair": rng.uniform(0.3, 0.75),
-                "overcast": rng.choice([0.0, 1.0]),
-            }.get(kind, 0.5),
-            cloud_shift=(float(rng.random()), float(rng.random())),
-            haze=_draw_haze(rng),
-            meter=float(np.exp(rng.uniform(np.log(0.3), np.log(2.0)))),
-            exposure=float(np.exp(rng.uniform(np.log(0.13), np.log(0.4)))),
-            gamma=float(rng.uniform(1.8, 2.5)),
-            cast=(1 + rng.normal(0, 0.035, 3)).astype(np.float32),
-            noise=float(np.exp(rng.uniform(np.log(0.4), np.log(5.0)))),
-            vignette=float(rng.uniform(0, 0.3)),
+        cover = {"clear": rng.uniform(0, 0.2), "fair": rng.uniform(0.3, 0.75), "overcast": rng.choice([0.0, 1.0])}
+        self.sun = sun
+        self.sun_colour = (strength * (1 + warm)).astype(np.float32)
+        self.ambient = (fill * (_colour(1, 1, 1) if kind == "overcast" else _colour(0.86, 0.97, 1.2))).astype(
+            np.float32
         )
+        self.zenith = zenith.astype(np.float32)
+        self.horizon = horizon.astype(np.float32)
+        self.clouds = cover.get(kind, 0.5)
+        self.cloud_shift = (float(rng.random()), float(rng.random()))
+        self.haze = _sample_haze(rng)
+        self.meter = float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
+        self.exposure = float(np.exp(rng.uniform(np.log(0.13), np.log(0.4))))
+        self.gamma = float(rng.uniform(1.8, 2.5))
+        self.cast = (1 + rng.normal(0, 0.035, 3)).astype(np.float32)
+        self.noise = float(np.exp(rng.uniform(np.log(0.4), np.log(5.0))))
+        self.vignette = float(rng.uniform(0, 0.3))
 
-    def sky(self, directions: Array) -> Array:
-        """(N, 3) radiance of the sky along (N, 3) unit vectors; below the horizon that of the horizon."""
+    def sky_radiance(self, directions: Array) -> Array:
+        """Return the (N, 3) radiance of the sky along (N, 3) unit vectors; below the horizon that of the horizon."""
         up = np.maximum(directions[:, 2:], 0)
         blend = np.sqrt(np.sqrt(up)) if self.clouds == 1.0 else np.sqrt(up)
         radiance = self.horizon + (self.zenith - self.horizon) * blend
@@ -92,27 +70,35 @@ class Light:
         away = (1 - directions @ self.sun)[:, None]
         return radiance + self.sun_colour * (0.25 * np.exp(-16 * away) + 4 * np.exp(-800 * away))
 
-    def develop(self, radiance: Array, rng: Generator) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 image of a linear one: vignette, exposure, soft highlights, gamma, sensor noise."""
+    def expose(self, radiance: Array, rng: Generator) -> NDArray[np.uint8]:
+        """Turn radiance into an image: vignette, exposure, soft highlights, gamma, sensor noise.
+
+        Args:
+            radiance: (H, W, 3) float32, linear.
+            rng: Source of the noise.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
         height, width = radiance.shape[:2]
         y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
-        fall = 1 - self.vignette * 0.5 * (x**2 + y[:, None] ** 2)
+        falloff = 1 - self.vignette * 0.5 * (x**2 + y[:, None] ** 2)
         gain = self.exposure / max(float(np.minimum(radiance, self.meter).mean()), 1e-3)
-        exposed = radiance * (fall[..., None] * (gain * self.cast))
-        curve = (255 * _film(np.linspace(0, 1, 4096), self.gamma)).astype(np.float32)
+        exposed = radiance * (falloff[..., None] * (gain * self.cast))
+        curve = (255 * _tone_curve(np.linspace(0, 1, 4096), self.gamma)).astype(np.float32)
         codes = np.minimum(np.sqrt(np.maximum(exposed, 0) / 4) * 4095, 4095)
         image = curve[(codes + 0.5).astype(np.int32)]
         grain = rng.standard_normal((height, width, 4), dtype=np.float32)
         return np.clip(image + self.noise * (grain[..., :1] + 0.6 * grain[..., 1:]) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _draw_haze(rng: Generator) -> float:
+def _sample_haze(rng: Generator) -> float:
     low, high = ((900, 9000), (300, 900), (80, 300))[rng.choice(3, p=[0.78, 0.16, 0.06])]
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _film(code: NDArray, gamma: float) -> NDArray:
-    """Display value of exposure 4 code^2: linear, then a shoulder above 0.7, then gamma."""
+def _tone_curve(code: NDArray, gamma: float) -> NDArray:
+    """Display value of exposure 4 code^2: linear, with a shoulder above 0.7, then gamma."""
     exposure = 4 * code**2
     shoulder = 0.7 + 0.3 * (1 - np.exp(-(exposure - 0.7) / 0.3))
     return np.where(exposure < 0.7, exposure, shoulder) ** (1 / gamma)

@@ -1,4 +1,4 @@
-"""Exact visibility: every ray against every solid whose outline may hold it, nearest solid wins.
+"""Computes exact visibility: every ray meets every solid whose outline may hold it, and the nearest solid wins.
 
 Rays are o + t d. The buffer keeps w = 1/t, which for a plane n.x = c is linear in d: w = -(n.d) / (n.o - c). A polytope
 is entered at the smallest w of the faces that look at o and left at the largest w of the others.
@@ -6,7 +6,6 @@ is entered at the smallest w of the faces that look at o and left at the largest
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,46 +22,36 @@ _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ 
 
 
 class Rays(Protocol):
-    """A grid of rays. origin: (3,) metres. directions: (3, H, W) float32, world frame."""
+    """Defines a grid of rays in the world frame. origin: (3,) metres. directions: (3, H, W) float32."""
 
-    @property
-    def origin(self) -> NDArray[np.float64]: ...
-
-    @property
-    def directions(self) -> NDArray[np.float32]: ...
+    origin: NDArray[np.float64]
+    directions: NDArray[np.float32]
 
     def windows(self, boxes: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(M, 5) rows solid, top, bottom, left, right: where solids in `boxes` (S, 8, 3) may be hit."""
+        """Return (M, 5) rows solid, top, bottom, left, right: where solids in `boxes` (S, 8, 3) may be hit."""
         ...
 
 
 class Hits(NamedTuple):
-    """inverse: (H, W) float32 1/t, 0 where nothing is hit. face: (H, W) int32, -1 where nothing is hit."""
+    """Holds what rays hit. inverse: (H, W) float32 1/t, 0 for nothing. face: (H, W) int32 index, -1 for nothing."""
 
     inverse: NDArray[np.float32]
     face: NDArray[np.int32]
 
 
-@dataclass(frozen=True, eq=False)
 class PinholeRays:
-    """Rays of a camera, so scaled that t is the depth along the optical axis.
+    """Holds rays of a camera, so scaled that t is the depth along the optical axis.
 
     The grid has 2 size + 1 rays a side: odd ones go through pixel centres, even ones between pixels.
     """
 
-    origin: NDArray[np.float64]
-    directions: NDArray[np.float32]
-    T_world_camera: Matrix
-    K: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, camera: Camera, T_world_camera: Matrix) -> PinholeRays:
+    def __init__(self, camera: Camera, T_world_camera: Matrix) -> None:
+        self.K, self.T_world_camera, self.origin = camera.K, T_world_camera, T_world_camera[:3, 3]
         columns, rows = (np.arange(2 * n + 1) * 0.5 - 0.5 for n in (camera.width, camera.height))
-        K = camera.K
+        K, R = camera.K, T_world_camera[:3, :3]
         x, y = (columns - K[0, 2]) / K[0, 0], (rows - K[1, 2]) / K[1, 1]
-        R = T_world_camera[:3, :3]
         directions = R[:, 0, None, None] * x + R[:, 1, None, None] * y[:, None] + R[:, 2, None, None]
-        return cls(T_world_camera[:3, 3], directions.astype(np.float32), T_world_camera, K)
+        self.directions: NDArray[np.float32] = directions.astype(np.float32)
 
     def windows(self, boxes: NDArray[np.float64]) -> NDArray[np.int64]:
         points = (boxes - self.origin) @ self.T_world_camera[:3, :3]
@@ -84,7 +73,15 @@ class PinholeRays:
 
 
 def cast(world: World, rays: Rays) -> Hits:
-    """The nearest solid along every ray; solids that contain the origin are transparent."""
+    """Find the nearest solid along every ray; solids that contain the origin are transparent.
+
+    Args:
+        world: The solids.
+        rays: A grid of H x W rays.
+
+    Returns:
+        The hits, (H, W).
+    """
     shape = rays.directions.shape[1:]
     hits = Hits(np.zeros(shape, np.float32), np.full(shape, -1, np.int32))
     height = world.normal @ rays.origin - world.offset  # of the origin above each face's plane
@@ -96,22 +93,22 @@ def cast(world: World, rays: Rays) -> Hits:
         directions = rays.directions[:, top:bottom, left:right]
         first, last = world.first[solid], world.first[solid + 1]
         if world.is_round[solid]:
-            inverse, face = _enter_ellipsoid(world.unit[solid], rays.origin, directions), first
+            inverse, face = _intersect_ellipsoid(world.unit[solid], rays.origin, directions), first
         else:
-            inverse, face = _enter_polytope(slope[first:last], outside[first:last], directions)
+            inverse, face = _intersect_polytope(slope[first:last], outside[first:last], directions)
             face += first
         nearer = inverse > hits.inverse[window]
         if world.cutout[solid]:
-            _cut(world, rays.origin, directions, inverse, face, nearer)
+            _apply_cutout(world, rays.origin, directions, inverse, face, nearer)
         np.copyto(hits.inverse[window], inverse, where=nearer)
         np.copyto(hits.face[window], face, where=nearer, casting="same_kind")
     return hits
 
 
-def _enter_polytope(
+def _intersect_polytope(
     slope: NDArray[np.float32], outside: NDArray[np.bool_], directions: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """w (H, W) where the rays enter, 0 for a miss, and the face (H, W) they enter by."""
+    """Return w (H, W) where the rays enter, 0 for a miss, and the face (H, W) they enter by."""
     shape = directions.shape[1:]
     face = np.zeros(shape, np.int32)
     front = np.flatnonzero(outside)
@@ -128,10 +125,10 @@ def _enter_polytope(
     return enter, face
 
 
-def _enter_ellipsoid(
+def _intersect_ellipsoid(
     unit: NDArray[np.float64], origin: NDArray[np.float64], directions: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """w (H, W) where the rays enter, 0 for a miss: the larger root of a w^2 + 2 b w + c = 0 on the unit sphere."""
+    """Return w (H, W), 0 for a miss: the larger root of a w^2 + 2 b w + c = 0 on the unit sphere."""
     o = unit[:3, :3] @ origin + unit[:3, 3]
     a = o @ o - 1
     if a <= 1e-6:
@@ -144,7 +141,7 @@ def _enter_ellipsoid(
     return w.reshape(directions.shape[1:])
 
 
-def _cut(
+def _apply_cutout(
     world: World,
     origin: NDArray[np.float64],
     directions: NDArray[np.float32],

@@ -1,4 +1,4 @@
-"""Shadows on the ground: the outlines of all solids, projected along the sun and straight down."""
+"""Computes shadows on the ground: the outlines of all solids, projected along the sun and straight down."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.sources.synthetic.layout.street import Course
-from fsmde_core.sources.synthetic.shapes.textures import lookup
+from fsmde_core.sources.synthetic.layout.course import Course
+from fsmde_core.sources.synthetic.shapes.textures import sample_bilinear
 from fsmde_core.sources.synthetic.shapes.world import World
 
 PIXEL = 0.12
 HALF_LENGTH, HALF_WIDTH = 110.0, 45.0
+"""Metres, of a pixel and of the map."""
 TALL = 4.5
 """Metres; what is taller shades everything, what is lower only the ground."""
 
 
 class ShadowMap:
-    """Shadow around one place of the street, in street coordinates.
+    """Maps the shadows around one place of the street, in street coordinates.
 
     Channels: sun hidden by anything, sun hidden by something tall, sky hidden by something low (contact shadow).
     """
@@ -29,7 +30,7 @@ class ShadowMap:
         points, first = world.points, world.point_first
         at, _ = course.locate(points[:, 0], points[:, 1])
         height = points[:, 2] - course.height(at)
-        along = self._pixels(*self._fallen(points, height))
+        along = self._pixels(*self._shadow_xy(points, height))
         below = self._pixels(points[:, 0], points[:, 1])
         low, high = (f.reduceat(height, first[:-1]) for f in (np.minimum, np.maximum))
         inside = (np.abs(along - np.array(size[::-1]) / 2 * 16) < np.array(size[::-1]) * 0.7 * 16).all(axis=1)
@@ -48,7 +49,7 @@ class ShadowMap:
         layers[2] = cv2.GaussianBlur(layers[2], (0, 0), 0.45 / PIXEL)
         self._image = np.dstack(layers)
 
-    def _fallen(self, points: NDArray, height: NDArray) -> tuple[NDArray, NDArray]:
+    def _shadow_xy(self, points: NDArray, height: NDArray) -> tuple[NDArray, NDArray]:
         """World x and y where the shadow of a point falls on level ground `height` below it."""
         reach = np.minimum(np.maximum(height, 0) / max(self._sun[2], 0.05), 400).astype(points.dtype)
         sun = self._sun.astype(points.dtype)
@@ -60,8 +61,8 @@ class ShadowMap:
         place = np.column_stack([s - self._s + HALF_LENGTH, offset + HALF_WIDTH]) / PIXEL
         return np.clip(place * 16, -1e6, 1e6).astype(np.int32)
 
-    def at(self, points: NDArray[np.float32], height: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3) share of light that is lost at points (N, 3) that are `height` (N,) metres above the road."""
-        s, offset = self._course.locate(*self._fallen(points, height))
+    def sample(self, points: NDArray[np.float32], height: NDArray[np.float32]) -> NDArray[np.float32]:
+        # (N, 3) fraction of light that is lost at points (N, 3) that are `height` (N,) metres above the road
+        s, offset = self._course.locate(*self._shadow_xy(points, height))
         x, y = (s - np.float32(self._s - HALF_LENGTH)) / PIXEL, (offset + np.float32(HALF_WIDTH)) / PIXEL
-        return lookup(self._image, x, y).astype(np.float32) * np.float32(1 / 255)
+        return sample_bilinear(self._image, x, y).astype(np.float32) * np.float32(1 / 255)

@@ -1,4 +1,4 @@
-"""Procedural materials, each one tile of (512, 512, 4) float32 in [0, 1].
+"""Makes procedural materials, each one tile of (512, 512, 4) float32 in [0, 1].
 
 Red, green and blue are factors of the surface's own colour; the fourth channel is the coverage of cut-out surfaces
 (leaves, fences) and the gloss of closed ones (window panes, paint).
@@ -16,11 +16,8 @@ Tile = NDArray[np.float32]
 Y, X = (np.mgrid[0:SIZE, 0:SIZE] / SIZE).astype(np.float32)
 
 
-def fractal(rng: Generator, beta: float, low: float = 1.0, stretch: float = 1.0) -> Tile:
-    """(512, 512) noise that tiles: mean 0, deviation 1, power spectrum f^-beta above `low` cycles per tile.
-
-    stretch: above 1 the pattern lies down, below 1 it stands up.
-    """
+def fractal_noise(rng: Generator, beta: float, low: float = 1.0, stretch: float = 1.0) -> Tile:
+    # mean 0, deviation 1, power spectrum f^-beta above `low` cycles per tile; a stretch above 1 lays the pattern down
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None] * SIZE / stretch, np.fft.rfftfreq(SIZE) * SIZE * stretch)
     amplitude = np.where(frequency >= low, np.maximum(frequency, 0.1) ** (-beta / 2), 0)
     noise = np.fft.irfft2(amplitude * np.exp(2j * np.pi * rng.random(amplitude.shape)), s=(SIZE, SIZE))
@@ -28,7 +25,7 @@ def fractal(rng: Generator, beta: float, low: float = 1.0, stretch: float = 1.0)
 
 
 def tile(grey: NDArray, tint: NDArray | None = None, fourth: NDArray | float = 0.0) -> Tile:
-    """A material from a grey factor (512, 512), a colour factor (512, 512, 3) and the fourth channel."""
+    # grey: (512, 512), factor of all colours; tint: (512, 512, 3), factor of each; fourth: coverage or gloss
     rgb = grey[..., None] * (np.ones(3) if tint is None else tint)
     last = np.broadcast_to(np.asarray(fourth, np.float32), grey.shape)[..., None]
     return np.clip(np.concatenate([rgb, last], axis=2), 0, 1).astype(np.float32)
@@ -39,81 +36,83 @@ def _hues(noise: Tile, amount: float) -> NDArray:
 
 
 def plain(rng: Generator) -> Tile:
-    return tile(0.93 + 0.025 * fractal(rng, 1.8), None, 0.0)
+    return tile(0.93 + 0.025 * fractal_noise(rng, 1.8), None, 0.0)
 
 
 def paint(rng: Generator) -> Tile:
-    return tile(0.95 + 0.01 * fractal(rng, 1.8), None, 0.3)
+    return tile(0.95 + 0.01 * fractal_noise(rng, 1.8), None, 0.3)
 
 
 def asphalt(rng: Generator) -> Tile:
-    cracks = np.abs(fractal(rng, 2.2)) < 0.012
-    grey = 0.72 + 0.09 * fractal(rng, 0.4, low=24) + 0.05 * fractal(rng, 2.0) - 0.2 * cracks
-    return tile(grey, _hues(fractal(rng, 2.5), 0.015))
+    cracks = np.abs(fractal_noise(rng, 2.2)) < 0.012
+    grey = 0.72 + 0.09 * fractal_noise(rng, 0.4, low=24) + 0.05 * fractal_noise(rng, 2.0) - 0.2 * cracks
+    return tile(grey, _hues(fractal_noise(rng, 2.5), 0.015))
 
 
 def paving(rng: Generator) -> Tile:
     joints = (Y % 0.5 < 0.01) | (X % 0.5 < 0.01)
     slabs = np.kron(rng.uniform(-0.06, 0.06, (2, 2)), np.ones((256, 256)))
-    return tile(0.8 + slabs + 0.05 * fractal(rng, 1.2, low=4) + 0.05 * fractal(rng, 2.2) - 0.3 * joints)
+    return tile(0.8 + slabs + 0.05 * fractal_noise(rng, 1.2, low=4) + 0.05 * fractal_noise(rng, 2.2) - 0.3 * joints)
 
 
 def grass(rng: Generator) -> Tile:
-    patches = fractal(rng, 2.4)
-    return tile(0.6 + 0.2 * fractal(rng, 0.8, low=8, stretch=0.7) + 0.1 * patches, _hues(patches, 0.14))
+    patches = fractal_noise(rng, 2.4)
+    return tile(0.6 + 0.2 * fractal_noise(rng, 0.8, low=8, stretch=0.7) + 0.1 * patches, _hues(patches, 0.14))
 
 
 def soil(rng: Generator) -> Tile:
-    return tile(0.7 + 0.1 * fractal(rng, 0.9, low=6) + 0.1 * fractal(rng, 2.2), _hues(fractal(rng, 2.2), 0.08))
+    return tile(
+        0.7 + 0.1 * fractal_noise(rng, 0.9, low=6) + 0.1 * fractal_noise(rng, 2.2), _hues(fractal_noise(rng, 2.2), 0.08)
+    )
 
 
 def plaster(rng: Generator) -> Tile:
-    return tile(0.85 + 0.03 * fractal(rng, 0.8, low=8) + 0.06 * fractal(rng, 2.4, stretch=0.6))
+    return tile(0.85 + 0.03 * fractal_noise(rng, 0.8, low=8) + 0.06 * fractal_noise(rng, 2.4, stretch=0.6))
 
 
 def brick(rng: Generator, rows: int = 32, columns: int = 12) -> Tile:
-    """Running bond: `rows` courses of `columns` stones per tile."""
+    # running bond: `rows` courses of `columns` stones per tile
     course = np.floor(Y * rows).astype(int)
     along = X * columns + 0.5 * (course % 2)
     mortar = (Y * rows - course > 0.86) | (along % 1 > 0.93)
     stone = rng.uniform(-1, 1, (rows, columns))[course, along.astype(int) % columns]
     tint = _hues(stone.astype(np.float32), 0.12)
     tint[mortar] = (1.1, 1.25, 1.35)
-    return tile(0.62 + 0.12 * stone + 0.05 * fractal(rng, 1.0), tint)
+    return tile(0.62 + 0.12 * stone + 0.05 * fractal_noise(rng, 1.0), tint)
 
 
 def siding(rng: Generator) -> Tile:
-    """Horizontal boards: lap siding, shutters, garage doors."""
+    """Make horizontal boards: lap siding, shutters, garage doors."""
     phase = Y * 16 % 1
-    return tile(0.9 - 0.45 * (phase > 0.86) - 0.1 * phase + 0.04 * fractal(rng, 1.8, stretch=2))
+    return tile(0.9 - 0.45 * (phase > 0.86) - 0.1 * phase + 0.04 * fractal_noise(rng, 1.8, stretch=2))
 
 
 def corrugated(rng: Generator) -> Tile:
-    return tile(0.8 + 0.13 * np.sin(2 * np.pi * 24 * X) + 0.06 * fractal(rng, 2.2, stretch=0.5))
+    return tile(0.8 + 0.13 * np.sin(2 * np.pi * 24 * X) + 0.06 * fractal_noise(rng, 2.2, stretch=0.5))
 
 
 def shingles(rng: Generator) -> Tile:
     row = np.floor(Y * 24)
     edge = (Y * 24 - row > 0.8) | ((X * 24 + 0.5 * (row % 2)) % 1 > 0.9)
-    return tile(0.75 - 0.25 * edge + 0.08 * fractal(rng, 1.4))
+    return tile(0.75 - 0.25 * edge + 0.08 * fractal_noise(rng, 1.4))
 
 
 def bark(rng: Generator) -> Tile:
-    return tile(0.6 + 0.2 * fractal(rng, 1.2, low=4, stretch=0.4))
+    return tile(0.6 + 0.2 * fractal_noise(rng, 1.2, low=4, stretch=0.4))
 
 
 def leaves(rng: Generator, low: float, coverage: float) -> Tile:
-    """Foliage with holes: clumps of `low` cycles per tile cover the given share of it."""
-    clumps, detail = fractal(rng, 2.4, low=low), fractal(rng, 0.6, low=24)
+    # clumps of `low` cycles per tile cover the given fraction of it
+    clumps, detail = fractal_noise(rng, 2.4, low=low), fractal_noise(rng, 0.6, low=24)
     shape = clumps + 0.15 * detail
     light = np.clip(0.6 + 0.17 * clumps + 0.2 * detail, 0.08, 1)
-    return tile(light, _hues(fractal(rng, 1.5), 0.12), shape > np.quantile(shape, 1 - coverage))
+    return tile(light, _hues(fractal_noise(rng, 1.5), 0.12), shape > np.quantile(shape, 1 - coverage))
 
 
 def twigs(rng: Generator) -> Tile:
-    """Bare branches: the contour lines of two noises."""
-    lines = (np.abs(fractal(rng, 3.0, low=2)) < 0.05) | (np.abs(fractal(rng, 3.2, low=2)) < 0.06)
-    return tile(0.7 + 0.15 * fractal(rng, 1.0), None, lines)
+    """Make bare branches: the contour lines of two noises."""
+    lines = (np.abs(fractal_noise(rng, 3.0, low=2)) < 0.05) | (np.abs(fractal_noise(rng, 3.2, low=2)) < 0.06)
+    return tile(0.7 + 0.15 * fractal_noise(rng, 1.0), None, lines)
 
 
 def wheel(rng: Generator) -> Tile:
@@ -123,7 +122,7 @@ def wheel(rng: Generator) -> Tile:
 
 
 def car_glass(rng: Generator) -> Tile:
-    """The side of a car's cabin: two panes between pillars; a factor of the paint."""
+    """Make the side of a car's cabin: two panes between pillars; a factor of the paint."""
     pane = (np.minimum(Y, 1 - Y) > 0.1) & (np.abs(X - 0.5) > 0.035) & (np.minimum(X, 1 - X) > 0.07)
     return tile(np.where(pane, 0.06 + 0.05 * Y, 0.9), None, 0.3 + 0.6 * pane)
 
@@ -145,23 +144,23 @@ def bus_side(rng: Generator) -> Tile:
 
 
 def bars(rng: Generator) -> Tile:
-    """Iron fence: a cut-out of 16 bars per tile between two rails."""
+    """Make an iron fence: a cut-out of 16 bars per tile between two rails."""
     solid = ((X * 16) % 1 < 0.25) | (np.abs(Y - 0.1) < 0.025) | (np.abs(Y - 0.88) < 0.025)
     return tile(np.full_like(X, 0.8), None, solid)
 
 
 def pickets(rng: Generator) -> Tile:
     solid = (((X * 10) % 1 < 0.62) & (0.2 * np.abs((X * 10) % 1 - 0.31) < Y)) | (np.abs(Y - 0.3) < 0.05)
-    return tile(0.8 + 0.08 * fractal(rng, 1.5, stretch=0.5), None, solid)
+    return tile(0.8 + 0.08 * fractal_noise(rng, 1.5, stretch=0.5), None, solid)
 
 
 def kerb(rng: Generator) -> Tile:
-    """Black and white kerb stones of some countries."""
-    return tile(np.where(X < 0.5, 0.9, 0.12) + 0.05 * fractal(rng, 1.5))
+    """Make the black and white kerb stones of some countries."""
+    return tile(np.where(X < 0.5, 0.9, 0.12) + 0.05 * fractal_noise(rng, 1.5))
 
 
 def poster(rng: Generator) -> Tile:
-    """Coloured blocks and words: billboards, shop signs, lorry sides."""
+    """Make coloured blocks and words: billboards, shop signs, lorry sides."""
     page = np.full((SIZE, SIZE, 3), rng.integers(80, 255, 3), np.uint8)
     for _ in range(4):
         x, y, w, h = rng.integers((0, 0, 60, 40), (400, 400, 300, 200))
@@ -174,11 +173,11 @@ def poster(rng: Generator) -> Tile:
 
 
 def clouds(rng: Generator) -> Tile:
-    return tile(0.5 + 0.2 * fractal(rng, 2.6, low=2))
+    return tile(0.5 + 0.2 * fractal_noise(rng, 2.6, low=2))
 
 
 def facade(rng: Generator) -> Tile:
-    """Four floors of four bays: windows of one to three panes in one of the walls above."""
+    """Make four floors of four bays: windows of one to three panes in one of the walls above."""
     wall = [plaster, brick, siding, plaster, corrugated][rng.integers(5)](rng)
     height, width = rng.uniform(0.4, 0.75), rng.choice([rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)])
     frame, panes, has_sill = rng.uniform(0.4, 1.0), int(rng.integers(1, 4)), rng.random() < 0.6
@@ -206,7 +205,7 @@ def _window(rng: Generator, h: int, w: int, frame: float, panes: int) -> Tile:
 
 
 def curtain_wall(rng: Generator) -> Tile:
-    """Glass front: panes of slightly different tint between thin frames."""
+    """Make a glass front: panes of slightly different tint between thin frames."""
     bays, floors = int(rng.choice([8, 12, 16])), int(rng.choice([8, 16]))
     glass = rng.uniform(0.1, 0.3, (floors, bays))[(Y * floors).astype(int), (X * bays).astype(int)]
     frame = ((X * bays) % 1 < 0.07) | ((Y * floors) % 1 < rng.uniform(0.06, 0.3))
@@ -215,7 +214,7 @@ def curtain_wall(rng: Generator) -> Tile:
 
 
 def shopfront(rng: Generator) -> Tile:
-    """One ground floor of four bays: doors, display windows, shutters, and signs above."""
+    """Make one ground floor of four bays: doors, display windows, shutters, and signs above."""
     front = plaster(rng)
     for bay in range(4):
         kind, left = rng.integers(4), bay * 128

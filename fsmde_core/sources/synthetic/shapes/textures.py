@@ -1,4 +1,4 @@
-"""All materials in one mip-mapped atlas, so that a whole image is textured by a single look-up."""
+"""Keeps all materials in one mip-mapped atlas, so that a whole image is textured by a single look-up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VARIANTS: dict[str, tuple[Callable[[Generator], Tile], ...]] = {
     **{f.__name__: (f,) for f in (m.corrugated, m.shingles, m.bark, m.wheel, m.car_glass, m.windscreen, m.car_side)},
     **{f.__name__: (f,) for f in (m.bus_side, m.twigs, m.bars, m.pickets, m.kerb, m.clouds)},
     "asphalt": (m.asphalt,) * 2,
-    "leaves": tuple(partial(m.leaves, low=low, coverage=share) for low, share in ((3, 0.84), (5, 0.78), (8, 0.72))),
+    "leaves": tuple(partial(m.leaves, low=low, coverage=part) for low, part in ((3, 0.84), (5, 0.78), (8, 0.72))),
     "facade": (m.facade,) * 12,
     "curtain": (m.curtain_wall,) * 3,
     "shop": (m.shopfront,) * 4,
@@ -33,19 +33,16 @@ MAKERS = {
     for i, maker in enumerate(makers)
 }
 INDEX = {name: i for i, name in enumerate(MAKERS)}
-
-
 HAS_HOLES = np.array([name.startswith(("leaves", "twigs", "bars", "pickets")) for name in MAKERS])
 """(textures,) bool: the fourth channel is coverage, not gloss."""
 
 
-def variant(name: str, rng: Generator) -> str:
-    """One of the variants of a texture."""
+def random_variant(name: str, rng: Generator) -> str:
     return f"{name}{rng.integers(len(VARIANTS[name]))}"
 
 
 class Atlas:
-    """Every texture with its mip levels in one (H, W, 4) uint8 image, padded by one texel so that tiles wrap."""
+    """Holds every texture with its mip levels in one (H, W, 4) uint8 image, padded by one texel so that tiles wrap."""
 
     def __init__(self) -> None:
         sizes = SIZE >> np.arange(LEVELS)
@@ -62,26 +59,32 @@ class Atlas:
                 tile = cv2.resize(tile, (max(size // 2, 1),) * 2, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
 
     def sample(self, texture: NDArray, u: NDArray, v: NDArray, footprint: NDArray) -> NDArray[np.float32]:
-        """(N, 4) float32 in [0, 1] at tile coordinates u to the right and v downwards (N,), bilinear in one mip level.
+        """Sample textures bilinearly in one mip level each.
 
-        texture: (N,) index. footprint: (N,) size of a pixel in tiles; it chooses the level.
+        Args:
+            texture: (N,) index.
+            u, v: (N,) tile coordinates, to the right and downwards.
+            footprint: (N,) size of a pixel in tiles; it chooses the level.
+
+        Returns:
+            (N, 4) float32 in [0, 1].
         """
         level = np.log2(np.maximum(footprint * SIZE, 1)).astype(np.int32)
         np.minimum(level, LEVELS - 1, out=level)
         scale = self._scale[level]
         x = (u - np.floor(u)) * scale + (self._left[level] - 0.5)
         y = (v - np.floor(v)) * scale + (texture * self._row + 0.5)
-        return lookup(self.image, x, y) * np.float32(1 / 255)
+        return sample_bilinear(self.image, x, y) * np.float32(1 / 255)
 
     def covers(self, texture: int, u: NDArray, v: NDArray) -> NDArray[np.bool_]:
-        """(N,) bool: whether a cut-out covers the tile coordinates; nearest texel of the finest level."""
+        # whether a cut-out covers the tile coordinates (N,): nearest texel of the finest level
         x = ((u - np.floor(u)) * (SIZE - 1)).astype(np.int32) + 1
         y = ((v - np.floor(v)) * (SIZE - 1)).astype(np.int32) + (1 + texture * self._row)
         return self.image[y, x, 3] > 127
 
 
-def lookup(image: NDArray, x: NDArray, y: NDArray) -> NDArray:
-    """Bilinear values of `image` (H, W, C) at pixel positions x, y (N,), zero outside: (N, C) in the image's dtype."""
+def sample_bilinear(image: NDArray, x: NDArray, y: NDArray) -> NDArray:
+    # (N, C) in the image's dtype at pixel positions (N,), zero outside of the image (H, W, C)
     columns = 8192  # OpenCV limits images to 32767 rows and columns
     rows = -(-x.size // columns)
     maps = np.zeros((2, rows * columns), np.float32)
@@ -93,5 +96,5 @@ def lookup(image: NDArray, x: NDArray, y: NDArray) -> NDArray:
 
 @lru_cache(maxsize=1)
 def atlas() -> Atlas:
-    """The atlas, made once per process; it is the same for every street."""
+    """Return the atlas, made once per process; it is the same for every street."""
     return Atlas()

@@ -1,20 +1,21 @@
-"""The solids of all objects at one moment as flat arrays in world coordinates: what rays are cast at."""
+"""Holds the solids of all objects at one moment as flat arrays in world coordinates: what rays are cast at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmde_core.sources.synthetic.shapes.solids import Appearance, Solid
+from fsmde_core.sources.synthetic.shapes.appearance import Appearance
+from fsmde_core.sources.synthetic.shapes.solids import Solid
 from fsmde_core.sources.synthetic.shapes.textures import INDEX
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """S solids with F faces in all; solid s owns faces first[s] to first[s + 1]. World frame, metres.
+    """Holds S solids with F faces in all; solid s owns faces first[s] to first[s + 1]. World frame, metres.
 
     Of faces: normal (F, 3) and offset (F,), a polytope is inside n.x <= offset of its faces, zero for ellipsoids;
     uv (F, 2, 4) texture coordinates in tiles, u to the right and v downwards seen from outside, affine in (x, y, z, 1);
@@ -44,15 +45,13 @@ class World:
     point_owner: NDArray[np.int64]
 
     def tile_coordinates(self, face: NDArray[np.int32], points: NDArray) -> tuple[NDArray, NDArray]:
-        """Texture coordinates u, v (N,) in tiles of world points (N, 3) on their faces (N,).
-
-        Ellipsoids wear their texture folded over an octahedron, which draws it out nowhere.
-        """
+        # u, v (N,) in tiles of world points (N, 3) on their faces (N,)
+        # the texture of an ellipsoid is folded over an octahedron, which stretches it nowhere
         uv = self.uv.astype(points.dtype, copy=False)[face]
         u, v = (np.einsum("ni,ni->n", uv[:, k, :3], points) + uv[:, k, 3] for k in (0, 1))
         round_rows = np.flatnonzero(self.wrap[face])
         if round_rows.size:
-            at = self.on_sphere(face[round_rows], points[round_rows])
+            at = self.to_unit_sphere(face[round_rows], points[round_rows])
             x, y = at[:, :2].T / np.abs(at).sum(axis=1)
             below = at[:, 2] < 0
             x, y = (np.where(below, (1 - np.abs(b)) * np.sign(a), a) for a, b in ((x, y), (y, x)))
@@ -61,42 +60,31 @@ class World:
             v[round_rows] += wrap * y
         return u, v
 
-    def on_sphere(self, face: NDArray[np.int32], points: NDArray) -> NDArray:
-        """World points (N, 3) on ellipsoids (by face) taken to the unit sphere."""
+    def to_unit_sphere(self, face: NDArray[np.int32], points: NDArray) -> NDArray:
+        # world points (N, 3) on ellipsoids, by their faces (N,)
         unit = self.unit.astype(points.dtype, copy=False)[self.solid[face]]
         return np.einsum("nij,nj->ni", unit[:, :3, :3], points) + unit[:, :3, 3]
 
-    def placed(self, poses: NDArray[np.float64]) -> World:
-        """The world with object o moved by poses[o]: (O, 4, 4)."""
+    def moved(self, poses: NDArray[np.float64]) -> World:
+        """Move object o by poses[o], (O, 4, 4)."""
         T = poses[self.owner]
         F = T[self.solid]
-        R, t = F[:, :3, :3], F[:, :3, 3]
         inverse = np.linalg.inv(T)
-        normal = np.einsum("fij,fj->fi", R, self.normal)
+        normal = np.einsum("fij,fj->fi", F[:, :3, :3], self.normal)
         P = poses[self.point_owner]
-        return World(
-            first=self.first,
+        return replace(
+            self,
             normal=normal,
-            offset=self.offset + np.einsum("fi,fi->f", normal, t),
+            offset=self.offset + np.einsum("fi,fi->f", normal, F[:, :3, 3]),
             uv=self.uv @ inverse[self.solid],
-            texture=self.texture,
-            colour=self.colour,
-            texels=self.texels,
-            wrap=self.wrap,
-            cutout=self.cutout,
             unit=self.unit @ inverse,
-            is_round=self.is_round,
             box=self.box @ T[:, :3, :3].swapaxes(1, 2) + T[:, None, :3, 3],
-            owner=self.owner,
-            solid=self.solid,
             points=np.einsum("pij,pj->pi", P[:, :3, :3], self.points) + P[:, :3, 3],
-            point_first=self.point_first,
-            point_owner=self.point_owner,
         )
 
 
 def assemble(objects: Sequence[Sequence[Solid]]) -> World:
-    """The world of objects, each a list of solids in its own frame."""
+    """Assemble the world from objects, each a list of solids in its own frame."""
     solids = [solid for parts in objects for solid in parts]
     looks = [look for solid in solids for look in solid.looks]
     counts = [len(solid.looks) for solid in solids]
@@ -113,7 +101,7 @@ def assemble(objects: Sequence[Sequence[Solid]]) -> World:
     density = np.array([1 / look.tile[0] if look.tile else 1.0 for look in looks])
     texels = np.where(is_curved, density, np.linalg.norm(uv[:, :, :3], axis=2).max(axis=1))
     return World(
-        first=_starts(counts),
+        first=_offsets(counts),
         normal=normal,
         offset=offset,
         uv=uv,
@@ -128,23 +116,23 @@ def assemble(objects: Sequence[Sequence[Solid]]) -> World:
         owner=owner,
         solid=np.repeat(np.arange(len(solids)), counts),
         points=points,
-        point_first=_starts(point_counts),
+        point_first=_offsets(point_counts),
         point_owner=np.repeat(owner, point_counts),
     )
 
 
-def _starts(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
 def _planes(
     points: NDArray[np.float64], sizes: NDArray[np.int64], looks: Sequence[Appearance], is_round: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Outward normals (F, 3), offsets (F,) and texture coordinates (F, 2, 4) of faces of sizes[f] points each.
+    """Compute outward normals (F, 3), offsets (F,) and texture coordinates (F, 2, 4) of faces of sizes[f] points each.
 
     Ellipsoids have no plane, and of the texture coordinates only the constant.
     """
-    first = _starts(sizes)[:-1]
+    first = _offsets(sizes)[:-1]
     a, b, c, d = points[first], points[first + 1], points[first + 2], points[first + sizes - 1]
     normal = np.cross(c - a, d - b)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

@@ -1,8 +1,8 @@
 // Depth, sigma and colour of all cameras -> point records in the base frame, dense and in the order of the pixels.
 //
 // Points are numbered along the rows of one camera after the other, every `stride`-th pixel. Blocks of TILE threads
-// look at TILE points each: count_points counts the points that stay, add_up_tiles turns the counts into places,
-// write_points writes the records. With voxels claim_cubes comes first. The structs are those of pack.py.
+// look at TILE points each: count_points counts the points that stay, scan_tiles turns the counts into places,
+// write_points writes the records. With voxels claim_voxels comes first. The structs are those of packing.py.
 
 enum { TILE = 256, WARP = 32, MOST_FIELDS = 5, CELL_BITS = 21 };
 
@@ -18,13 +18,13 @@ struct Cloud {
     const View *views;         // one per camera
     unsigned *tiles;           // number of kept points of each tile, then of all points before it; last, of all tiles
     unsigned *records;         // x y z [0x00RRGGBB] sigma of each kept point, float32 bits
-    unsigned long long *cubes; // voxels: a hash table of cubes, EMPTY where free; null without
-    unsigned *first;           // the first point in the cube of that slot
+    unsigned long long *voxels; // a hash table of their numbers, EMPTY where free; null where all points stay
+    unsigned *first;           // the first point in the voxel of that slot
     unsigned *slots;           // the slot of each point
     unsigned mask;             // slots in the table - 1; their number is a power of two
     int cameras, width, height, stride;
     float min_range, max_range, max_relative_sigma;
-    float cubes_per_metre;
+    float voxels_per_metre;
 };
 
 struct Point {
@@ -66,28 +66,28 @@ __device__ float coordinate(const Cloud &cloud, const Point &point, int axis) {
 
 const unsigned long long EMPTY = ~0ull;
 
-// pack.py refuses voxels so small that a cell would not fit.
-__device__ unsigned long long cube_of(const Cloud &cloud, const Point &point) {
-    unsigned long long cube = 0;
+// packing.py refuses voxels so small that a cell would not fit.
+__device__ unsigned long long voxel_of(const Cloud &cloud, const Point &point) {
+    unsigned long long voxel = 0;
     for (int axis = 0; axis < 3; ++axis) {
-        int cell = (int)floorf(coordinate(cloud, point, axis) * cloud.cubes_per_metre);
-        cube = cube << CELL_BITS | (unsigned)(cell + (1 << (CELL_BITS - 1)));
+        int cell = (int)floorf(coordinate(cloud, point, axis) * cloud.voxels_per_metre);
+        voxel = voxel << CELL_BITS | (unsigned)(cell + (1 << (CELL_BITS - 1)));
     }
-    return cube;
+    return voxel;
 }
 
-// Remember the first point of each cube, whatever the order in which the threads come.
-extern "C" __global__ void claim_cubes(Cloud cloud) {
+// Remember the first point of each voxel, in whatever order the threads run.
+extern "C" __global__ void claim_voxels(Cloud cloud) {
     int index = blockIdx.x * TILE + threadIdx.x;
     if (index >= point_count(cloud)) return;
     Point point = point_at(cloud, index);
     if (!passes(cloud, point)) return;
-    unsigned long long cube = cube_of(cloud, point);
-    // Fibonacci hashing, then the next slot that is free or the cube's own. There are twice as many slots as points.
-    unsigned slot = (unsigned)(cube * 0x9E3779B97F4A7C15ull >> 32) & cloud.mask;
+    unsigned long long voxel = voxel_of(cloud, point);
+    // Fibonacci hashing, then the next slot that is free or the voxel's own. There are twice as many slots as points.
+    unsigned slot = (unsigned)(voxel * 0x9E3779B97F4A7C15ull >> 32) & cloud.mask;
     while (true) {
-        unsigned long long found = atomicCAS(&cloud.cubes[slot], EMPTY, cube);
-        if (found == EMPTY || found == cube) break;
+        unsigned long long found = atomicCAS(&cloud.voxels[slot], EMPTY, voxel);
+        if (found == EMPTY || found == voxel) break;
         slot = (slot + 1) & cloud.mask;
     }
     atomicMin(&cloud.first[slot], (unsigned)index);
@@ -96,7 +96,7 @@ extern "C" __global__ void claim_cubes(Cloud cloud) {
 
 __device__ bool stays(const Cloud &cloud, int index) {
     if (index >= point_count(cloud) || !passes(cloud, point_at(cloud, index))) return false;
-    return !cloud.cubes || cloud.first[cloud.slots[index]] == (unsigned)index;
+    return !cloud.voxels || cloud.first[cloud.slots[index]] == (unsigned)index;
 }
 
 extern "C" __global__ void count_points(Cloud cloud) {
@@ -105,7 +105,7 @@ extern "C" __global__ void count_points(Cloud cloud) {
 }
 
 // One block: each thread adds up a run of tiles, then the runs are added up in log2(blockDim) steps.
-extern "C" __global__ void add_up_tiles(Cloud cloud) {
+extern "C" __global__ void scan_tiles(Cloud cloud) {
     __shared__ unsigned sums[1024];
     int tiles = (point_count(cloud) + TILE - 1) / TILE;
     int run = (tiles + blockDim.x - 1) / blockDim.x;
@@ -129,7 +129,7 @@ extern "C" __global__ void add_up_tiles(Cloud cloud) {
     if (threadIdx.x == blockDim.x - 1) cloud.tiles[tiles] = before;
 }
 
-// Number of kept points of this tile before this thread's; `total` of the whole tile.
+// The number of kept points of this tile before this thread's; total: of the whole tile.
 __device__ int place_in_tile(bool kept, int &total) {
     __shared__ int warps[TILE / WARP];
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;

@@ -1,8 +1,8 @@
 // Raw camera images of any encoding and row length -> the network's input, one launch for all cameras.
 //
 // A thread makes one pixel of the batch: grid (ceil(width / 32), ceil(height / 8), cameras), blocks (32, 8). The
-// structs are those of sample.py. Colour arithmetic is OpenCV's to the bit; see encodings.py and preprocess.py for what
-// it means.
+// structs are those of sampling.py in the folder above. Colour arithmetic is OpenCV's to the bit; see encodings.py and
+// rectify.py in fsmde_core/images for what it means.
 
 enum Kind { INTERLEAVED, YUV422, BAYER };
 
@@ -98,7 +98,7 @@ __device__ Color averaged<0>(const Source &source, int x, int y) {
     return raw_pixel(source, x, y);
 }
 
-// As many cases as MOST_HALVINGS in samplings.py.
+// As many cases as MOST_HALVINGS in uploads.py.
 __device__ Color pixel_at(const Source &source, int x, int y) {
     switch (source.halvings) {
         case 0: return averaged<0>(source, x, y);
@@ -143,15 +143,15 @@ extern "C" __global__ void sample(Batch batch) {
         sum.y += color.y;
         sum.z += color.z;
     }
-    float share = 1.0f / (side * side);
+    float weight = 1.0f / (side * side);
     unsigned char *pixel = batch.rgb + 3 * (((long long)blockIdx.z * batch.height + y) * batch.width + x);
-    pixel[0] = (unsigned char)(sum.x * share + 0.5f);
-    pixel[1] = (unsigned char)(sum.y * share + 0.5f);
-    pixel[2] = (unsigned char)(sum.z * share + 0.5f);
+    pixel[0] = (unsigned char)(sum.x * weight + 0.5f);
+    pixel[1] = (unsigned char)(sum.y * weight + 0.5f);
+    pixel[2] = (unsigned char)(sum.z * weight + 0.5f);
 }
 
 // NaN for the depth of pixels that lie in no image.
-extern "C" __global__ void mark_outside(Batch batch) {
+extern "C" __global__ void mask_outside(Batch batch) {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= batch.width || y >= batch.height) return;

@@ -1,14 +1,13 @@
-"""Vehicles and their riders: x forward from the middle, on the road at z = 0."""
+"""Builds vehicles, cyclists and pedestrians: x forward from the middle, on the road at z = 0."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
-from fsmde_core.sources.synthetic.shapes.solids import Appearance, Colour, Solid, box, column, disc, ellipsoid, frustum
-from fsmde_core.sources.synthetic.shapes.textures import variant
+from fsmde_core.sources.synthetic.shapes.appearance import WHITE, Appearance, Colour, to_colour
+from fsmde_core.sources.synthetic.shapes.solids import Solid, StreetObject, box, column, disc, ellipsoid, frustum
+from fsmde_core.sources.synthetic.shapes.textures import random_variant
 
 PAINTS: tuple[Colour, ...] = (
     *[(0.75, 0.75, 0.75), (0.8, 0.8, 0.78), (0.03, 0.03, 0.035), (0.06, 0.065, 0.07), (0.3, 0.31, 0.32)] * 2,
@@ -17,23 +16,12 @@ PAINTS: tuple[Colour, ...] = (
 )
 RUBBER = Appearance((0.02, 0.02, 0.02))
 TRIM = Appearance((0.025, 0.025, 0.028))
-CHROME = Appearance((0.5, 0.5, 0.5), "paint")
 PLATE = Appearance((0.7, 0.7, 0.6))
 HEADLIGHT, TAILLIGHT = Appearance((0.9, 0.9, 0.85), "paint"), Appearance((0.5, 0.01, 0.01), "paint")
 
 
-@dataclass(frozen=True, eq=False)
-class StreetObject:
-    """An object's solids in its own frame, its length along x in metres, and whether it follows the road's slope."""
-
-    solids: list[Solid]
-    length: float
-    wheelbase: float = 0.0
-
-
 def _paint(rng: Generator) -> Colour:
-    r, g, b = np.array(PAINTS[rng.integers(len(PAINTS))]) * rng.uniform(0.8, 1.15)
-    return float(r), float(g), float(b)
+    return to_colour(np.array(PAINTS[rng.integers(len(PAINTS))]) * rng.uniform(0.8, 1.15))
 
 
 def _wheels(positions: tuple[float, ...], half_width: float, radius: float, width: float = 0.22) -> list[Solid]:
@@ -61,10 +49,10 @@ def _lights(half_length: float, half_width: float, z: float, rng: Generator) -> 
 
 
 def car(rng: Generator) -> StreetObject:
-    """A hatchback, saloon, estate or off-roader."""
-    tall = rng.random() < 0.4
+    """Make a hatchback, saloon, estate or off-roader."""
+    is_tall = rng.random() < 0.4
     length, width = rng.uniform(3.7, 5.0), rng.uniform(1.7, 1.95)
-    height = rng.uniform(1.62, 1.9) if tall else rng.uniform(1.38, 1.55)
+    height = rng.uniform(1.62, 1.9) if is_tall else rng.uniform(1.38, 1.55)
     x, y = length / 2, width / 2
     sill, belt = 0.16 * height, 0.6 * height
     nose, tail = rng.uniform(0.16, 0.24) * length, rng.choice([0.02, 0.02, 0.14]) * length
@@ -74,14 +62,7 @@ def car(rng: Generator) -> StreetObject:
     waist = 0.42 * height
     roof = (-x + tail + rng.uniform(0.2, 0.6), x - nose - rng.uniform(0.75, 1.0), -0.8 * y, 0.8 * y)
     solids = [
-        frustum(
-            (-x + 0.1, x - 0.12, -0.94 * y, 0.94 * y),
-            (-x, x, -y, y),
-            (sill, waist),
-            Appearance(paint, "car_side", None),
-            TRIM,
-            body,
-        ),
+        frustum((-x + 0.1, x - 0.12, -0.94 * y, 0.94 * y), (-x, x, -y, y), (sill, waist), side, TRIM, body),
         frustum((-x, x, -y, y), (-x + 0.06, x - 0.45, -0.93 * y, 0.93 * y), (waist, belt), side, body, body),
         frustum((-x + tail + 0.05, x - nose, -0.92 * y, 0.92 * y), roof, (belt, height), glass, body, screen),
         box((-x - 0.02, x + 0.02), (-0.9 * y, 0.9 * y), (sill, sill + 0.16), TRIM if rng.random() < 0.5 else body),
@@ -95,17 +76,16 @@ def car(rng: Generator) -> StreetObject:
 
 
 def van(rng: Generator) -> StreetObject:
-    """A delivery van or minibus."""
+    """Make a delivery van or minibus."""
     length, width, height = rng.uniform(4.8, 6.5), rng.uniform(1.9, 2.1), rng.uniform(1.9, 2.7)
     x, y = length / 2, width / 2
     paint = _paint(rng) if rng.random() < 0.5 else (0.75, 0.75, 0.74)
     body, screen = Appearance(paint, "paint"), Appearance(paint, "windscreen", None)
     side = Appearance(paint, "bus_side", None) if rng.random() < 0.3 else Appearance(paint, "car_side", None)
+    roof = (-x + 0.05, x - 1.5, -0.93 * y, 0.93 * y)
     solids = [
         box((-x, x - 0.9), (-y, y), (0.3, 0.5 * height), side, body),
-        frustum(
-            (-x, x - 1.0, -y, y), (-x + 0.05, x - 1.5, -0.93 * y, 0.93 * y), (0.5 * height, height), side, body, screen
-        ),
+        frustum((-x, x - 1.0, -y, y), roof, (0.5 * height, height), side, body, screen),
         frustum((x - 1.0, x, -y, y), (x - 1.0, x - 0.35, -0.95 * y, 0.95 * y), (0.3, 0.55 * height), body),
         box((-x - 0.02, x + 0.02), (-0.95 * y, 0.95 * y), (0.28, 0.5), TRIM),
         *_wheels((-0.3 * length, 0.32 * length), y, 0.36),
@@ -115,14 +95,12 @@ def van(rng: Generator) -> StreetObject:
 
 
 def truck(rng: Generator) -> StreetObject:
-    """A lorry with a box, a tanker's tub or a flat load."""
+    """Make a lorry with a box, a tanker's tub or a flat load."""
     length, width, height = rng.uniform(6.5, 11.0), 2.45, rng.uniform(2.9, 3.8)
     x, y = length / 2, width / 2
-    cab, load = (
-        Appearance(_paint(rng), "paint"),
-        Appearance(_paint(rng), str(rng.choice(["plain", "corrugated"])), (3.0, 3.0)),
-    )
-    side = Appearance((0.8, 0.8, 0.8), variant("poster", rng), None) if rng.random() < 0.5 else load
+    cab = Appearance(_paint(rng), "paint")
+    load = Appearance(_paint(rng), str(rng.choice(["plain", "corrugated"])), (3.0, 3.0))
+    side = Appearance(WHITE, random_variant("poster", rng), None) if rng.random() < 0.5 else load
     screen = Appearance(cab.colour, "windscreen", None)
     kind, rear = rng.integers(3), x - 2.1
     solids = [
@@ -142,11 +120,8 @@ def truck(rng: Generator) -> StreetObject:
 def bus(rng: Generator) -> StreetObject:
     length, y, height = rng.uniform(10, 12.5), 1.27, rng.uniform(2.9, 3.3)
     x, paint = length / 2, _paint(rng)
-    side, body, screen = (
-        Appearance(paint, "bus_side", None),
-        Appearance(paint, "paint"),
-        Appearance(paint, "windscreen", None),
-    )
+    side, body = Appearance(paint, "bus_side", None), Appearance(paint, "paint")
+    screen = Appearance(paint, "windscreen", None)
     solids = [
         frustum((-x, x, -y, y), (-x, x - 0.1, -y, y), (0.35, height), side, body, screen),
         *_wheels((-0.28 * length, 0.34 * length), y, 0.48, 0.3),
@@ -156,12 +131,11 @@ def bus(rng: Generator) -> StreetObject:
 
 
 def _clothes(rng: Generator) -> Colour:
-    r, g, b = rng.uniform(0.02, 0.5) * rng.uniform(0.3, 1.0, 3)
-    return float(r), float(g), float(b)
+    return to_colour(rng.uniform(0.02, 0.5) * rng.uniform(0.3, 1.0, 3))
 
 
-def person(rng: Generator, lift: float = 0.0) -> StreetObject:
-    """Somebody in mid-stride, `lift` metres above the ground."""
+def pedestrian(rng: Generator, lift: float = 0.0) -> StreetObject:
+    # in mid-stride, `lift` metres above the ground
     scale = rng.uniform(0.85, 1.08)
     stride = rng.uniform(0.05, 0.3)
     coat, trousers = Appearance(_clothes(rng), "plain", (0.6, 0.6)), Appearance(_clothes(rng), "plain", (0.6, 0.6))
@@ -169,17 +143,11 @@ def person(rng: Generator, lift: float = 0.0) -> StreetObject:
     solids = []
     for s in (-1, 1):
         foot, y = s * stride, s * 0.09
-        solids.append(
-            frustum(
-                (foot - 0.1, foot + 0.1, y - 0.06, y + 0.06), (-0.09, 0.09, y - 0.08, y + 0.08), (0.0, 0.86), trousers
-            )
-        )
+        shoe, hip = (foot - 0.1, foot + 0.1, y - 0.06, y + 0.06), (-0.09, 0.09, y - 0.08, y + 0.08)
+        solids.append(frustum(shoe, hip, (0.0, 0.86), trousers))
         hand, y = -s * stride, s * 0.25
-        solids.append(
-            frustum(
-                (hand - 0.05, hand + 0.05, y - 0.05, y + 0.05), (-0.07, 0.07, y - 0.09, y + 0.03), (0.75, 1.42), coat
-            )
-        )
+        wrist, shoulder = (hand - 0.05, hand + 0.05, y - 0.05, y + 0.05), (-0.07, 0.07, y - 0.09, y + 0.03)
+        solids.append(frustum(wrist, shoulder, (0.75, 1.42), coat))
     solids.append(frustum((-0.13, 0.13, -0.19, 0.19), (-0.12, 0.12, -0.22, 0.22), (0.8, 1.45), coat))
     solids.append(column((0.07, 0.07), (1.4, 1.6), skin, 6))
     solids.append(ellipsoid((0.02, 0, 1.62), (0.11, 0.09, 0.13), skin))
@@ -195,26 +163,11 @@ def cyclist(rng: Generator) -> StreetObject:
         box((-0.2, -0.14), (-0.03, 0.03), (0.4, 0.95), frame),
         frustum((0.42, 0.5, -0.03, 0.03), (0.32, 0.4, -0.28, 0.28), (0.4, 1.05), frame),
     ]
-    return StreetObject(solids + person(rng, 0.32).solids, 1.8, 1.0)
+    return StreetObject(solids + pedestrian(rng, 0.32).solids, 1.8, 1.0)
 
 
-def cone(rng: Generator) -> StreetObject:
-    """A traffic cone or a barrel."""
-    big = rng.random() < 0.4
-    radius, height = (0.3, 1.0) if big else (0.18, 0.7)
-    orange, band = Appearance((0.7, 0.13, 0.02)), Appearance((0.75, 0.75, 0.75))
-    top = radius * (0.85 if big else 0.15)
-    middle = (radius + top) / 2
-    parts = [
-        column((radius, 1.02 * middle), (0, height / 2), orange),
-        column((1.02 * middle, middle), (height / 2, 0.7 * height), band),
-        column((0.95 * middle, top), (0.7 * height, height), orange),
-    ]
-    return StreetObject(parts, 0.5)
-
-
-def some_vehicle(rng: Generator, cars: float) -> StreetObject:
-    """A car, or with probability 1 - cars something bigger."""
-    if rng.random() < cars:
+def random_vehicle(rng: Generator, car_fraction: float) -> StreetObject:
+    # a car with probability `car_fraction`, else something bigger
+    if rng.random() < car_fraction:
         return car(rng)
     return (van, van, truck, bus)[rng.integers(4)](rng)

@@ -1,4 +1,4 @@
-"""Frames as ROS 2 messages, without ROS: CDR bytes for a rosbag2 file or for a publisher of serialized messages.
+"""Writes frames as ROS 2 messages, without ROS: CDR bytes for a rosbag2 file or a publisher of serialized messages.
 
 Topics are relative to the rig's namespace: `<camera>/image_raw` or `<camera>/image_raw/compressed`,
 `<camera>/camera_info`, `lidar/points`; `/tf_static` holds base -> optical frames, `/tf` the motion odom -> base.
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.messages.point_cloud import cloud_bytes, cloud_layout
 from fsmde_core.rig.geometry import Matrix, quaternion_from_rotation
-from fsmde_core.rig.rig import Camera, Rig
+from fsmde_core.rig.rig import DISTORTION_SIZES, Camera, Rig
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -32,13 +32,12 @@ TRANSFORMS = "tf2_msgs/msg/TFMessage"
 TF_TOPIC, TF_STATIC_TOPIC, LIDAR_TOPIC = "/tf", "/tf_static", "lidar/points"
 WORLD_FRAME = "odom"
 JPEG_QUALITY = 95
-COEFFICIENTS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
 STORAGES = ("mcap", "sqlite3")
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """One serialized message. topic: a relative name belongs under the rig's namespace. data: CDR with its header."""
+    """Holds one serialized message. topic: relative names are those of the rig's namespace. data: CDR with header."""
 
     topic: str
     type: str
@@ -48,14 +47,22 @@ class Message:
 
 @lru_cache(maxsize=1)
 def typestore() -> Any:
-    """The message definitions; those used here are the same from Humble on."""
+    """Load the message definitions; those used here are the same from Humble on."""
     from rosbags.typesys import Stores, get_typestore
 
     return get_typestore(Stores.ROS2_JAZZY)
 
 
-def restamped(message: Message, stamp_ns: int) -> bytes:
-    """The bytes of a message made here with another stamp: patched in place of the header's, no serialization."""
+def restamp(message: Message, stamp_ns: int) -> bytes:
+    """Replace the stamp in the bytes of a message, without serialization.
+
+    Args:
+        message: One that was made here.
+        stamp_ns: The new stamp of its header, nanoseconds.
+
+    Returns:
+        The new bytes.
+    """
     # CDR: 4 bytes of encapsulation, then the header; a TFMessage counts its transforms first.
     offset = 8 if message.type == TRANSFORMS else 4
     data = memoryview(message.data)
@@ -64,7 +71,7 @@ def restamped(message: Message, stamp_ns: int) -> bytes:
 
 
 def header_stamp_ns(data: bytes | memoryview) -> int:
-    """Stamp of a serialized message that begins with a header, such as an image; struct.error if too short."""
+    """Read the stamp of a serialized message that begins with a header; raises struct.error if it is too short."""
     # The second byte of the encapsulation names the byte order.
     (order,) = struct.unpack_from("B", data, 1)
     sec, nanosec = struct.unpack_from("<iI" if order & 1 else ">iI", data, 4)
@@ -72,7 +79,7 @@ def header_stamp_ns(data: bytes | memoryview) -> int:
 
 
 class MessageEncoder:
-    """Frames of one rig -> messages. compressed: JPEG (the recording's own bytes where it has them), else rgb8."""
+    """Converts frames of one rig to messages: with JPEG (the recording's own bytes where it has them), or with rgb8."""
 
     def __init__(self, rig: Rig, compressed: bool = True) -> None:
         self._rig = rig
@@ -81,7 +88,7 @@ class MessageEncoder:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Topic -> message type of everything that frames of this rig may become."""
+        """Message types by topic of everything that frames of this rig may become."""
         topics = {TF_STATIC_TOPIC: TRANSFORMS, TF_TOPIC: TRANSFORMS, LIDAR_TOPIC: CLOUD}
         for name in self._rig.names:
             topics[self._image_topic(name)] = COMPRESSED if self._compressed else IMAGE
@@ -89,15 +96,13 @@ class MessageEncoder:
         return topics
 
     def static_transforms(self, stamp_ns: int) -> Message:
-        """Base -> optical frame of every camera, for /tf_static."""
-        transforms = [
-            self._transform(stamp_ns, self._rig.base_frame, camera.frame_id, camera.T_base_camera)
-            for camera in self._rig.cameras
-        ]
-        return self._message(TF_STATIC_TOPIC, TRANSFORMS, stamp_ns, transforms=transforms)
+        """Describe the mount of every camera, base -> optical frame, for /tf_static."""
+        base = self._rig.base_frame
+        mounts = [self._transform(stamp_ns, base, one.frame_id, one.T_base_camera) for one in self._rig.cameras]
+        return self._message(TF_STATIC_TOPIC, TRANSFORMS, stamp_ns, transforms=mounts)
 
     def frame(self, frame: Frame) -> list[Message]:
-        """Every message of one frame, in order of time; /tf comes before what it places."""
+        """Convert one frame to messages in order of time; /tf comes before what it places."""
         messages = list(self._motion(frame))
         for name, image in frame.images.items():
             camera = frame.rig[name]
@@ -147,21 +152,11 @@ class MessageEncoder:
             return self._message(topic, COMPRESSED, image.stamp_ns, header=header, format="jpeg", data=data)
         pixels = np.ascontiguousarray(image.rgb())
         height, width, channels = pixels.shape
-        return self._message(
-            topic,
-            IMAGE,
-            image.stamp_ns,
-            header=header,
-            height=height,
-            width=width,
-            encoding="rgb8",
-            is_bigendian=0,
-            step=width * channels,
-            data=pixels.reshape(-1),
-        )
+        layout = {"height": height, "width": width, "encoding": "rgb8", "is_bigendian": 0, "step": width * channels}
+        return self._message(topic, IMAGE, image.stamp_ns, header=header, data=pixels.reshape(-1), **layout)
 
     def _camera_info(self, camera: Camera, stamp_ns: int) -> Message:
-        D = np.zeros(max(camera.D.size, COEFFICIENTS[camera.distortion_model]))
+        D = np.zeros(max(camera.D.size, max(DISTORTION_SIZES[camera.distortion_model])))
         D[: camera.D.size] = camera.D
         region = self._types["sensor_msgs/msg/RegionOfInterest"]
         return self._message(
@@ -182,34 +177,28 @@ class MessageEncoder:
         )
 
     def _cloud(self, lidar: LidarSweep) -> Message:
-        field = self._types["sensor_msgs/msg/PointField"]
-        points = np.ascontiguousarray(lidar.points, dtype="<f4")
+        layout = cloud_layout("xyz", 1, len(lidar.points), self._types["sensor_msgs/msg/PointField"])
         return self._message(
             LIDAR_TOPIC,
             CLOUD,
             lidar.stamp_ns,
             header=self._header(lidar.stamp_ns, self._rig.base_frame),
-            height=1,
-            width=len(points),
-            fields=[field(name=axis, offset=4 * i, datatype=7, count=1) for i, axis in enumerate("xyz")],
-            is_bigendian=False,
-            point_step=12,
-            row_step=12 * len(points),
-            data=points.reshape(-1).view(np.uint8),
-            is_dense=bool(np.isfinite(points).all()),
+            data=cloud_bytes(lidar.points),
+            is_dense=bool(np.isfinite(lidar.points).all()),
+            **layout,
         )
 
 
 def encode_jpeg(rgb: NDArray[np.uint8]) -> bytes:
-    """(H, W, 3) uint8 RGB -> JPEG bytes."""
+    """Compress (H, W, 3) uint8 RGB to JPEG."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
 class BagWriter:
-    """A rosbag2 folder that Humble and later play, and that RViz and Foxglove open; readable even when interrupted.
+    """Writes a rosbag2 folder for Humble and later, RViz and Foxglove, which is readable even when interrupted.
 
-    namespace: prefix of relative topics. Chunks of an mcap file are zstd-compressed when `compress` is set.
+    storage: one of STORAGES. namespace: prefix of relative topics. compress: zstd for the chunks of an mcap file.
     """
 
     def __init__(self, path: str | Path, storage: str = "mcap", namespace: str = "", compress: bool = False) -> None:
@@ -248,9 +237,7 @@ class BagWriter:
             raise FsmdeError(f"the bag {self._writer.path} cannot be written: {error.strerror}") from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
 
 

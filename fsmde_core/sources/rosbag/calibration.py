@@ -1,14 +1,13 @@
-"""The rig and the tree of frames, from the beginning of a bag."""
+"""Reads the rig and the tree of frames from the beginning of a bag."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.encode import CAMERA_INFO, TF_TOPIC
 from fsmde_core.messages.read import camera_from_info
-from fsmde_core.messages.write import CAMERA_INFO, TF_TOPIC
 from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
@@ -20,19 +19,19 @@ from fsmde_core.sources.rosbag.transforms import TransformTree
 SETTLE_NS = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class BagCalibration:
-    """tree: frames as far as known, without poses. world: the frame that the vehicle moves in, None where it stands."""
-
-    rig: Rig
-    tree: TransformTree
-    world: str | None
-
-
-def read_calibration(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str) -> BagCalibration:
+def read_calibration(
+    bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: str
+) -> tuple[Rig, TransformTree, str | None]:
     """Read until every camera is placed in the base frame and the base's motion is found, and a second more.
 
-    Read to the end where something does not come. FsmdeError when a camera is not calibrated or not placed.
+    Args:
+        bag: Is read to its end where something is missing.
+        cameras: Camera name -> its topics.
+        base_frame: The vehicle's frame.
+
+    Returns:
+        The rig, the tree of frames without poses, and the frame that the vehicle moves in, if any; FsmdeError where a
+        camera has no calibration, or no transform to the base frame.
     """
     tree, infos = TransformTree(), {}
     names = {topics.info: name for name, topics in cameras.items()}
@@ -50,13 +49,13 @@ def read_calibration(bag: Bag, cameras: Mapping[str, CameraTopics], base_frame: 
     world = world_frame(tree, base_frame)
     if world is None:
         bag.note(f"has no motion of '{base_frame}' on {TF_TOPIC}: the vehicle is taken to stand still")
-    return BagCalibration(rig, tree.without_poses(), world)
+    return rig, tree.without_poses(), world
 
 
 def _is_complete(
     bag: Bag, tree: TransformTree, cameras: Mapping[str, CameraTopics], infos: Mapping[str, Any], base_frame: str
 ) -> bool:
-    if len(infos) < len(cameras) or not all(tree.joins(base_frame, _frame_id(info)) for info in infos.values()):
+    if len(infos) < len(cameras) or not all(tree.is_connected(base_frame, _frame_id(info)) for info in infos.values()):
         return False
     return TF_TOPIC not in bag.topics or world_frame(tree, base_frame) is not None
 

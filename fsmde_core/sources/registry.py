@@ -28,19 +28,27 @@ FrameRange = tuple[int, "int | None"]
 
 
 def open_source(kind: str, root: str | Path | None = None, **options: Any) -> Source:
-    """The recording of `kind` (one of KINDS) at `root`, with the reader's own options.
+    """Open a recording.
 
-    Without a root the sample recording of that kind is taken, from $FSMDE_DATA or ../shared/data; the synthetic
-    street has none. FsmdeError when the kind is unknown, or when the root is missing or holds something else.
+    Args:
+        kind: One of KINDS.
+        root: Folder or file; None for the sample in $FSMDE_DATA or ../shared/data, and for the synthetic street.
+        **options: Those of the kind's reader.
+
+    Returns:
+        The recording.
+
+    Raises:
+        FsmdeError: The kind is unknown, or the root is missing or holds something else.
     """
     if kind not in READERS:
         raise FsmdeError(f"source '{kind}' is unknown; use one of {list(KINDS)}")
     module, name, sample = READERS[kind]
     if kind == "synthetic" and root is not None:
         raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
-    where = () if kind == "synthetic" else (_find_root(kind, root, sample),)
+    roots = () if kind == "synthetic" else (_find_root(kind, root, sample),)
     reader = getattr(import_module(f"fsmde_core.sources.{module}"), name)
-    return reader(*where, **options)  # type: ignore[no-any-return]
+    return reader(*roots, **options)  # type: ignore[no-any-return]
 
 
 def _find_root(kind: str, root: str | Path | None, sample: str | None) -> Path:
@@ -73,26 +81,13 @@ def find_recording(name: str) -> Path | None:
 
 
 def open_recording(kind: str | None, root: Path | None, **options: Any) -> Source:
-    """Open what a user selects by kind and root: the default recording without either, with a root alone a rosbag.
-
-    Args:
-        kind: One of KINDS, or None.
-        root: Folder or file of the recording, or None for its sample.
-        **options: Those of the kind's reader.
-
-    Returns:
-        The recording.
-
-    Raises:
-        FsmdeError: As `open_source` raises it.
-    """
+    # Without either the default recording, with a root alone a rosbag.
     if kind is None:
         kind, root = default_recording() if root is None else ("rosbag", root)
     return open_source(kind, root, **options)
 
 
 def recording_place(kind: str | None, source: Source) -> tuple[str, Path | None]:
-    """Return (kind, root) of what `open_recording` opened for `kind`; the synthetic street has no root."""
     root = getattr(source, "root", None) or getattr(source, "path", None)
     return kind or ("rosbag" if hasattr(source, "path") else source.name), root
 
@@ -107,7 +102,6 @@ def parse_frames(text: str) -> FrameRange:
 
 
 def frame_count(source: Source, frames: FrameRange) -> int:
-    """Count the frames that a range of `source` has; FsmdeError where it has none."""
     count = len(range(*slice(*frames).indices(len(source))))
     if not count:
         raise FsmdeError(f"the recording {source.name} has no frames in the range {frames}, of {len(source)}")

@@ -10,7 +10,7 @@ import yaml
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.messages.write import IMAGE, BagWriter, Message, MessageEncoder, restamped, typestore
+from fsmde_core.messages.encode import IMAGE, BagWriter, Message, MessageEncoder, restamp, typestore
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig
 
@@ -65,7 +65,7 @@ def test_messages_are_in_order_of_time_and_motion_comes_first() -> None:
 def test_restamped_changes_the_stamp_alone(topic: str) -> None:
     frame = small_frame()
     message = next(m for m in MessageEncoder(frame.rig).frame(frame) if m.topic == topic)
-    later = Message(topic, message.type, 0, restamped(message, 5_000_000_007))
+    later = Message(topic, message.type, 0, restamp(message, 5_000_000_007))
     before, after = decoded(message), decoded(later)
     header = after.transforms[0].header if topic == "/tf" else after.header
     assert (header.stamp.sec, header.stamp.nanosec) == (5, 7)

@@ -1,4 +1,4 @@
-"""The course of a street: an arc on the plane, or a straight line over gentle slopes, and its cross-section."""
+"""Defines the course of a street: an arc on the plane, or a straight line over gentle slopes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The centre line, parametrised by s in metres; the offset l is positive to the left.
+    """Describes the centre line, parametrised by s in metres; an offset from it is positive to the left.
 
-    curvature: 1/m, positive turns left. knots: (n, 2) s and height of a piecewise linear profile, increasing in s; a
-    curved course is flat.
+    curvature: 1/m, positive turns left. knots: (n, 2) s and height of a piecewise linear profile in metres, increasing
+    in s; a curved course is flat.
     """
 
     curvature: float
@@ -25,11 +25,10 @@ class Course:
         return self.curvature * np.asarray(s, dtype=np.float64)
 
     def height(self, s: ArrayLike) -> Array:
-        """Metres, of the road surface."""
         return np.interp(np.asarray(s), self.knots[:, 0], self.knots[:, 1])
 
     def xy(self, s: ArrayLike, offset: ArrayLike) -> tuple[Array, Array]:
-        """World x and y of the point `offset` metres to the left of s."""
+        # world coordinates of the point `offset` metres to the left of s
         s, offset = np.asarray(s, dtype=np.float64), np.asarray(offset, dtype=np.float64)
         theta = self.heading(s)
         x = s * np.sinc(theta / np.pi) - offset * np.sin(theta)
@@ -37,7 +36,7 @@ class Course:
         return x, y
 
     def locate(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-        """s and offset of world points, the inverse of `xy`; keeps the dtype."""
+        # s and offset of world points, the inverse of `xy`; keeps the dtype
         if self.curvature == 0:
             return x, y
         radius = 1 / self.curvature
@@ -46,9 +45,15 @@ class Course:
         return theta * x.dtype.type(radius), x.dtype.type(radius) - x.dtype.type(sign) * np.hypot(x, radius - y)
 
     def poses(self, s: ArrayLike, offset: ArrayLike, z: ArrayLike, yaw: ArrayLike, wheelbase: ArrayLike) -> Array:
-        """(N, 4, 4) of objects at s and offset, z above the road, turned by yaw from the street's direction.
+        """Place N objects on the street.
 
-        wheelbase: (N,) metres; objects with one lie on the slope between their axles, the others (0) stand upright.
+        Args:
+            s, offset, z: (N,) metres along the centre line, to its left and above the road.
+            yaw: (N,) radians from the street's direction.
+            wheelbase: (N,) metres; an object with one lies on the slope between its axles, others (0) stand upright.
+
+        Returns:
+            (N, 4, 4) T_world_object.
         """
         s, offset, z, yaw, wheelbase = np.broadcast_arrays(*map(np.atleast_1d, (s, offset, z, yaw, wheelbase)))
         heading = self.heading(s) + yaw
@@ -57,17 +62,10 @@ class Course:
         slope = np.where(wheelbase > 0, (front - back) / np.where(wheelbase > 0, wheelbase, 1), 0)
         pitch = np.arctan(slope)  # nose up
         T = np.zeros((len(s), 4, 4))
-        T[:, 0, 0], T[:, 1, 0], T[:, 2, 0] = (
-            np.cos(heading) * np.cos(pitch),
-            np.sin(heading) * np.cos(pitch),
-            np.sin(pitch),
-        )
-        T[:, 0, 1], T[:, 1, 1] = -np.sin(heading), np.cos(heading)
-        T[:, 0, 2], T[:, 1, 2], T[:, 2, 2] = (
-            -np.cos(heading) * np.sin(pitch),
-            -np.sin(heading) * np.sin(pitch),
-            np.cos(pitch),
-        )
+        (sin, cos), (sin_pitch, cos_pitch) = ((np.sin(angle), np.cos(angle)) for angle in (heading, pitch))
+        T[:, 0, 0], T[:, 1, 0], T[:, 2, 0] = cos * cos_pitch, sin * cos_pitch, sin_pitch
+        T[:, 0, 1], T[:, 1, 1] = -sin, cos
+        T[:, 0, 2], T[:, 1, 2], T[:, 2, 2] = -cos * sin_pitch, -sin * sin_pitch, cos_pitch
         T[:, 0, 3], T[:, 1, 3] = self.xy(s, offset)
         T[:, 2, 3] = np.where(wheelbase > 0, (front + back) / 2, self.height(s)) + z
         T[:, 3, 3] = 1

@@ -1,0 +1,70 @@
+"""Makes protocols by name, and loads the masks that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.evaluation.measures.metrics import DEFAULT_CAP_M
+from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
+from fsmde_core.evaluation.protocols.vfdepth import SIZES, VfDepthProtocol
+from fsmde_core.rig.rig import Rig
+
+CAPS_M = {"ddad": 200.0}
+PROTOCOLS = ("surrounddepth", "vfdepth")
+
+
+def make_protocol(
+    name: str,
+    source: str,
+    cap_m: float | None = None,
+    scaling: str = "none",
+    masks: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> EvaluationProtocol:
+    """Make the protocol for a recording.
+
+    Args:
+        name: One of PROTOCOLS.
+        source: The recording's name.
+        cap_m: Metres; None for 80 m, on DDAD 200 m, as published figures have it.
+        scaling: One of `protocol.SCALINGS`.
+        masks: As `load_masks` returns them.
+
+    Returns:
+        The protocol.
+
+    Raises:
+        FsmdeError: The name or the scaling is unknown, or the cap is out of range.
+    """
+    if name not in PROTOCOLS:
+        raise FsmdeError(f"protocol '{name}' is unknown; use one of {list(PROTOCOLS)}")
+    cap_m = CAPS_M.get(source, DEFAULT_CAP_M) if cap_m is None else cap_m
+    if name == "vfdepth":
+        return VfDepthProtocol(cap_m, scaling, masks or {}, size=SIZES.get(source, SIZES["nuscenes"]))
+    return SurroundDepthProtocol(cap_m, scaling, masks or {})
+
+
+def load_masks(folder: Path | None, rig: Rig) -> dict[str, NDArray[np.bool_]]:
+    # (H, W) bool by camera at native size, of the rectified view: False on the vehicle, which is black in
+    # `folder/<camera>.png`. None for no masks. FsmdeError when one is missing or of another size.
+    masks = {}
+    for camera in rig.cameras if folder else ():
+        path = Path(folder or "", f"{camera.name}.png")
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        if grey is None:
+            raise FsmdeError(
+                f"the mask {path} is missing or not a PNG; --masks takes one PNG per camera of {rig.names}"
+            )
+        if grey.shape != (camera.height, camera.width):
+            raise FsmdeError(
+                f"the mask {path} is {grey.shape[1]}x{grey.shape[0]}, camera '{camera.name}' is "
+                f"{camera.width}x{camera.height}; a mask has its camera's size"
+            )
+        masks[camera.name] = grey > 0
+    return masks
