@@ -1,4 +1,4 @@
-"""The executable `surround_depth`."""
+"""Starts the executable `surround_depth`."""
 
 from __future__ import annotations
 

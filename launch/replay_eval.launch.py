@@ -1,5 +1,7 @@
-"""Starts the node as surround_depth.launch.py does, plays a recording into it, scores what it publishes against the
-recording's lidar and ends. `ros2 launch fsmde_ros replay_eval.launch.py -s` lists the arguments of both."""
+"""Plays a recording into the node of surround_depth.launch.py, scores what it publishes against lidar, and ends.
+
+`ros2 launch fsmde_ros replay_eval.launch.py -s` lists the arguments of both.
+"""
 
 from pathlib import Path
 
@@ -23,7 +25,7 @@ NODE = Path(__file__).resolve().parent / "surround_depth.launch.py"
 # Options of `fsmde replay`; one that is left empty is not given.
 OPTIONS = {
     "source": "kind of recording: pandaset, nuscenes, ddad, rosbag or synthetic (empty: rosbag where a root is given)",
-    "root": "where the recording lies, for instance a rosbag2 with lidar",
+    "root": "where the recording is, for instance a rosbag2 with lidar",
     "frames": "A:B, a part of it (empty: all)",
     "hz": "sets per second in real time (empty: each set waits for the node's answer to the one before)",
     "protocol": "surrounddepth or vfdepth (empty: surrounddepth)",
@@ -33,19 +35,19 @@ OPTIONS = {
 
 
 def end(reason):
-    """Ends everything, unless that has begun: Ctrl-C ends all processes anyway."""
+    """End everything, unless that has begun: Ctrl-C ends all processes anyway."""
     return lambda event, context: None if context.is_shutdown else Shutdown(reason=reason)
 
 
 def evaluator(context):
-    """`fsmde replay` beside the node; when one of them ends, so does everything."""
+    """Start `fsmde replay` beside the node; when one of them ends, so does everything."""
 
-    def given(name):
+    def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    options = [word for name in OPTIONS if given(name) for word in (f"--{name}", given(name))]
-    options += ["--namespace", given("namespace")] if given("namespace") else []
-    options += ["--compressed" if given("transport") == "compressed" else "--raw"]
+    options = [word for name in OPTIONS if value(name) for word in (f"--{name}", value(name))]
+    options += ["--namespace", value("namespace")] if value("namespace") else []
+    options += ["--compressed" if value("transport") == "compressed" else "--raw"]
     command = [ExecutableInPackage(executable="fsmde", package="fsmde_ros"), "replay", "--running", *options]
     # Without the node the replay would wait for it, or score another one of that name.
     node_ends = OnProcessExit(

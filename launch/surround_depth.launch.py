@@ -1,5 +1,7 @@
-"""Starts the node surround_depth, and on request RViz and a bag. `ros2 launch fsmde_ros surround_depth.launch.py -s`
-lists the arguments."""
+"""Starts the node surround_depth, and on request RViz and a bag.
+
+`ros2 launch fsmde_ros surround_depth.launch.py -s` lists the arguments.
+"""
 
 from pathlib import Path
 
@@ -32,20 +34,20 @@ SWITCHES = ("autostart", "use_sim_time")
 
 
 def nodes(context):
-    """The node with the parameters that were given, RViz on request, and the bag player where a bag was given."""
+    """Start the node with the given parameters, RViz on request, and the bag player where a bag is given."""
 
-    def given(name):
+    def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    overrides = {PARAMETER_OF[name]: given(name) for name in PARAMETER_OF if given(name)}
-    if not Path(given("params_file")).is_file():  # launch_ros would only warn, and the node start on its defaults
-        raise RuntimeError(f"params_file {given('params_file')} does not exist; give a YAML file of parameters")
-    switches = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in SWITCHES if given(name)}
+    overrides = {PARAMETER_OF[name]: value(name) for name in PARAMETER_OF if value(name)}
+    if not Path(value("params_file")).is_file():  # launch_ros would only warn, and the node start on its defaults
+        raise RuntimeError(f"params_file {value('params_file')} does not exist; give a YAML file of parameters")
+    switches = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in SWITCHES if value(name)}
     actions = [
         Node(  # first: where it is not installed nothing else has been started yet
             package="rviz2",
             executable="rviz2",
-            namespace=given("namespace"),
+            namespace=value("namespace"),
             arguments=["-d", str(CONFIG / "surround_depth.rviz")],
             parameters=[{name: switches[name] for name in switches if name == "use_sim_time"}],
             condition=IfCondition(LaunchConfiguration("rviz")),
@@ -54,14 +56,14 @@ def nodes(context):
             package="fsmde_ros",
             executable="surround_depth",
             name="surround_depth",
-            namespace=given("namespace"),
-            parameters=[given("params_file"), {**overrides, **switches}],
+            namespace=value("namespace"),
+            parameters=[value("params_file"), {**overrides, **switches}],
             output="screen",
             emulate_tty=True,
         ),
     ]
-    if given("bag"):
-        actions.append(ExecuteProcess(cmd=["ros2", "bag", "play", given("bag"), "--clock", "--loop"], output="screen"))
+    if value("bag"):
+        actions.append(ExecuteProcess(cmd=["ros2", "bag", "play", value("bag"), "--clock", "--loop"], output="screen"))
     return actions
 
 

@@ -1,12 +1,10 @@
-"""`fsmde`: one command line for recordings, the node and the model. Command files import when they run."""
+"""Defines `fsmde`, one command line for recordings, the node and the model; commands import when they run."""
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from fsmde_core.errors import FsmdeError
+from fsmde_core.errors import exit_on_user_error
 from fsmde_ros.cli.commands.machine.engine import engine
 from fsmde_ros.cli.commands.machine.info import info
 from fsmde_ros.cli.commands.measure.bench import bench
@@ -42,9 +40,6 @@ app.add_typer(engine, name="engine", rich_help_panel="Machine")
 
 
 def main() -> None:
-    """Entry point: what a user can put right is one sentence and exit code 2; Ctrl-C is quiet, exit code 130."""
-    try:
+    """Run the command line: what a user can put right is one sentence and exit code 2; Ctrl-C is quiet, code 130."""
+    with exit_on_user_error("fsmde"):
         app()
-    except FsmdeError as error:
-        print(f"fsmde: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -1,4 +1,4 @@
-"""Depth images with their intrinsics, as a running node publishes them."""
+"""Receives depth images with their intrinsics from a running node."""
 
 from __future__ import annotations
 
@@ -18,44 +18,41 @@ from fsmde_ros.client.replay_tracker import TIMING, ReplayTracker
 
 @dataclass(frozen=True, eq=False)
 class PublishedDepth:
-    """depth: (h, w) float32 metres, NaN where there is none. K: (3, 3) intrinsics beside it."""
+    """Holds (h, w) float32 metres of depth, NaN where there is none, and (3, 3) intrinsics K."""
 
     depth: NDArray[np.float32]
     K: Matrix
 
 
 class DepthListener(NodeListener):
-    """Subscribes to every camera's depth/image and depth/camera_info, which are paired by stamp, and tells `ledger`:
-    on a camera's channel its PublishedDepth, on TIMING the milliseconds from a set's last image to its last output.
+    """Subscribes to every camera's depth/image and depth/camera_info, and records pairs of equal stamp in `tracker`.
+
+    A camera is answered with PublishedDepth, TIMING with the milliseconds from a set's last image to its last output.
     """
 
-    def __init__(self, node: Any, cameras: Iterable[str], ledger: ReplayTracker) -> None:
+    def __init__(self, node: Any, cameras: Iterable[str], tracker: ReplayTracker) -> None:
         from sensor_msgs.msg import CameraInfo, Image
 
-        from fsmde_ros.middleware.qos import NO_SUBSCRIPTION_EVENTS
-
-        super().__init__(node, lambda timing: ledger.answer(TIMING, int(timing["stamp_ns"]), timing["end_to_end_ms"]))
-        self._ledger = ledger
-        self._halves: dict[str, dict[int, Any]] = {name: {} for name in cameras}
-        for name in self._halves:
+        super().__init__(node, self._record_timing)
+        self._tracker = tracker
+        self._unpaired: dict[str, dict[int, Any]] = {name: {} for name in cameras}
+        for name in self._unpaired:
             for kind, topic in ((Image, "image"), (CameraInfo, "camera_info")):
-                hear = partial(self._hear, name)
-                self._subscriptions.append(
-                    node.create_subscription(
-                        kind, f"{name}/depth/{topic}", hear, 10, event_callbacks=NO_SUBSCRIPTION_EVENTS
-                    )
-                )
+                self._subscribe(kind, f"{name}/depth/{topic}", partial(self._on_message, name), 10)
         self.start()
 
-    def _hear(self, name: str, message: Any) -> None:
-        from fsmde_ros.middleware.readers import depth_metres
+    def _on_message(self, name: str, message: Any) -> None:
+        from fsmde_ros.client.depth_images import depth_metres
 
-        halves, stamp = self._halves[name], stamp_ns(message.header.stamp)
-        other = halves.pop(stamp, None)
+        unpaired, stamp = self._unpaired[name], stamp_ns(message.header.stamp)
+        other = unpaired.pop(stamp, None)
         if other is None:
-            halves[stamp] = message
+            unpaired[stamp] = message
             return
         image, info = (message, other) if hasattr(message, "encoding") else (other, message)
-        for older in [key for key in halves if key < stamp]:  # the other half of these was lost
-            del halves[older]
-        self._ledger.answer(name, stamp, PublishedDepth(depth_metres(image), np.array(info.k).reshape(3, 3)))
+        for older in [key for key in unpaired if key < stamp]:  # their counterparts were lost
+            del unpaired[older]
+        self._tracker.record_answer(name, stamp, PublishedDepth(depth_metres(image), np.array(info.k).reshape(3, 3)))
+
+    def _record_timing(self, timing: dict[str, float]) -> None:
+        self._tracker.record_answer(TIMING, int(timing["stamp_ns"]), timing["end_to_end_ms"])

@@ -1,4 +1,4 @@
-"""A recording played into the real node over real DDS, and what came out: for the demo and the benchmark."""
+"""Plays a recording into the real node over real DDS and returns what comes out, for the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from fsmde_core.engines.timing import percentiles
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.messages.write import TRANSFORMS, Message, MessageEncoder
+from fsmde_core.messages.encode import TRANSFORMS, Message, MessageEncoder
 from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
 from fsmde_core.sources.source import IndexedSource, Source
-from fsmde_ros.client.listener import NodeStatus, OutputCollector, percentiles
-from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters, wait_until_ready
+from fsmde_ros.client.listener import NodeStatus, OutputCollector, wait_until_ready
+from fsmde_ros.client.node_process import NodeProcess, isolate_domain, node_parameters
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
 
@@ -29,9 +30,10 @@ MAX_PRELOAD_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class LiveRunSettings:
-    """seconds: how long the recording is played. rate: sets per second. model: None is the shipped student.
+    """Chooses how the recording is played, and into which node.
 
-    threads: of engine and preprocessing, 0 for their own choice. keep_s: seconds of outputs that are kept.
+    seconds: how long it is played. rate: sets per second. model: None is the shipped student. threads: of engine and
+    preprocessing, 0 for their own choice. keep_s: seconds of outputs that are kept.
     """
 
     seconds: float = 12.0
@@ -47,73 +49,80 @@ class LiveRunSettings:
 
 
 class SentImage(NamedTuple):
-    """A message that was played: its topic, the recorded stamp and the one it went out with."""
+    """Describes a message that was played: its topic, the recorded stamp and the one that it was sent with."""
 
     topic: str
     recorded_ns: int
-    live_ns: int
+    sent_ns: int
 
 
 @dataclass(frozen=True, eq=False)
 class LiveRun:
-    """recording: the frames that were played, in memory. statuses: of /diagnostics, by part of the node.
+    """Holds what was played and what came out.
 
-    outputs: serialized, those of the last seconds. sent: every message that was played.
+    recording: the frames that were played, in memory. statuses: of /diagnostics, by part of the node. outputs:
+    serialized, those of the last seconds. sent: every message that was played.
     """
 
     recording: Source
-    measured: LiveStatistics
+    statistics: LiveStatistics
     statuses: dict[str, NodeStatus]
     outputs: list[Message]
     sent: list[SentImage]
 
 
-class LoggingPlayer(Player):
-    """Notes which recorded message went out with which stamp."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.sent: list[SentImage] = []
-
-    def publish(self, message: Message, stamp_ns: int) -> None:
-        super().publish(message, stamp_ns)
-        self.sent.append(SentImage(message.topic, message.stamp_ns, stamp_ns))
-
-
 def run_live(recording: Source, settings: LiveRunSettings, log: Path, console: Console) -> LiveRun:
-    """Start the node, play `recording` into it with a line per second, end it; the node's log goes to `log`.
+    """Start the node, play a recording into it with a line per second, and end it.
 
-    Raises FsmdeError when the node does not start, dies or processes nothing.
+    Args:
+        recording: Its first frames are played, in a loop.
+        settings: How, and into which node.
+        log: File for the node's log.
+        console: Where the lines go.
+
+    Returns:
+        What was played and what came out.
+
+    Raises:
+        FsmdeError: The node does not start, ends early or processes nothing.
     """
-    keep_apart()
+    isolate_domain()
     recording = _excerpt(recording, console)
     encoder = MessageEncoder(recording.rig, compressed=False)
-    live_topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has them
+    topics = {topic: kind for topic, kind in encoder.topics.items() if kind != TRANSFORMS}  # the rig file has mounts
+    sent: list[SentImage] = []
+
+    def on_publish(message: Message, stamp_ns: int) -> None:
+        sent.append(SentImage(message.topic, message.stamp_ns, stamp_ns))
+
     with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_player") as ros:
         parameters = node_parameters(recording.rig, Path(scratch), settings.engine, settings.model, settings.threads)
-        player = LoggingPlayer(ros, live_topics, PlayerSettings(live_stamps=True))
+        player = Player(ros, topics, PlayerSettings(live_stamps=True), on_publish)
         collector = OutputCollector(ros, recording.rig.names, settings.keep_s)
-        measured = LiveStatistics(collector, max(1, round(settings.seconds * settings.rate)), len(recording.rig.names))
+        played_sets = max(1, round(settings.seconds * settings.rate))
+        statistics = LiveStatistics(collector, played_sets, len(recording.rig.names))
         try:
             with (
                 NodeProcess(Path(scratch), parameters, log) as node,
-                MessagePrefetcher(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as reel,
+                MessagePrefetcher(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as prefetcher,
             ):
                 with console.status(f"Starting the node, reading {recording.name}") as status:
-                    reel.fill(lambda made: status.update(f"Starting the node, reading {recording.name}: {made} frames"))
+                    prefetcher.preload(
+                        lambda n: status.update(f"Starting the node, reading {recording.name}: {n} frames")
+                    )
                     status.update("Waiting for the node")
                     wait_until_ready(player, collector, node)
-                _play(console, reel, node, player, measured, settings)
+                _play(console, prefetcher, node, player, statistics, settings)
                 time.sleep(0.5)  # the last set is still on its way
         finally:
             collector.close()
-    if not measured.timings:
-        raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.tail()}")
-    return LiveRun(recording, measured, collector.statuses, collector.outputs, player.sent)
+    if not statistics.timings:
+        raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.log_tail()}")
+    return LiveRun(recording, statistics, collector.statuses, collector.outputs, sent)
 
 
 class RecordingExcerpt(IndexedSource):
-    """The first frames of a recording, in memory."""
+    """Holds the first frames of a recording in memory."""
 
     def __init__(self, name: str, frames: list[Frame]) -> None:
         self.name, self.rig, self._frames = name, frames[0].rig, frames
@@ -126,7 +135,7 @@ class RecordingExcerpt(IndexedSource):
 
 
 def _excerpt(recording: Source, console: Console) -> RecordingExcerpt:
-    """So many frames as fit into memory as uncompressed images, and as can be had in READ_SECONDS.
+    """Read as many frames as fit into memory as uncompressed images, for READ_SECONDS at most.
 
     Decoding and drawing while the demo plays would take the node's cores.
     """
@@ -149,77 +158,83 @@ def _excerpt(recording: Source, console: Console) -> RecordingExcerpt:
 
 def _play(
     console: Console,
-    reel: MessagePrefetcher,
+    prefetcher: MessagePrefetcher,
     node: NodeProcess,
     player: Player,
-    measured: LiveStatistics,
+    statistics: LiveStatistics,
     settings: LiveRunSettings,
 ) -> None:
-    """Play the warm-up, then the sets that are measured, with a line per second."""
+    """Play the warm-up, then the measured sets, with a line per second."""
     console.print(f"Playing {settings.rate:g} sets per second; latency from the last image's arrival to publication")
-    warm, every = (max(1, round(seconds * settings.rate)) for seconds in (WARM_UP_SECONDS, 1.0))
+    warm_up, per_line = (max(1, round(seconds * settings.rate)) for seconds in (WARM_UP_SECONDS, 1.0))
 
     def on_frame(frame: int) -> bool:
-        if frame == warm:
-            measured.begin()
-        elif frame > warm and (frame - warm) % every == 0:
+        played = frame - warm_up
+        if played == 0:
+            statistics.start()
+        elif played > 0 and played % per_line == 0:
             node.check()
-            console.print(measured.line((frame - warm) / settings.rate, frame - warm))
-        return frame < warm + measured.played
+            console.print(statistics.progress_line(played / settings.rate, played))
+        return played < statistics.played_sets
 
-    player.play(timed_messages(reel, PlaybackRate(hz=settings.rate)), on_frame)
+    player.play(timed_messages(prefetcher, PlaybackRate(hz=settings.rate)), on_frame)
 
 
 class LiveStatistics:
-    """The figures of the sets played after the warm-up. A set that is not processed with every camera is dropped."""
+    """Measures the sets played after the warm-up. A set that is not processed with every camera counts as dropped."""
 
-    def __init__(self, collector: OutputCollector, played: int, cameras: int) -> None:
+    def __init__(self, collector: OutputCollector, played_sets: int, cameras: int) -> None:
         self._collector = collector
         self._cameras = cameras
-        self._begin_ns = self._told = 0
-        self._before = 0.0
-        self.played = played
+        self._start_ns = self._reported_sets = 0
+        self._reported_s = 0.0
+        self.played_sets = played_sets
 
-    def begin(self) -> None:
-        """From now on sets count."""
-        self._begin_ns, self._before = time.time_ns(), time.monotonic()
+    def start(self) -> None:
+        """Count sets from now on."""
+        self._start_ns, self._reported_s = time.time_ns(), time.monotonic()
 
     @property
-    def complete(self) -> int:
-        """How many sets were processed with every camera."""
+    def complete_sets(self) -> int:
+        """The number of sets that were processed with every camera."""
         return len(self._complete_of(self.timings))
 
     @property
     def timings(self) -> list[dict[str, float]]:
-        return [timing for timing in self._collector.timings() if timing["stamp_ns"] >= self._begin_ns]
+        return [timing for timing in self._collector.timings() if timing["stamp_ns"] >= self._start_ns]
 
     @property
     def sets_per_s(self) -> float:
-        """Rate at which the results of complete sets arrived here."""
+        """The rate at which the results of complete sets arrived here."""
         timings = self._complete_of(self.timings)
         span = timings[-1]["received_s"] - timings[0]["received_s"] if timings else 0.0
         return round((len(timings) - 1) / span, 2) if span > 0 else 0.0
 
     def stage_medians(self) -> dict[str, float]:
-        """Stage -> median milliseconds."""
+        """Return stage -> median milliseconds."""
         timings = self.timings
         stages = [key for key in timings[0] if key.endswith("_ms") and key not in ("end_to_end_ms", "skew_ms")]
-        return {stage.removesuffix("_ms"): percentiles(timings, stage, (50,))["p50"] for stage in stages}
+        return {stage.removesuffix("_ms"): _percentiles(timings, stage, (50,))["p50"] for stage in stages}
 
     def end_to_end(self) -> dict[str, float]:
-        """p50, p95, p99 in milliseconds, from the arrival of a set's last image to the last publication."""
-        return percentiles(self.timings, "end_to_end_ms", (50, 95, 99))
+        """Return p50, p95, p99 of the milliseconds from the arrival of a set's last image to its last publication."""
+        return _percentiles(self.timings, "end_to_end_ms", (50, 95, 99))
 
-    def line(self, seconds: float, played: int) -> str:
-        """One line on what came since the last one."""
+    def progress_line(self, seconds: float, played: int) -> str:
         timings, now = self.timings, time.monotonic()
-        new = timings[self._told :]
-        rate = len(self._complete_of(new)) / (now - self._before)
-        self._told, self._before = len(timings), now
-        p50, p99 = percentiles(new, "end_to_end_ms", (50, 99)).values()
+        new = timings[self._reported_sets :]
+        rate = len(self._complete_of(new)) / (now - self._reported_s)
+        self._reported_sets, self._reported_s = len(timings), now
+        p50, p99 = _percentiles(new, "end_to_end_ms", (50, 99)).values()
         latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
-        dropped = max(0, played - self.complete - 1)  # the newest set is on its way
+        dropped = max(0, played - self.complete_sets - 1)  # the newest set is on its way
         return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
 
     def _complete_of(self, timings: list[dict[str, float]]) -> list[dict[str, float]]:
         return [timing for timing in timings if timing["cameras"] == self._cameras]
+
+
+def _percentiles(timings: list[dict[str, float]], key: str, shares: tuple[int, ...]) -> dict[str, float]:
+    """Compute percentiles of one value of the timings that have it, to 0.1."""
+    found = percentiles([timing[key] for timing in timings if key in timing], shares)
+    return {name: round(value, 1) for name, value in found.items()}

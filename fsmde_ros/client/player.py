@@ -1,4 +1,4 @@
-"""A recording played into live topics, at its own pace or another, with the stagger of its exposures."""
+"""Plays a recording into live topics, at its own pace or another, with the stagger of its exposures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from fsmde_core.messages.write import TF_STATIC_TOPIC, Message, restamped
-from fsmde_core.sources.playback import TimedMessages
+from fsmde_core.messages.encode import TF_STATIC_TOPIC, Message, restamp
+from fsmde_core.sources.playback import TimedMessage
 
 # A player that falls behind by more than this goes on from there; it does not catch up in a burst.
 MAX_LAG_S = 0.5
@@ -18,7 +18,9 @@ CLOCK_PERIOD_S = 0.01
 
 @dataclass(frozen=True)
 class PlayerSettings:
-    """live_stamps: the time of publishing instead of the recorded one (which goes out on /clock as well).
+    """Chooses stamps and reliability.
+
+    live_stamps: the time of publishing instead of the recorded one (which goes out on /clock as well).
     jump_back: each round of a loop starts again with the recorded stamps, as a looped `ros2 bag play` does.
     best_effort: reliability of the publishers; reliable ones serve both kinds of subscribers.
     """
@@ -32,71 +34,83 @@ class Player:
     """Publishes serialized messages on `node`; relative topics fall under the node's namespace.
 
     topics: topic -> message type of all that is to come (`MessageEncoder.topics`); advertised at once, so that
-    subscribers are there when the first message goes out. Types that this ROS lacks are left out, said in the log.
+    subscribers are there when the first message goes out. Types that this ROS lacks are left out, with a line in the
+    log. on_publish: called with every message and its stamp just before it goes out.
     """
 
-    def __init__(self, node: Any, topics: Mapping[str, str], settings: PlayerSettings) -> None:
+    def __init__(
+        self,
+        node: Any,
+        topics: Mapping[str, str],
+        settings: PlayerSettings,
+        on_publish: Callable[[Message, int], object] = lambda message, stamp_ns: None,
+    ) -> None:
         self._settings = settings
+        self._on_publish = on_publish
         self._publishers: dict[str, Any] = {}
-        lacking: dict[str, list[str]] = {}
+        missing: dict[str, list[str]] = {}
         for topic, kind in topics.items():
             package, _, name = kind.partition("/msg/")
             try:
                 message_class = getattr(import_module(f"{package}.msg"), name)
             except ImportError:
-                lacking.setdefault(package, []).append(topic)
+                missing.setdefault(package, []).append(topic)
                 continue
             self._publishers[topic] = node.create_publisher(message_class, topic, self._profile(topic))
-        for package, left_out in lacking.items():
-            node.get_logger().info(f"{package} is not installed here: {' and '.join(left_out)} are not played")
+        for package, unplayed in missing.items():
+            node.get_logger().info(f"{package} is not installed here: {' and '.join(unplayed)} will not be played")
         self._clock = None
         self._now_ns = 0
         if not settings.live_stamps:
             from rosgraph_msgs.msg import Clock
 
-            self._clock_type = Clock
             self._clock = node.create_publisher(Clock, "/clock", 10)
 
-    def subscribers(self) -> int:
-        """Fewest subscribers that any image topic has."""
+    def fewest_subscribers(self) -> int:
+        """Return the number of subscribers of the image topic that has the fewest."""
         return min(
             publisher.get_subscription_count() for topic, publisher in self._publishers.items() if "/image_raw" in topic
         )
 
     def publish(self, message: Message, stamp_ns: int) -> None:
-        """Send one message with this stamp."""
+        self._on_publish(message, stamp_ns)
         publisher = self._publishers.get(message.topic)
         if publisher is not None:
-            publisher.publish(restamped(message, stamp_ns))
+            publisher.publish(restamp(message, stamp_ns))
 
-    def play(self, cues: Iterable[TimedMessages], on_frame: Callable[[int], object] = lambda frame: None) -> int:
-        """Publish every cue when it is due; returns the number of frames begun. on_frame is called at each new frame.
+    def play(self, messages: Iterable[TimedMessage], on_frame: Callable[[int], object] = lambda frame: None) -> int:
+        """Publish every message when it is due.
 
-        Ends with the cues, or when on_frame returns False.
+        Args:
+            messages: In order of due time.
+            on_frame: Called with the number of each new frame; playing ends where it returns False.
+
+        Returns:
+            The number of frames begun.
         """
         begin, begin_wall_ns, frame, newest_ns = time.monotonic(), time.time_ns(), -1, 0
-        for cue in cues:
-            if cue.frame > frame:
-                frame = cue.frame
+        for timed in messages:
+            if timed.frame > frame:
+                frame = timed.frame
                 if on_frame(frame) is False:
                     return frame
-            stamp_ns = self._stamp(cue, begin_wall_ns)
+            stamp_ns = self._stamp(timed, begin_wall_ns)
             # Frames may overlap in time, so that stamps go back a little where /clock must not.
-            newest_ns = max(newest_ns, cue.stamp_ns)
-            lag = self._wait(begin + cue.due_s, stamp_ns + newest_ns - cue.stamp_ns)
+            newest_ns = max(newest_ns, timed.stamp_ns)
+            lag = self._wait(begin + timed.due_s, stamp_ns + newest_ns - timed.stamp_ns)
             if lag > MAX_LAG_S:
                 begin, begin_wall_ns = begin + lag, begin_wall_ns + int(lag * 1e9)
-                stamp_ns = self._stamp(cue, begin_wall_ns)
-            self.publish(cue.message, stamp_ns)
+                stamp_ns = self._stamp(timed, begin_wall_ns)
+            self.publish(timed.message, stamp_ns)
         return frame + 1
 
-    def _stamp(self, cue: TimedMessages, begin_wall_ns: int) -> int:
+    def _stamp(self, timed: TimedMessage, begin_wall_ns: int) -> int:
         if self._settings.live_stamps:
-            return begin_wall_ns + int(cue.due_s * 1e9)
-        return cue.message.stamp_ns if self._settings.jump_back else cue.stamp_ns
+            return begin_wall_ns + int(timed.due_s * 1e9)
+        return timed.message.stamp_ns if self._settings.jump_back else timed.stamp_ns
 
     def _wait(self, due: float, clock_ns: int) -> float:
-        """Sleep until `due` (monotonic seconds) while /clock runs up to `clock_ns`; returns how late it is."""
+        """Sleep until `due` (monotonic seconds) while /clock runs up to `clock_ns`; return by how much it is late."""
         whole = max(due - time.monotonic(), 1e-9)
         step_ns = max(clock_ns - self._now_ns, 0) if self._now_ns else 0
         while (left := due - time.monotonic()) > 0:
@@ -108,7 +122,7 @@ class Player:
 
     def _tick(self, stamp_ns: int) -> None:
         if self._clock is not None:
-            message = self._clock_type()
+            message = self._clock.msg_type()
             message.clock.sec, message.clock.nanosec = divmod(stamp_ns, 1_000_000_000)
             self._clock.publish(message)
 

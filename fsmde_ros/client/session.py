@@ -1,4 +1,4 @@
-"""A rclpy node for a command: its own context, signals left to Python, and an orderly end."""
+"""Provides a command with an rclpy node in a context of its own, which leaves signals to Python and ends in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _terminate(number: int, frame: object) -> None:
 
 @contextmanager
 def needing_ros() -> Iterator[None]:
-    """FsmdeError where what is imported within lacks ROS 2."""
+    """Turn the error of an import that needs ROS 2 into an FsmdeError."""
     try:
         yield
     except ImportError as error:
@@ -29,7 +29,17 @@ def needing_ros() -> Iterator[None]:
 
 @contextmanager
 def ros_node(name: str, namespace: str = "") -> Iterator[Any]:
-    """A node that is shut down on the way out, on Ctrl-C and SIGTERM too: Fast DDS leaves nothing in /dev/shm."""
+    """Open a node and shut it down at the end, on Ctrl-C and SIGTERM too: Fast DDS leaves nothing in /dev/shm.
+
+    Args:
+        name, namespace: The node's.
+
+    Yields:
+        The rclpy node.
+
+    Raises:
+        FsmdeError: There is no ROS 2, or the namespace is not valid.
+    """
     with needing_ros():
         import rclpy
         from rclpy.exceptions import InvalidNamespaceException

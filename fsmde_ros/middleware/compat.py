@@ -1,6 +1,8 @@
-"""What differs between ROS distributions: message_filters.SimpleFilter, the base of the node's input, is the real one
-where a distribution brings it, else a stand-in with its names, arguments and results, since no wheel has it; and an
-answer to requests that a lifecycle node refuses. readers.py holds what only readers need."""
+"""Covers what differs between ROS distributions; readers.py holds what only readers need.
+
+message_filters.SimpleFilter, the base of the node's input, is the real one where a distribution brings it, else a
+stand-in with its names, arguments and results, since no wheel has it.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,12 @@ from rclpy.lifecycle import LifecycleNode
 
 
 class StandInSimpleFilter:
-    """message_filters.SimpleFilter: passes what it is given on to every registered callback."""
+    """Stands in for message_filters.SimpleFilter: passes every message on to all registered callbacks."""
 
     def __init__(self) -> None:
         self.callbacks: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
 
     def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:
-        """Call `cb(*message, *args)` for every message; returns the connection's number."""
         connection = len(self.callbacks)
         self.callbacks[connection] = (cb, args)
         return connection
@@ -37,9 +38,8 @@ else:
 
 
 def survive_refused_transitions(node: LifecycleNode) -> None:
-    """Answer requests for a transition that the state does not allow: up to Jazzy rclpy raises them, and that would end
-    the executor with the node."""
-    service: Any = node._service_change_state  # rclpy gives it in no public way
+    """Refuse requests for a transition that the state does not allow; up to Jazzy they would end executor and node."""
+    service: Any = node._service_change_state  # rclpy has no public way to it
     change = service.callback
 
     def change_or_refuse(request: Any, response: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Arrays to messages. `data` is always an array.array, which a message with checks keeps as it is.
+"""Converts arrays to messages; `data` is an array.array, which rclpy accepts without a check of every byte.
 
-Other types are checked byte by byte. Newer distributions check only when asked to; unasked they copy any data.
+Other types are checked byte by byte. Newer distributions check only on request; else they copy any data.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from fsmde_core.clouds.packer import PackedCloud
+from fsmde_core.messages.point_cloud import cloud_layout
 from fsmde_core.rig.rig import Camera
 
 _CHECKED = {"check_fields": True} if hasattr(PointCloud2, "_check_fields") else {}  # else always
@@ -27,9 +28,15 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 
 
 def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Image:
-    """depth: (H, W) float32 metres, NaN for invalid. encoding: 32FC1, or 16UC1 (REP-118).
+    """Make a depth image of REP-118; in 16UC1 what is not a finite depth from 0.001 to 65.535 m is 0, for invalid.
 
-    In 16UC1 whatever is not a finite depth from 0.001 to 65.535 m is 0, which stands for invalid.
+    Args:
+        head: The message's header.
+        depth: (H, W) float32 metres, NaN for invalid.
+        encoding: 32FC1, or 16UC1 for millimetres.
+
+    Returns:
+        The message, with a copy of the depth.
     """
     values = millimetres(depth) if encoding == "16UC1" else np.ascontiguousarray(depth, np.float32)
     message = Image(header=head, height=depth.shape[0], width=depth.shape[1], encoding=encoding, **_CHECKED)
@@ -40,7 +47,6 @@ def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Imag
 
 
 def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
-    """pixels: (H, W, 3) uint8 RGB."""
     height, width = pixels.shape[:2]
     message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, **_CHECKED)
     message.data = _data(pixels)
@@ -48,14 +54,14 @@ def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
 
 
 def _data(values: NDArray[Any]) -> array.array[int]:
-    """The bytes of an array, copied once."""
+    """Copy the bytes of an array, once."""
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return data
 
 
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Depth in metres as whole millimetres; 0 where it does not fit or is not finite."""
+    """Round depth in metres to whole millimetres; 0 where it does not fit or is not finite."""
     with np.errstate(invalid="ignore"):
         rounded = np.rint(depth * np.float32(1000))
         fits = (rounded >= 0) & (rounded <= np.iinfo(np.uint16).max)  # False for NaN
@@ -63,7 +69,7 @@ def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def camera_info(head: Header, camera: Camera) -> CameraInfo:
-    """Intrinsics of a rectified camera at its size: no distortion, P from K."""
+    # No distortion; P from K.
     message = CameraInfo(header=head, height=camera.height, width=camera.width, distortion_model="plumb_bob")
     message.d = [0.0] * 5
     message.k = camera.K.ravel()
@@ -73,14 +79,7 @@ def camera_info(head: Header, camera: Camera) -> CameraInfo:
 
 
 def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:
-    """The message shares the cloud's data."""
-    message = PointCloud2(header=head, height=cloud.height, width=cloud.width, is_dense=cloud.is_dense, **_CHECKED)
-    message.fields = [
-        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-        for index, name in enumerate(cloud.fields)
-    ]
-    message.is_bigendian = False
-    message.point_step = cloud.point_step
-    message.row_step = cloud.point_step * cloud.width
-    message.data = cloud.data
+    layout = cloud_layout(cloud.fields, cloud.height, cloud.width, PointField)
+    message = PointCloud2(header=head, is_dense=cloud.is_dense, **layout, **_CHECKED)
+    message.data = cloud.data  # shared, not copied
     return message

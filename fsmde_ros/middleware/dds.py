@@ -1,4 +1,4 @@
-"""Fast DDS set up for images: without it most best-effort camera frames are lost in the default transport."""
+"""Configures Fast DDS for images: in its default transport most best-effort camera frames are lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fsmde_core.paths import find_shared
 
 
 def profile_variable() -> str:
-    """Name of the environment variable from which the distribution's Fast DDS reads its profiles; 3.0 renamed it."""
+    """Return the environment variable from which the distribution's Fast DDS reads its profiles; 3.0 renamed it."""
     has_fastdds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
     return "FASTRTPS_DEFAULT_PROFILES_FILE" if has_fastdds_2 else "FASTDDS_DEFAULT_PROFILES_FILE"
 

@@ -1,4 +1,4 @@
-"""The type to subscribe to images with: sensor_msgs/Image, received without rclpy's two extra copies of the pixels.
+"""Provides the type to subscribe to images with: sensor_msgs/Image, less rclpy's two extra copies of the pixels.
 
 rclpy takes a message into a C struct, copies its `data` into a bytes object and that into an array.array: half of what
 receiving an image of 1920x1080 costs. A subclass whose metaclass names another conversion keeps the struct's memory
@@ -50,9 +50,9 @@ _TO_PYTHON = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)
 
 @cache
 def image_type() -> type[Image]:
-    """To be given to `create_subscription`: messages are Images whose `data` is a (bytes,) uint8 array, theirs alone.
+    """Return a type for `create_subscription`: messages are Images whose `data` is a (bytes,) uint8 array of their own.
 
-    Image itself, with a warning, where the generated code keeps its messages otherwise.
+    It is Image itself, with a warning, where the generated code lays messages out in another way.
     """
     if _METACLASS._TYPE_SUPPORT is None:
         _METACLASS.__import_type_support__()
@@ -69,7 +69,7 @@ def image_type() -> type[Image]:
 
 
 class _Conversion:
-    """From the address of an `_Image`, whose data it takes out, to the message."""
+    """Turns the address of an `_Image` into the message, which becomes the owner of its data."""
 
     def __init__(self) -> None:
         self._convert = _TO_PYTHON(_address("_CONVERT_TO_PY"))
@@ -87,10 +87,10 @@ class _Conversion:
         data = _Image.from_address(address).data
         if not data.size:
             return self._convert(address)
-        taken = _Sequence(data.data, data.size, data.capacity)
-        memory = (ctypes.c_uint8 * taken.size).from_address(taken.data)
+        owned = _Sequence(data.data, data.size, data.capacity)
+        memory = (ctypes.c_uint8 * owned.size).from_address(owned.data)
         # Lives as long as any view of it. Not freed at exit, when other threads may still look at it.
-        weakref.finalize(memory, self._free, taken).atexit = False
+        weakref.finalize(memory, self._free, owned).atexit = False
         data.data, data.size, data.capacity = None, 0, 0
         message: Image = self._convert(address)
         message._data = np.frombuffer(memory, np.uint8)  # the setter may check byte by byte
@@ -98,7 +98,7 @@ class _Conversion:
 
 
 def _check_layout() -> None:
-    """ValueError unless an image that the generated code writes is an `_Image`."""
+    """Raise ValueError unless an image that the generated code writes is an `_Image`."""
     sample = Image(height=2, width=3, encoding="mono8", is_bigendian=1, step=5)
     sample.header.stamp.sec, sample.header.stamp.nanosec, sample.header.frame_id = -7, 8, "camera"
     sample.data = pixels = bytes(range(10))
@@ -117,7 +117,7 @@ def _check_layout() -> None:
 
 
 def _address(function: str) -> int:
-    """Of a function that the generated code hands to rclpy in a capsule of the metaclass."""
+    """Return the address of a function that the generated code passes to rclpy in a capsule of the metaclass."""
     capsule = getattr(_METACLASS, function)
     return int(_pointer(capsule, _name(capsule)))
 

@@ -1,10 +1,10 @@
-"""The process set up for images of megabytes that come and go at camera rate."""
+"""Sets the process up: memory and threads for large images at camera rate, and the log."""
 
 from __future__ import annotations
 
 import ctypes
-
-import cv2
+import logging
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # of glibc on 64 bit
@@ -23,6 +23,27 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def keep_opencv_to_one_thread() -> None:
-    """Keep OpenCV to the thread that calls it: images are worked on side by side, which costs a fifth less."""
-    cv2.setNumThreads(1)
+class _RosHandler(logging.Handler):
+    def __init__(self, logger: Any) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        # One call per severity: rclpy ties a severity to the line that logs.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+
+def forward_logs(logger: Any) -> None:
+    """Send what both packages log with Python's logging, from INFO on, to an rclpy logger."""
+    handler = _RosHandler(logger)
+    for package in ("fsmde_core", "fsmde_ros"):
+        source = logging.getLogger(package)
+        source.setLevel(logging.INFO)
+        source.propagate = False
+        source.addHandler(handler)

@@ -1,10 +1,11 @@
-"""Quality of service of every topic; each can be overridden by parameters, e.g.
-`qos_overrides./front/image_raw.subscription.reliability: reliable`.
+"""Defines the quality of service of every topic.
+
+Parameters override it, for instance `qos_overrides./front/image_raw.subscription.reliability: reliable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,30 +43,23 @@ def _profile(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
 
 
 def sensor() -> QoSProfile:
-    """Subscriptions: best effort hears every publisher. A fresh object, since rclpy writes overrides into it."""
+    """Make the profile of subscriptions, anew as rclpy writes overrides into it: best effort hears every publisher."""
     return _profile(ReliabilityPolicy.BEST_EFFORT, depth=5)
 
 
 def output() -> QoSProfile:
-    """Publishers: reliable serves every subscriber; two messages deep, since stale depth is of no use."""
+    """Make the profile of publishers: reliable serves every subscriber; two deep, since stale depth is of no use."""
     return _profile(ReliabilityPolicy.RELIABLE, depth=2)
 
 
 def subscription(node: Any, kind: Any, topic: str, callback: Callable[..., object]) -> Any:
-    """Of `sensor()`, as overridden; FsmdeError for parameters that are no QoS."""
     with _overridden(node, topic, "subscription") as options:
         return node.create_subscription(
-            kind,
-            topic,
-            callback,
-            sensor(),
-            qos_overriding_options=options,
-            event_callbacks=NO_SUBSCRIPTION_EVENTS,
+            kind, topic, callback, sensor(), qos_overriding_options=options, event_callbacks=NO_SUBSCRIPTION_EVENTS
         )
 
 
 def lifecycle_publisher(node: Any, kind: Any, topic: str) -> Any:
-    """Of `output()`, as overridden; FsmdeError for parameters that are no QoS."""
     with _overridden(node, topic, "publisher") as options:
         return node.create_lifecycle_publisher(
             kind, topic, output(), qos_overriding_options=options, event_callbacks=NO_PUBLISHER_EVENTS
@@ -74,7 +68,7 @@ def lifecycle_publisher(node: Any, kind: Any, topic: str) -> Any:
 
 @contextmanager
 def _overridden(node: Any, topic: str, end: str) -> Iterator[QoSOverridingOptions]:
-    """The options make rclpy declare the `qos_overrides` parameters of one topic."""
+    """Make rclpy declare the `qos_overrides` parameters of one topic; raises FsmdeError for those that are no QoS."""
     try:
         yield QoSOverridingOptions(_POLICIES)
     except (RuntimeError, ValueError, ParameterException) as error:
@@ -82,19 +76,23 @@ def _overridden(node: Any, topic: str, end: str) -> Iterator[QoSOverridingOption
         raise FsmdeError(f"cannot open {name} with qos_overrides.{name}.{end}: {error}") from error
 
 
-def mismatches(node: Any, ours: Any) -> list[str]:
-    """What keeps peers of `ours`, a publisher or subscription of `node`, from it: one reason per peer, in words."""
-    # Asked for by the name that `ours` was made with, since rclpy remaps it here as it did there.
-    if hasattr(ours, "publish"):
-        found = node.get_subscriptions_info_by_topic(ours.topic)
-        return _reasons((ours.qos_profile, peer.qos_profile) for peer in found)
-    found = node.get_publishers_info_by_topic(ours.topic)
-    return _reasons((peer.qos_profile, ours.qos_profile) for peer in found)
+def mismatches(node: Any, endpoint: Any) -> list[str]:
+    """Find peers whose QoS does not fit.
 
+    Args:
+        node: The rclpy node.
+        endpoint: A publisher or subscription of it.
 
-def _reasons(pairs: Iterable[tuple[QoSProfile, QoSProfile]]) -> list[str]:
-    """pairs: (publisher's, subscription's)."""
-    checked = [qos_check_compatible(_essence(publisher), _essence(subscription)) for publisher, subscription in pairs]
+    Returns:
+        One reason per such peer, in words.
+    """
+    own = _decisive(endpoint.qos_profile)
+    # Asked for by the name that the endpoint was made with, since rclpy remaps it here as it did there.
+    if hasattr(endpoint, "publish"):
+        pairs = [(own, _decisive(peer.qos_profile)) for peer in node.get_subscriptions_info_by_topic(endpoint.topic)]
+    else:
+        pairs = [(_decisive(peer.qos_profile), own) for peer in node.get_publishers_info_by_topic(endpoint.topic)]
+    checked = [qos_check_compatible(publisher, subscriber) for publisher, subscriber in pairs]
     return [
         reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower()
         for compatibility, reason in checked
@@ -102,7 +100,10 @@ def _reasons(pairs: Iterable[tuple[QoSProfile, QoSProfile]]) -> list[str]:
     ]
 
 
-def _essence(profile: QoSProfile) -> QoSProfile:
-    """What can be overridden and can keep peers apart. Times are left out: our own profiles leave them open, and the
-    graph gives them as infinite, which rclpy takes for a difference."""
+def _decisive(profile: QoSProfile) -> QoSProfile:
+    """Return a profile of reliability and durability alone, the policies that can make two peers incompatible.
+
+    Times are left out: our own profiles leave them open, and the graph gives them as infinite, which rclpy takes for a
+    difference.
+    """
     return QoSProfile(depth=1, reliability=profile.reliability, durability=profile.durability)

@@ -1,4 +1,4 @@
-"""The rig in force: the rig file's cameras, brought up to date by camera_info and /tf as these arrive."""
+"""Holds the rig in force: the cameras of the rig file, updated by camera_info and /tf as these arrive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsmde_core.rig.rig import Camera, Rig
 
 
 class Calibration:
-    """`rig` is an immutable snapshot: one thread updates, any thread reads. Unchanged cameras stay the same object.
+    """Keeps `rig`, an immutable snapshot: one thread updates, any thread reads. Unchanged cameras stay the same object.
 
     Frame ids stay those of the rig file, whatever camera_info says, so that all outputs agree with one /tf tree.
     """
@@ -21,9 +21,17 @@ class Calibration:
         self._infos: dict[str, tuple[Any, ...]] = {}
 
     def update(self, name: str, info: Any) -> bool:
-        """Take the intrinsics of a sensor_msgs/CameraInfo; True when they differ from the last good ones.
+        """Set a camera's intrinsics.
 
-        Raises FsmdeError for intrinsics that cannot be used; the last good ones stay in force.
+        Args:
+            name: The camera.
+            info: sensor_msgs/CameraInfo.
+
+        Returns:
+            True when they differ from the last good ones.
+
+        Raises:
+            FsmdeError: They cannot be used; the last good ones stay in force.
         """
         key = _intrinsics(info)
         if self._infos.get(name) == key:
@@ -33,13 +41,12 @@ class Calibration:
         self._infos[name] = key
         return True
 
-    def place(self, name: str, T_base_camera: Matrix) -> None:
-        """Take a camera's mount; raises FsmdeError when it is not rigid."""
+    def set_mount(self, name: str, T_base_camera: Matrix) -> None:
         if not (self.rig[name].T_base_camera == T_base_camera).all():
             self._replace(replace(self.rig[name], T_base_camera=T_base_camera))
 
-    def source(self, name: str) -> str:
-        """Where the intrinsics in force come from: `camera_info` or `rig`."""
+    def intrinsics_source(self, name: str) -> str:
+        """Return where the camera's intrinsics come from: `camera_info` or `rig`."""
         return "camera_info" if name in self._infos else "rig"
 
     def _replace(self, camera: Camera) -> None:
@@ -48,7 +55,7 @@ class Calibration:
 
 
 def _intrinsics(info: Any) -> tuple[Any, ...]:
-    """Everything of a CameraInfo that a Camera is made of."""
+    """Return everything of a CameraInfo that a Camera is made of."""
     roi = info.roi
     region = (roi.x_offset, roi.y_offset, roi.width, roi.height)
     binning = (info.binning_x, info.binning_y)

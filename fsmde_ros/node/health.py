@@ -1,4 +1,4 @@
-"""What the node knows of its own health, for diagnostics: faults per camera, times per stage. Thread-safe."""
+"""Records the node's health for diagnostics: faults per camera, times per stage. Thread-safe."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-import numpy as np
-
 STAGES = ("receive", "preprocess", "infer", "cloud", "publish")
 WINDOW = 300  # sets that percentiles are taken over
 RATE_WINDOW_S = 5.0
@@ -19,9 +17,9 @@ WARN_PERIOD_S = 5.0
 
 @dataclass(frozen=True)
 class SetTiming:
-    """One processed set. Milliseconds; end_to_end_ms runs from its last image's arrival to its last publication.
+    """Describes one processed set, in milliseconds; `lag_ms` is what `lags_ms` says of each camera.
 
-    lag_ms: of each camera, see `lags_ms`.
+    `end_to_end_ms` runs from the arrival of its last image to its last publication.
     """
 
     stamp_ns: int
@@ -34,7 +32,10 @@ class SetTiming:
 
 @dataclass
 class CameraHealth:
-    """One camera since activation. dropped: messages by kind of fault. arrivals: monotonic seconds of late images."""
+    """Counts what one camera did since activation: its messages, those dropped by kind of fault, the latest faults.
+
+    arrivals: monotonic seconds of the latest images.
+    """
 
     received: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -48,68 +49,63 @@ class Health:
     def __init__(self, cameras: tuple[str, ...], warn: Callable[[str], object]) -> None:
         self._warn = warn
         self._lock = threading.Lock()
-        self._began = time.monotonic()
+        self._start_s = time.monotonic()
         self._warned: dict[tuple[str, str], float] = {}
         self._timings: deque[tuple[float, SetTiming]] = deque(maxlen=WINDOW)
         self.cameras = {name: CameraHealth() for name in cameras}
         self.lost_sets: Counter[str] = Counter()
         self.last_fault = ""
         self.processed = 0
-        self.unheard = 0
+        self.unheard_sets = 0
 
-    def arrived(self, camera: str) -> None:
+    def count_image(self, camera: str) -> None:
         self.cameras[camera].received += 1
         self.cameras[camera].arrivals.append(time.monotonic())
 
-    def fault(self, camera: str, kind: str, reason: str) -> None:
-        """An image or camera_info that cannot be used."""
+    def count_fault(self, camera: str, kind: str, reason: str) -> None:
         with self._lock:
             self.cameras[camera].dropped[kind] += 1
             self.cameras[camera].last_fault = reason
-        self._warn_sometimes(camera, kind, f"dropped a message of camera '{camera}': {reason}")
+        self._warn_throttled(camera, kind, f"dropped a message of camera '{camera}': {reason}")
 
-    def rested(self) -> None:
-        """A set that is not processed because nobody listens."""
-        self.unheard += 1
-
-    def lost(self, kind: str, reason: str = "", detail: str = "") -> None:
-        """A set that is not processed; without a reason there is no fault, as in overload. detail: for the log only."""
+    def count_lost_set(self, kind: str, reason: str = "", detail: str = "") -> None:
+        # Without a reason nothing is wrong, as in overload; the detail is for the log only.
         with self._lock:
             self.lost_sets[kind] += 1
             self.last_fault = reason or self.last_fault
         if reason:
-            self._warn_sometimes("", kind, f"dropped a set of images: {reason}\n{detail}".rstrip())
+            self._warn_throttled("", kind, f"dropped a set of images: {reason}\n{detail}".rstrip())
 
-    def finished(self, timing: SetTiming) -> None:
+    def add_timing(self, timing: SetTiming) -> None:
         with self._lock:
             self.processed += 1
             self._timings.append((time.monotonic(), timing))
 
     def timings(self) -> list[SetTiming]:
-        """The latest sets, oldest first."""
+        """Return the timings of the latest sets, oldest first."""
         with self._lock:
             return [timing for _, timing in self._timings]
 
     def output_rate(self) -> float:
-        """Sets per second of late."""
+        """Return the sets per second of the last RATE_WINDOW_S."""
         with self._lock:
             return _rate([moment for moment, _ in self._timings])
 
     def input_rate(self, camera: str) -> float:
-        """Images per second of late."""
+        """Return the images per second of the last RATE_WINDOW_S."""
         return _rate(list(self.cameras[camera].arrivals))
 
     def output_silence_s(self) -> float:
-        """Seconds since the last processed set; since the beginning where there was none."""
+        """Return the seconds since the last processed set, or since activation where there was none."""
         with self._lock:
-            return time.monotonic() - (self._timings[-1][0] if self._timings else self._began)
+            return time.monotonic() - (self._timings[-1][0] if self._timings else self._start_s)
 
     def silence_s(self, camera: str) -> float:
-        """Seconds since the last image; infinite before the first."""
+        """Return the seconds since the last image, infinite before the first."""
         arrivals = self.cameras[camera].arrivals
         return time.monotonic() - arrivals[-1] if arrivals else float("inf")
 
-    def _warn_sometimes(self, camera: str, kind: str, text: str) -> None:
+    def _warn_throttled(self, camera: str, kind: str, text: str) -> None:
         now = time.monotonic()
         if now - self._warned.get((camera, kind), -WARN_PERIOD_S) >= WARN_PERIOD_S:
             self._warned[camera, kind] = now
@@ -117,15 +113,9 @@ class Health:
 
 
 def lags_ms(stamps_ns: Mapping[str, int]) -> dict[str, float]:
-    """Milliseconds from a set's median stamp to that of each camera; negative for an earlier one."""
+    """Return the milliseconds from a set's median stamp to that of each camera, negative for an earlier one."""
     centre = median(stamps_ns.values())
     return {name: (stamp - centre) / 1e6 for name, stamp in stamps_ns.items()}
-
-
-def percentiles(values: list[float]) -> tuple[float, float, float]:
-    """50th, 95th and 99th percentile; `values` must not be empty."""
-    p50, p95, p99 = np.percentile(values, (50, 95, 99))
-    return float(p50), float(p95), float(p99)
 
 
 def _rate(moments: list[float]) -> float:

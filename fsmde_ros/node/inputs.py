@@ -1,9 +1,9 @@
-"""Camera images and camera_info in, sets of images out, as a message filter."""
+"""Receives camera images and camera_info and passes sets of images on, as a message filter does."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,75 +11,69 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.encodings import AnyImage, EncodedImage
+from fsmde_core.images.encodings import EncodedImage
 from fsmde_core.messages.read import raw_image, stamp_ns
-from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings, SyncStats
+from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncStats
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.compat import SimpleFilter
 from fsmde_ros.middleware.image_type import image_type
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.health import Health
-from fsmde_ros.node.rectifier import PendingImage, Rectifier
+from fsmde_ros.node.rectification_queue import PendingImage, RectificationQueue
+from fsmde_ros.node.settings import NodeSetup
 
 # From Iron on a callback may ask for the time at which the middleware received the message.
-_GIVES_INFO = hasattr(Subscription, "CallbackType")
+_HAS_MESSAGE_INFO = hasattr(Subscription, "CallbackType")
 
 
 @dataclass(frozen=True, eq=False)
 class ReceivedImage:
-    """One image. rectification: gives it for the network. arrived_ns: monotonic, when the middleware had it."""
+    """Holds one image on its way to the network, and the monotonic time at which the middleware had it."""
 
-    rectification: PendingImage
+    pending: PendingImage
     arrived_ns: int
 
 
 class SurroundSubscriber(SimpleFilter):
-    """Subscribes to the cameras of a rig; registered callbacks get each `ImageSet[Received]`.
+    """Subscribes to the cameras of a rig; registered callbacks get each `ImageSet[ReceivedImage]`.
 
     Works like message_filters.ApproximateTimeSynchronizer on the executor's thread; nothing in here raises, whatever
     the cameras send. Unusable messages are counted in `health`, intrinsics go into `calibration` as they come.
     """
 
     def __init__(
-        self,
-        node: Node,
-        calibration: Calibration,
-        health: Health,
-        settings: SyncSettings,
-        rectifier: Rectifier,
-        compressed: bool,
-        use_camera_info: bool,
+        self, node: Node, setup: NodeSetup, calibration: Calibration, health: Health, rectifier: RectificationQueue
     ) -> None:
         super().__init__()
         self._node = node
         self._calibration = calibration
         self._health = health
         self._rectifier = rectifier
-        self._reader = _compressed_reader if compressed else _raw_reader
+        self._read = _encoded_image if setup.compressed else raw_image
         names = calibration.rig.names
-        self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, settings)
+        self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, setup.sync)
         self._lag_ns = 0
-        kind, suffix = (CompressedImage, "/compressed") if compressed else (image_type(), "")
+        kind, suffix = (CompressedImage, "/compressed") if setup.compressed else (image_type(), "")
         self._subscriptions: list[Any] = []
         self._images: dict[str, Any] = {}
         for name in names:
             topic = f"{name}/image_raw{suffix}"
             self._images[name] = self._subscribe(kind, topic, partial(self._on_image, name), name, "image")
-            if use_camera_info:
+            if setup.use_camera_info:
                 self._subscribe(
                     CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), name, "camera_info"
                 )
         self.topics: dict[str, str] = {name: image.topic_name for name, image in self._images.items()}
         # Steady, so that deadlines also hold when a simulated clock stands still. Each call costs the executor a turn
         # through all that it waits for, some 0.5 ms.
-        period_s = min(max(settings.deadline_ms / 4, 5), 50) / 1e3
+        period_s = min(max(setup.sync.deadline_ms / 4, 5), 50) / 1e3
         self._timer = node.create_timer(period_s, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def why_silent(self, name: str) -> str:
-        """What keeps images of camera `name` away, as far as the graph tells."""
+    def silence_reason(self, name: str) -> str:
+        """Say what keeps images of camera `name` away, as far as the ROS graph shows."""
         topic = self.topics[name]
         publishers = self._node.count_publishers(topic)
         if not publishers:
@@ -97,49 +91,43 @@ class SurroundSubscriber(SimpleFilter):
         return self._synchronizer.stats
 
     def close(self) -> None:
-        """Stop receiving."""
         self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def _subscribe(self, kind: Any, topic: str, handle: Callable[[Any, int], None], name: str, what: str) -> Any:
-        """Call `handle(message, nanoseconds it waited)`; an exception there is a counted fault of that camera."""
+        """Call `handle(message, nanoseconds in the queue)`; an exception there is a counted fault of that camera."""
 
-        def guarded(message: Any, received_ns: int) -> None:
+        def guarded(message: Any, info: Mapping[str, Any]) -> None:
             try:
-                handle(message, _waited_ns(received_ns))
+                handle(message, _queued_ns(info.get("received_timestamp", 0)))
             except FsmdeError as error:
-                self._health.fault(name, what, str(error))
+                self._health.count_fault(name, what, str(error))
             except Exception as error:  # the executor, and with it the node, must survive whatever a message holds
-                self._health.fault(name, "internal", f"{type(error).__name__}: {error}")
+                self._health.count_fault(name, "internal", f"{type(error).__name__}: {error}")
 
-        def with_info(message: Any, info: Any) -> None:
-            guarded(message, info["received_timestamp"])
-
-        def without_info(message: Any) -> None:
-            guarded(message, 0)
-
-        callback = with_info if _GIVES_INFO else without_info
+        callback = guarded if _HAS_MESSAGE_INFO else lambda message: guarded(message, {})
         subscription = qos.subscription(self._node, kind, topic, callback)
         self._subscriptions.append(subscription)
         return subscription
 
-    def _on_image(self, name: str, message: Any, waited_ns: int) -> None:
-        arrived_ns = time.monotonic_ns() - waited_ns
-        self._lag_ns = waited_ns
-        self._health.arrived(name)
+    def _on_image(self, name: str, message: Any, queued_ns: int) -> None:
+        arrived_ns = time.monotonic_ns() - queued_ns
+        self._lag_ns = queued_ns
+        self._health.count_image(name)
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
-            raise FsmdeError(f"the image's stamp is {stamp} ns, expected its time of exposure; set it in the driver")
-        received = ReceivedImage(self._rectifier.start(name, self._reader(message)), arrived_ns)
+            raise FsmdeError(f"the image's stamp is {stamp} ns, expected the time of exposure; set it in the driver")
+        image = self._read(message)  # checks it, so that a broken image does not take a place in a set
+        received = ReceivedImage(self._rectifier.submit(name, image), arrived_ns)
         self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))
 
-    def _on_camera_info(self, name: str, message: CameraInfo, waited_ns: int) -> None:
+    def _on_camera_info(self, name: str, message: CameraInfo, queued_ns: int) -> None:
         if self._calibration.update(name, message):
-            self._node.get_logger().info(f"camera '{name}': intrinsics taken from camera_info")
+            self._node.get_logger().info(f"camera '{name}': its intrinsics are now those of camera_info")
 
     def _on_timer(self) -> None:
-        # While this thread is behind, images of the set may wait in the middleware: they are in, not missing.
+        # While this thread is behind, images of the set may wait in the middleware: arrived, not missing.
         lag_ns, self._lag_ns = self._lag_ns, 0
         self._pass_on(self._synchronizer.poll(time.monotonic_ns() - lag_ns))
 
@@ -148,17 +136,11 @@ class SurroundSubscriber(SimpleFilter):
             self.signalMessage(images)
 
 
-def _raw_reader(message: Image) -> Callable[[], AnyImage]:
-    image = raw_image(message)  # checked here, so that a broken image does not take a place in a set
-    return lambda: image
+def _encoded_image(message: CompressedImage) -> EncodedImage:
+    return EncodedImage(message.data, message.format)
 
 
-def _compressed_reader(message: CompressedImage) -> Callable[[], AnyImage]:
-    image = EncodedImage(message.data, message.format)
-    return lambda: image
-
-
-def _waited_ns(received_ns: int) -> int:
-    """How long a message lay in the middleware; 0 where that is not known."""
-    waited = time.time_ns() - received_ns
-    return waited if received_ns and 0 < waited < 1_000_000_000 else 0
+def _queued_ns(received_ns: int) -> int:
+    """Return how long a message lay in the middleware; 0 where that is not known."""
+    queued = time.time_ns() - received_ns
+    return queued if received_ns and 0 < queued < 1_000_000_000 else 0

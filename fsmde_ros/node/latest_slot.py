@@ -1,4 +1,4 @@
-"""The one-deep hand-over between receiving and inference: the newest item wins, overload raises drops, not latency."""
+"""Passes items from one thread to another, the newest alone: overload raises the number of drops, not the latency."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class LatestSlot(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> T | None:
-        """Offer an item; returns the one that it replaced, which nobody took."""
+        """Store an item and return the one that it replaced, which no `get` has returned."""
         with self._condition:
             replaced, self._item = self._item, item
             self._condition.notify()
         return replaced
 
     def get(self) -> T | None:
-        """Take the item, waiting for one; None once closed."""
+        """Remove and return the item, waiting for one; None once closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._item is not None or self._closed)
             item, self._item = self._item, None
             return None if self._closed else item
 
     def close(self) -> None:
-        """Wake the waiting thread for good."""
+        """Make `get` return None from now on, and wake the thread that waits in it."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

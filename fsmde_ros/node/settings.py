@@ -1,4 +1,4 @@
-"""The node's parameters as typed, checked values: what one configuration is built from, and what may change live."""
+"""Turns the node's parameters into typed, checked values: those of a configuration, and those that change in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOPIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class NodeSetup:
-    """What takes effect when the node configures. rig: the cameras in use, and the frame of the fused cloud."""
+    """Holds what takes effect when the node configures; `rig` has the cameras in use and the fused cloud's frame."""
 
     rig: Rig
     model: Path
@@ -39,12 +39,12 @@ class NodeSetup:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> NodeSetup:
-        """Raises FsmdeError for files that are not there or do not fit, and for settings that contradict each other."""
+        """Read the parameters; raises FsmdeError for files that are missing or do not fit, and for contradictions."""
         rig = _select(_load_rig(values), values["cameras"])
-        fewest, cameras = values["sync.min_cameras"], len(rig.cameras)
-        if fewest > cameras:
+        needed, cameras = values["sync.min_cameras"], len(rig.cameras)
+        if needed > cameras:
             raise FsmdeError(
-                f"parameter 'sync.min_cameras' is {fewest}, but only {cameras} cameras are in use; lower it"
+                f"parameter 'sync.min_cameras' is {needed}, but only {cameras} cameras are in use; lower it"
             )
         if values["check.lidar_topic"]:
             _check_topic("check.lidar_topic", values["check.lidar_topic"])
@@ -57,11 +57,7 @@ class NodeSetup:
             compressed=values["image_transport"] == "compressed",
             use_camera_info=values["intrinsics_source"] == "camera_info",
             use_tf=values["extrinsics_source"] == "tf",
-            sync=SyncSettings(
-                window_ms=values["sync.window_ms"],
-                deadline_ms=values["sync.deadline_ms"],
-                min_cameras=values["sync.min_cameras"],
-            ),
+            sync=SyncSettings(**_group(values, "sync.")),
             check_consistency=values["check.consistency"],
             check_lidar_topic=values["check.lidar_topic"],
         )
@@ -69,7 +65,7 @@ class NodeSetup:
 
 @dataclass(frozen=True)
 class DynamicSettings:
-    """What counts from the next set of images on."""
+    """Holds what takes effect with the next set of images."""
 
     depth: bool
     depth_color: bool
@@ -82,23 +78,22 @@ class DynamicSettings:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> DynamicSettings:
-        """Raises FsmdeError for settings that contradict each other."""
-        prefix = "cloud."
-        clouds = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
+        """Read the parameters; raises FsmdeError for settings that contradict each other."""
         return cls(
-            depth=values["publish.depth"],
-            depth_color=values["publish.depth_color"],
-            cloud=values["publish.cloud"],
-            camera_clouds=values["publish.camera_clouds"],
+            **_group(values, "publish."),
             depth_encoding=values["depth.encoding"],
             depth_gated=values["depth.gated"],
-            cloud_settings=CloudSettings(**clouds),
+            cloud_settings=CloudSettings(**_group(values, "cloud.")),
             stale_after_s=values["stale_after_s"],
         )
 
 
+def _group(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
 def rig_path(name: str) -> Path:
-    """The rig file that a name or a path stands for; FsmdeError where there is none."""
+    """Return the rig file that a name or a path stands for; raises FsmdeError where there is none."""
     shipped = shipped_rigs()
     path = shipped.get(name, Path(name).expanduser())
     if not path.is_file():
@@ -114,7 +109,7 @@ def _check_topic(parameter: str, topic: str) -> None:
         validate_full_topic_name(expand_topic_name(topic, "node", "/"))
     except (NameValidationException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(":")
-        raise FsmdeError(f"parameter '{parameter}' is '{topic}', which is no name of a topic: {reason}") from error
+        raise FsmdeError(f"parameter '{parameter}' is '{topic}', which is not a valid topic name: {reason}") from error
 
 
 def _load_rig(values: Mapping[str, Any]) -> Rig:
@@ -129,12 +124,14 @@ def _load_rig(values: Mapping[str, Any]) -> Rig:
 
 
 def _select(rig: Rig, names: list[str]) -> Rig:
-    """The named cameras in the rig's order, all where none is named."""
-    wanted = [name for name in names if name]
-    for name in wanted:
+    """Keep the named cameras in the rig's order, all where none is named."""
+    chosen = [name for name in names if name]
+    for name in chosen:
         rig[name]
-    cameras = tuple(camera for camera in rig.cameras if not wanted or camera.name in wanted)
+    cameras = tuple(camera for camera in rig.cameras if not chosen or camera.name in chosen)
     for camera in cameras:
         if not _TOPIC_NAME.fullmatch(camera.name):
-            raise FsmdeError(f"camera '{camera.name}' of the rig: a name of topics takes letters, digits and _ only")
+            raise FsmdeError(
+                f"camera '{camera.name}' of the rig names topics: use letters, digits and _ only, a letter first"
+            )
     return replace(rig, cameras=cameras)

@@ -1,15 +1,45 @@
-"""Mounts of the cameras from /tf, through tf2_ros where a ROS installation brings it."""
+"""Reads mounts of the cameras from /tf, through tf2_ros where a ROS installation brings it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from rclpy.node import Node
 from rclpy.time import Time
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.rig.geometry import rigid, rotation_from_quaternion
+from fsmde_core.rig.geometry import Matrix, rigid, rotation_from_quaternion
 from fsmde_ros.node.calibration import Calibration
+
+
+class TransformLookup:
+    """Listens to /tf on `node`; raises ImportError where there is no tf2_ros."""
+
+    def __init__(self, node: Node) -> None:
+        import tf2_ros
+
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def newest(self, target: str, source: str) -> Matrix:
+        """Look up the newest transform target <- source.
+
+        Args:
+            target, source: Frame ids.
+
+        Returns:
+            (4, 4) float64, metres.
+
+        Raises:
+            FsmdeError: /tf has no such transform yet, or its rotation has no length.
+        """
+        try:
+            found = self._buffer.lookup_transform(target, source, Time()).transform
+            q, t = found.rotation, found.translation
+            return rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+        except Exception as error:  # tf2's exceptions share no base that every distribution exports
+            raise FsmdeError(f"no transform {target} <- {source}: {error}") from error
+
+    def close(self) -> None:
+        self._listener.unregister()
 
 
 class TransformMounts:
@@ -17,15 +47,12 @@ class TransformMounts:
 
     def __init__(self, node: Node, calibration: Calibration) -> None:
         try:
-            import tf2_ros
+            self._transforms = TransformLookup(node)
         except ImportError as error:
             raise FsmdeError(
                 f"parameter 'extrinsics_source' is 'tf', but tf2_ros is not here ({error}); install it or use 'rig'"
             ) from error
-        self._tf2_ros: Any = tf2_ros
         self._calibration = calibration
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
         self.missing = {camera.name: "no transform received yet" for camera in calibration.rig.cameras}
 
     def refresh(self) -> None:
@@ -34,19 +61,11 @@ class TransformMounts:
         missing = {}
         for camera in rig.cameras:
             try:
-                found = self._buffer.lookup_transform(rig.base_frame, camera.frame_id, Time())
-                self._calibration.place(camera.name, matrix(found.transform))
-            except (self._tf2_ros.TransformException, FsmdeError) as error:
+                self._calibration.set_mount(camera.name, self._transforms.newest(rig.base_frame, camera.frame_id))
+            except FsmdeError as error:
                 if camera.name in self.missing:
-                    missing[camera.name] = f"no transform {rig.base_frame} <- {camera.frame_id}: {error}"
+                    missing[camera.name] = str(error)
         self.missing = missing
 
     def close(self) -> None:
-        """Stop listening."""
-        self._listener.unregister()
-
-
-def matrix(transform: Any) -> Any:
-    """(4, 4) float64 of a geometry_msgs/Transform; FsmdeError for a rotation without a length."""
-    q, t = transform.rotation, transform.translation
-    return rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+        self._transforms.close()

@@ -14,16 +14,19 @@ pytest.importorskip("rclpy")
 
 from rich.console import Console
 
-from fsmde_core.clouds.packer import COLOR_FIELDS, PackedCloud
+from fsmde_core.clouds.packer import PackedCloud
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.timing import compare_with_teacher, time_in_turns
 from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.point_cloud import COLOR_FIELDS
 from fsmde_ros.cli.app import app
 from fsmde_ros.cli.benchmarks.node import bench_live, bench_teacher
 from fsmde_ros.cli.benchmarks.pipeline_stages import measure_stages
 from fsmde_ros.client.live_run import LiveRunSettings
 from fsmde_ros.middleware.conversions import header, point_cloud
 from support.small_rig import SmallRig
+
+pytestmark = pytest.mark.ros
 
 STAGES = ["receive", "preprocess", "infer", "cloud", "publish"]
 

@@ -21,13 +21,15 @@ pytest.importorskip("rclpy")
 from rich.console import Console
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.write import CLOUD, BagWriter, Message, MessageEncoder, typestore
+from fsmde_core.messages.encode import CLOUD, BagWriter, Message, MessageEncoder, typestore
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_ros.cli.demo.demo import run_demo
 from fsmde_ros.cli.demo.report import cloud_points
 from fsmde_ros.client.live_run import LiveRunSettings
 from fsmde_ros.client.node_process import NodeProcess
 from support.small_rig import SmallRig
+
+pytestmark = pytest.mark.ros
 
 
 def test_demo_leaves_pictures_bag_and_summary(tmp_path: Path, tiny_model: Path) -> None:

@@ -19,8 +19,8 @@ from fsmde_core.evaluation.measures.metrics import MEASURES
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.frames import Frame
-from fsmde_core.messages.write import BagWriter, MessageEncoder
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.messages.encode import BagWriter, MessageEncoder
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_ros.cli.app import main
 from support.small_rig import SmallRig
@@ -138,7 +138,7 @@ def test_throughput_is_that_of_the_first_frames_of_any_span(
             return super().frames(start, stop)
 
     monkeypatch.setattr(throughput, "ROUNDS", 1)
-    with closing(Pipeline(load_engine("onnxruntime", tiny_model, 1), 1)) as pipeline:
+    with closing(CpuPipeline(load_engine("onnxruntime", tiny_model, 1), 1)) as pipeline:
         throughput.measure_throughput(Counted(30), [ModelPredictor(pipeline)], SurroundDepthProtocol(), span)
     assert asked == [read, read]
 
@@ -201,7 +201,7 @@ def test_synthetic_street(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         (["--json", "/proc/x.json"], "--json /proc/x.json cannot be written (No such file or directory)"),
         (["--json", "/tmp/" + 300 * "x"], "x cannot be written (File name too long)"),
         (["--scaling", "mean"], "scaling 'mean' is unknown"),
-        (["--protocol", "vfdepth", "--flip", ""], "vfdepth knows no flip averaging"),
+        (["--protocol", "vfdepth", "--flip", ""], "vfdepth has no flip averaging"),
         (["--masks", "/nonexistent"], "the mask /nonexistent/front.png is missing"),
     ],
 )

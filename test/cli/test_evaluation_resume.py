@@ -18,21 +18,22 @@ import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.evaluate import complete
+from fsmde_core.evaluation.evaluate import result_document
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, Prediction, Predictor
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
-from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol, make_protocol
+from fsmde_core.evaluation.protocols.registry import make_protocol
+from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
+from fsmde_core.evaluation.records import frame_records
 from fsmde_core.evaluation.results.partial import PartialResult
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Summary
-from fsmde_core.evaluation.run import frame_records
 from fsmde_core.frames import Frame
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Rig
 from fsmde_ros.cli.app import main
 from support.small_rig import SmallRig
 
-ASKED = {"source": "small", "environment": {"python": "3"}}
+SETTINGS = {"source": "small", "environment": {"python": "3"}}
 
 
 class Noise(Predictor):
@@ -43,7 +44,7 @@ class Noise(Predictor):
     def predict(self, frame: Frame) -> dict[str, Prediction]:
         rng = np.random.default_rng(frame.index)
         maps = {name: rng.uniform(1, 5, (2, 10, 16)).astype(np.float32) for name in frame.images}
-        self.took_ms = 1.0 + frame.index
+        self.latency_ms = 1.0 + frame.index
         return {name: Prediction(depth, sigma / 5) for name, (depth, sigma) in maps.items()}
 
 
@@ -73,9 +74,10 @@ PROTOCOLS = [make_protocol(name, "small", 8.0, scaling) for name, scaling in (
 def run(
     source: Drive, protocol: EvaluationProtocol, result: Path | None = None, span: tuple[int, int | None] = (0, None)
 ) -> dict[str, Any]:
-    kept = None if result is None else PartialResult(result, ASKED)
-    records = partial(frame_records, source, [Noise(), ConstantDepth(3.0)], protocol)
-    return complete(source, protocol, span, ASKED, records, kept)
+    kept = None if result is None else PartialResult(result, SETTINGS)
+    make_records = partial(frame_records, source, [Noise(), ConstantDepth(3.0)], protocol)
+    records = make_records(span, None) if kept is None else kept.resume(span, make_records)
+    return result_document(source, protocol, span, SETTINGS, records, kept)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.name}-{p.scaling}")
@@ -112,14 +114,14 @@ def test_of_another_evaluation_nothing_is_taken(tmp_path: Path) -> None:
     with pytest.raises(FsmdeError, match="the disk is gone"):
         run(Drive(8, 7), SurroundDepthProtocol(8.0), out)
     with pytest.raises(FsmdeError, match=r"another evaluation \(source small instead of other\).*--fresh"):
-        PartialResult(out, {**ASKED, "source": "other"})
+        PartialResult(out, {**SETTINGS, "source": "other"})
     with pytest.raises(FsmdeError, match="other versions or another machine"):
-        PartialResult(out, {**ASKED, "environment": {"python": "4"}})
-    fresh = PartialResult(out, {**ASKED, "source": "other"}, fresh=True)
+        PartialResult(out, {**SETTINGS, "environment": {"python": "4"}})
+    fresh = PartialResult(out, {**SETTINGS, "source": "other"}, fresh=True)
     assert list(fresh.records()) == [] and not fresh.path.exists()
     fresh.path.write_text("my shopping list\n")
     with pytest.raises(FsmdeError, match="something that is no evaluation"):
-        PartialResult(out, ASKED)
+        PartialResult(out, SETTINGS)
 
 
 def flipped(line: bytes, bit: int) -> bytes:
@@ -144,7 +146,7 @@ def test_a_damaged_line_is_named(
 
 def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    kept = PartialResult(out, ASKED)
+    kept = PartialResult(out, SETTINGS)
     kept.path.symlink_to("/dev/full")
     with pytest.raises(FsmdeError, match=r"partial.jsonl cannot be written \(No space left on device\); make room"):
         for record in frame_records(Drive(3), [Noise()], SurroundDepthProtocol(8.0)):

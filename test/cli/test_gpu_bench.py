@@ -24,6 +24,8 @@ from fsmde_ros.cli.benchmarks.gpu.table import tables
 from support.gpu_cases import torch_device
 from support.tiny_model import HEIGHT, WIDTH
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +60,7 @@ def test_the_document_holds_what_the_tables_show(small: None, tiny_model: Path) 
 
 
 def test_percentiles() -> None:
-    assert frames.percentiles([*range(101)]) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    assert frames.summary([*range(101)]) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
 
 
 def test_every_pixel_of_the_scene_becomes_a_point(tiny_model: Path) -> None:
@@ -95,7 +97,7 @@ def test_operations_of_a_convolution(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_teachers_run_as_graphs() -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("fsmde_training")
-    from fsmde_ros.cli.benchmarks.gpu.teachers import teacher_ms
+    from fsmde_ros.cli.benchmarks.gpu.networks import teacher_ms
 
     found = teacher_ms("small", 2, [(56, 70), (70, 56)], torch_device("cuda"))
     assert set(found) == {(56, 70), (70, 56)} and min(found.values()) > 0

@@ -17,7 +17,7 @@ from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.app import app
-from fsmde_ros.cli.commands.machine.engine import progress_bars
+from fsmde_ros.cli.progress import build_bars
 from support.fake_tensorrt import FakeTensorRt
 from support.small_network import write_quantised
 from support.tensorrt_bindings import RELEASES, unpack
@@ -107,16 +107,16 @@ class Stopping:
 def test_an_interrupted_build_ends_and_leaves_no_engine(
     at: str, error: BaseException, fake_tensorrt: FakeTensorRt, small_model: Path, tmp_path: Path
 ) -> None:
-    from fsmde_core.engines.tensorrt.provide import provide
+    from fsmde_core.engines.tensorrt.build import load_or_build_plan
 
     with pytest.raises(type(error)):
-        provide(read_model_info(small_model), "fp16", 6, EngineCache(), Stopping(at, error))
+        load_or_build_plan(read_model_info(small_model), "fp16", 6, EngineCache(), Stopping(at, error))
     assert [path.suffix for path in (tmp_path / "engines").iterdir()] == [".lock"]
 
 
 def test_bars_come_and_go() -> None:
     console = Console(file=None, force_terminal=True, width=80, record=True)
-    with progress_bars(console) as bars:
+    with build_bars(console) as bars:
         bars.start("Building", None, 3)
         bars.step("Building", 2)
         bars.start("Timing", "Building", 5)
@@ -151,7 +151,7 @@ class Progress:
     def finish(self, *told): self.told.append(told); raise KeyboardInterrupt
 
 progress = Progress()
-monitor = bindings.Monitor(progress)
+monitor = bindings.ProgressMonitor(progress)
 monitor.phase_start("Building", None, 2)
 assert monitor.step_complete("Building", 0) is True
 monitor.phase_finish("Building")
@@ -165,10 +165,10 @@ assert isinstance(bindings.LOG, trt.ILogger) and bindings.LOG.error == "too bad"
 
 bindings.check_version()
 try:
-    bindings.must(trt.Builder, bindings.LOG)  # the stub library makes no builder
+    bindings.require(trt.Builder, bindings.LOG)  # the stub library makes no builder
 except ValueError as error:
     print(error)
-import fsmde_core.engines.tensorrt.variants
+import fsmde_core.engines.tensorrt.engine
 """
 
 

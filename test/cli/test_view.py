@@ -24,11 +24,11 @@ from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.colormap import sigma_rgb
 from fsmde_core.images.encodings import RawImage
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.geometry import invert
 from fsmde_core.rig.rig import save_rig
 from fsmde_core.views.rerun import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
-from fsmde_core.views.rerun_target import opened
+from fsmde_core.views.rerun_target import open_stream
 from fsmde_ros.cli.commands.see.view import Color
 from support.bags import write_bag
 from support.rerun_file import read
@@ -48,25 +48,25 @@ def view(*arguments: str | Path, **environment: str) -> subprocess.CompletedProc
 
 
 @pytest.fixture(scope="module")
-def pipeline(tiny_model: Path) -> Iterator[Pipeline]:
-    opened_pipeline = Pipeline(load_engine("onnxruntime", tiny_model, 1, 4), 1)
+def pipeline(tiny_model: Path) -> Iterator[CpuPipeline]:
+    opened_pipeline = CpuPipeline(load_engine("onnxruntime", tiny_model, 1, 4), 1)
     yield opened_pipeline
     opened_pipeline.close()
 
 
-def record(path: Path, pipeline: Pipeline, color: str = "rgb") -> Path:
+def record(path: Path, pipeline: CpuPipeline, color: str = "rgb") -> Path:
     source = SmallRig(FRAMES, MISSING)
-    with opened(source.rig.names, False, path, False) as (stream, _):
+    with open_stream(source.rig.names, False, path, False) as (stream, _):
         assert show_recording(source.frames(), pipeline, Scene(stream, color)) == FRAMES
     return path
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> dict[str, dict[int, Any]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory, pipeline: CpuPipeline) -> dict[str, dict[int, Any]]:
     return read(record(tmp_path_factory.mktemp("view") / "small.rrd", pipeline))
 
 
-def predicted(pipeline: Pipeline, index: int) -> tuple[Any, Any]:
+def predicted(pipeline: CpuPipeline, index: int) -> tuple[Any, Any]:
     frame = next(SmallRig(FRAMES, MISSING).frames(index))
     images = {name: RawImage.from_rgb(image.rgb()) for name, image in frame.images.items()}
     return frame, pipeline.run(images, frame.rig)
@@ -83,12 +83,12 @@ def test_every_entity_has_its_rows(recorded: dict[str, dict[int, Any]]) -> None:
     assert set(recorded["/world/lidar Points3D:positions"]) == {0, 2, 4}  # every second frame has a sweep
 
 
-def test_stamps_are_those_of_the_newest_image(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_stamps_are_those_of_the_newest_image(tmp_path: Path, pipeline: CpuPipeline) -> None:
     stamps = set(read(record(tmp_path / "a.rrd", pipeline), "stamp")["/world/vehicle/points Points3D:positions"])
     assert stamps == {(1000 + 100 * index + 45) * 1_000_000 for index in range(FRAMES)}
 
 
-def test_depth_is_the_models(recorded: dict[str, dict[int, Any]], pipeline: Pipeline) -> None:
+def test_depth_is_the_models(recorded: dict[str, dict[int, Any]], pipeline: CpuPipeline) -> None:
     """Of every frame its own: the pipeline's buffers, which the next frame overwrites, are not what is kept."""
     for index in range(FRAMES):
         _, result = predicted(pipeline, index)
@@ -97,7 +97,9 @@ def test_depth_is_the_models(recorded: dict[str, dict[int, Any]], pipeline: Pipe
             np.testing.assert_array_equal(np.array(data, np.uint8).view(np.float32).reshape(HEIGHT, WIDTH), depth)
 
 
-def test_cloud_is_the_fused_one_in_the_images_colours(recorded: dict[str, dict[int, Any]], pipeline: Pipeline) -> None:
+def test_cloud_is_the_fused_one_in_the_images_colours(
+    recorded: dict[str, dict[int, Any]], pipeline: CpuPipeline
+) -> None:
     for index in (0, FRAMES - 1):
         _, result = predicted(pipeline, index)
         packer = CloudPacker(CloudSettings(stride=CLOUD_STRIDE))
@@ -109,7 +111,7 @@ def test_cloud_is_the_fused_one_in_the_images_colours(recorded: dict[str, dict[i
         assert np.all(colors & 0xFF == 0xFF)
 
 
-def test_cloud_by_sigma(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_cloud_by_sigma(tmp_path: Path, pipeline: CpuPipeline) -> None:
     colors = read(record(tmp_path / "sigma.rrd", pipeline, "sigma"))["/world/vehicle/points Points3D:colors"][1]
     _, result = predicted(pipeline, 1)
     packed = CloudPacker(CloudSettings(stride=2)).pack(result.cameras, result.rgb, result.depth, result.sigma)
@@ -162,7 +164,7 @@ def test_pinholes_are_logged_when_they_change_only(recorded: dict[str, dict[int,
     assert set(recorded["/world/vehicle/back/image Clear:is_recursive"]) == {2}
 
 
-def test_blueprint_has_two_rows_of_images_and_the_scene(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_blueprint_has_two_rows_of_images_and_the_scene(tmp_path: Path, pipeline: CpuPipeline) -> None:
     reader = chunk.RrdReader(record(tmp_path / "b.rrd", pipeline))
     (layout,) = reader.blueprints()
     cells = defaultdict(list)
@@ -184,7 +186,7 @@ def test_colors_of_the_command_are_those_of_the_scene() -> None:
 
 
 def test_no_file_is_left_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FsmdeError, match="broken"), opened(NAMES, False, tmp_path / "a.rrd", False):
+    with pytest.raises(FsmdeError, match="broken"), open_stream(NAMES, False, tmp_path / "a.rrd", False):
         assert (tmp_path / "a.rrd").exists()
         raise FsmdeError("broken recording")
     assert not (tmp_path / "a.rrd").exists()

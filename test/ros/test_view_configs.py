@@ -12,8 +12,8 @@ import yaml
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import ReliabilityPolicy
 
-from fsmde_core.clouds.packer import COLOR_FIELDS
-from fsmde_core.messages.write import MessageEncoder
+from fsmde_core.messages.encode import MessageEncoder
+from fsmde_core.messages.point_cloud import COLOR_FIELDS
 from fsmde_core.rig.rig import load_rig
 from fsmde_ros.node.outputs import Outputs
 from support.repository import ROOT

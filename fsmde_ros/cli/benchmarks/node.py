@@ -1,4 +1,4 @@
-"""The benchmark: the whole path over DDS at camera rate, its stages without DDS, the student against its teacher."""
+"""Measures the whole path over DDS at camera rate, and the student against its teacher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from fsmde_core.engines.model import default_model_path
 from fsmde_core.engines.timing import compare_with_teacher
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.source import Source
-from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS, measure_stages
 from fsmde_ros.client.live_run import LiveRunSettings, run_live
 
 if TYPE_CHECKING:
@@ -24,18 +23,25 @@ TEACHER = "Depth Anything V2 Small"
 
 
 def bench_live(recording: Source, settings: LiveRunSettings, console: Console) -> dict[str, Any]:
-    """Play `recording` into the node; the figures are those of the node's own clock, the rate and drops seen from here.
+    """Play a recording into the node; times are by the node's own clock, rate and drops as seen from here.
 
-    overhead_ms: median of everything from the last image's arrival to the last publication except inference.
+    Args:
+        recording: Its first frames are played.
+        settings: How, and into which node.
+        console: Where progress is shown.
+
+    Returns:
+        The figures for `--json`. overhead_ms: median from the last image's arrival to the last publication, without
+        inference.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = run_live(recording, settings, Path(folder) / "node.log", console)
-    measured, node = run.measured, run.statuses["node"].values
+    statistics, node = run.statistics, run.statuses["node"].values
     first = run.recording.rig.cameras[0]
-    overheads = [timing["end_to_end_ms"] - timing["infer_ms"] for timing in measured.timings]
+    overheads = [timing["end_to_end_ms"] - timing["infer_ms"] for timing in statistics.timings]
     return {
         "recording": run.recording.name,
-        "input": f"{first.width}x{first.height} rgb8, {settings.rate:g} Hz, {measured.played} sets",
+        "input": f"{first.width}x{first.height} rgb8, {settings.rate:g} Hz, {statistics.played_sets} sets",
         "cameras": len(run.recording.rig.names),
         "engine": node["engine"],
         "precision": node["precision"],
@@ -43,24 +49,26 @@ def bench_live(recording: Source, settings: LiveRunSettings, console: Console) -
         "model": Path(node["model"]).name,
         "model_input": node["model_input"],
         "threads": settings.threads or len(os.sched_getaffinity(0)),
-        "stages_ms": measured.stage_medians(),
-        "end_to_end_ms": measured.end_to_end(),
+        "stages_ms": statistics.stage_medians(),
+        "end_to_end_ms": statistics.end_to_end(),
         "overhead_ms": round(float(np.median(overheads)), 1),
-        "sets_per_s": measured.sets_per_s,
-        "dropped": measured.played - measured.complete,
+        "sets_per_s": statistics.sets_per_s,
+        "dropped": statistics.played_sets - statistics.complete_sets,
     }
 
 
-def bench_stages(settings: LiveRunSettings) -> dict[str, Any]:
-    """See `stages.measure_stages`, with the engine that the node would use."""
-    engine = load_engine(settings.engine, settings.model or default_model_path(), settings.threads, CAMERAS)
-    return measure_stages(engine, settings.threads)
-
-
 def bench_teacher(settings: LiveRunSettings, cameras: int) -> dict[str, Any]:
-    """The student against Depth Anything V2 Small with random weights, at no more pixels, in one process.
+    """Compare the student with Depth Anything V2 Small, of random weights and at no more pixels, in one process.
 
-    Raises FsmdeError where the training extra, which has the teacher's architecture, is not installed.
+    Args:
+        settings: Engine, model and threads.
+        cameras: Images at once.
+
+    Returns:
+        The figures for `--json`.
+
+    Raises:
+        FsmdeError: The training extra, which has the teacher's architecture, is not installed.
     """
     try:
         from fsmde_training.teachers.depth_anything import export_onnx, input_size

@@ -1,4 +1,4 @@
-"""What each engine and precision costs in accuracy: AbsRel on lidar beside the float32 file in ONNX Runtime.
+"""Measures what each engine and precision costs in accuracy: AbsRel on lidar against float32 in ONNX Runtime.
 
 python -m fsmde_ros.cli.benchmarks.precisions [MODEL.onnx] --json FILE measures the float32 file, and a float16
 and an int8 file made from it, in every engine of the CPU, on the three sample recordings.
@@ -17,14 +17,14 @@ from fsmde_core.engines.base import Engine
 from fsmde_core.engines.model import default_model_path, read_model_info
 from fsmde_core.engines.onnxruntime import OnnxRuntimeEngine
 from fsmde_core.engines.registry import engine_module
-from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.errors import FsmdeError, exit_on_user_error
+from fsmde_core.evaluation.evaluate import score_predictors
 from fsmde_core.evaluation.predictors.predictors import MODEL, ModelPredictor
-from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
+from fsmde_core.evaluation.protocols.registry import make_protocol
 from fsmde_core.evaluation.results.document import write_document
-from fsmde_core.evaluation.run import evaluate
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.sources import open_source
-from fsmde_core.sources.selection import FrameRange
+from fsmde_core.sources.registry import FrameRange
 from fsmde_core.sources.source import Source
 
 LARGEST_COST = 0.01
@@ -47,9 +47,9 @@ Recording = tuple[Source, FrameRange]
 
 @dataclass(frozen=True)
 class PrecisionRow:
-    """file: precision of the ONNX file; arithmetic: of the engine.
+    """Holds the accuracy of an ONNX file of precision `file` in an engine that computes in `arithmetic`.
 
-    abs_rel: by recording. difference: of it from the reference's, relative.
+    abs_rel: by recording. difference: relative, from that of the reference.
     """
 
     file: str
@@ -64,10 +64,7 @@ class PrecisionRow:
 
 
 def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Iterator[PrecisionRow]:
-    """Rows of those RUNS whose file is there, an engine's own precisions one after the other.
-
-    files: by precision; `fp32`, in ONNX Runtime, is the reference.
-    """
+    # the precisions of every engine on those RUNS whose file is there; `fp32` in ONNX Runtime is the reference
     expected = _abs_rel(OnnxRuntimeEngine(read_model_info(files["fp32"])), recordings)
     for precision, name in RUNS:
         if precision not in files:
@@ -79,21 +76,18 @@ def compare(files: Mapping[str, Path], recordings: Sequence[Recording]) -> Itera
 
 
 def _abs_rel(engine: Engine, recordings: Sequence[Recording]) -> dict[str, float]:
-    """By the recording's name, under its protocol A; closes the engine."""
-    with closing(Pipeline(engine)) as pipeline:
+    """Return AbsRel by the recording's name; the engine is closed."""
+    with closing(CpuPipeline(engine)) as pipeline:
         predictor = ModelPredictor(pipeline)
-        scores = {
-            source.name: evaluate(source, [predictor], make_protocol("surrounddepth", source.name), span).scores[MODEL]
-            for source, span in recordings
-        }
-    return {name: score.mean.abs_rel for name, score in scores.items()}
+        scores = {}
+        for source, frames in recordings:
+            protocol = make_protocol("surrounddepth", source.name)
+            scores[source.name] = score_predictors(source, [predictor], protocol, frames).scores[MODEL].mean.abs_rel
+    return scores
 
 
 def make_files(path: Path, folder: Path) -> dict[str, Path]:
-    """The float32 file `path`, and what `fsmde export` makes of it in float16 and in int8, calibrated with PandaSet.
-
-    Raises FsmdeError without the training extra or the recording.
-    """
+    # what `fsmde export` makes of the float32 file, int8 calibrated with PandaSet
     try:
         from fsmde_training.export.calibration import load_calibration
         from fsmde_training.export.fp16 import convert_fp16
@@ -108,12 +102,8 @@ def make_files(path: Path, folder: Path) -> dict[str, Path]:
 
 
 def markdown(rows: Sequence[PrecisionRow]) -> str:
-    """A table of the rows."""
     names = list(rows[0].abs_rel)
-    lines = [
-        f"| file | engine | arithmetic | {' | '.join(names)} | offered |",
-        "|" + "---|" * (4 + len(names)),
-    ]
+    lines = [f"| file | engine | arithmetic | {' | '.join(names)} | offered |", "|" + "---|" * (4 + len(names))]
     for row in rows:
         found = [f"{row.abs_rel[name]:.4f} ({row.difference[name]:+.2%})" for name in names]
         cells = [row.file, row.engine, row.arithmetic, *found, "yes" if row.offered else "no"]
@@ -123,8 +113,8 @@ def markdown(rows: Sequence[PrecisionRow]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, nargs="?", default=None, help="a float32 file; the shipped student if none")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("model", type=Path, nargs="?", help="float32 ONNX file; the shipped student by default")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     recordings = [(open_source(kind), span) for kind, span in RECORDINGS.items()]
     path = options.model or default_model_path()
@@ -132,11 +122,10 @@ def main() -> None:
         rows = list(compare(make_files(path, Path(folder)), recordings))
     print(markdown(rows))
     if options.json:
-        write_document(
-            options.json, {"model_sha256": read_model_info(path).sha256, "rows": [asdict(row) for row in rows]}
-        )
+        document = {"model_sha256": read_model_info(path).sha256, "rows": [asdict(row) for row in rows]}
+        write_document(options.json, document)
 
 
 if __name__ == "__main__":
-    with one_sentence("precisions"):
+    with exit_on_user_error("precisions"):
         main()

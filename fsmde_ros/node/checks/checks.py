@@ -1,6 +1,6 @@
-"""Checks of the depth while the node runs: a thread of their own looks at the newest result now and then.
+"""Runs checks of the depth beside the node: a thread of their own looks at the newest result now and then.
 
-They never hold up publication: the worker hands over a copy when a check is due, and goes on.
+They never hold up publication: the worker offers every result, of which a copy is kept when a check is due.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from fsmde_ros.node.diagnostics import WARN, status
 from fsmde_ros.node.latest_slot import LatestSlot
 
 PERIOD_S = 1.0
-"""Between the beginnings of two rounds of checks, at least."""
+"""The least time between the starts of two rounds of checks."""
 CPU_SHARE = 0.1
-"""Of one core; a round that cost more than this share of PERIOD_S is followed by a longer pause."""
+"""Of one core: a round that took more than this share of PERIOD_S is followed by a longer pause."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedSet:
-    """One result, copied. cameras: N rectified ones; rgb: (N, H, W, 3) uint8 and depth: (N, H, W) float32 metres beside
-    them. stamps_ns: of each exposure, by name.
+    """Holds a copy of one result: N rectified cameras, and the time of exposure of each, by name.
+
+    rgb: (N, H, W, 3) uint8. depth: (N, H, W) float32 metres.
     """
 
     cameras: tuple[Camera, ...]
@@ -41,20 +42,20 @@ class CheckedSet:
 
 
 class Check(Protocol):
-    """name: of its status."""
+    """Checks one property of the depth; `name` is that of its status."""
 
     name: str
 
     def update(self, sample: CheckedSet) -> None:
-        """Look at a sample; runs on the thread of the checks and may raise."""
+        """Examine a sample; runs on the thread of the checks and may raise."""
         ...
 
     def status(self, name: str) -> DiagnosticStatus:
-        """What was found so far, as status `name`; runs on the executor's thread."""
+        """Report what was found so far as status `name`; runs on the executor's thread."""
         ...
 
     def close(self) -> None:
-        """Release what it holds, and end an `update` that waits."""
+        """Release what the check holds, and end an `update` that waits."""
         ...
 
 
@@ -65,24 +66,23 @@ class Checks:
         self._checks = checks
         self._faults: dict[str, str] = {}
         self._due = 0.0
-        self._handover: LatestSlot[CheckedSet] = LatestSlot()
+        self._latest: LatestSlot[CheckedSet] = LatestSlot()
         self._thread = threading.Thread(target=self._run, name="checks")
         self._thread.start()
 
     def offer(self, result: DepthSet, stamps_ns: Mapping[str, int]) -> None:
-        """Hand over a copy of `result` if a round is due; returns at once, and never raises for what is in it."""
         if not self._checks or time.monotonic() < self._due:
             return
         self._due = math.inf  # until this round is over
-        self._handover.put(CheckedSet(result.cameras, result.rgb.copy(), result.depth.copy(), dict(stamps_ns)))
+        self._latest.put(CheckedSet(result.cameras, result.rgb.copy(), result.depth.copy(), dict(stamps_ns)))
 
     def statuses(self, node_name: str) -> list[DiagnosticStatus]:
-        """One per check; `node_name` as in diagnostics.qualified_name."""
+        """Report one status per check; `node_name` is that of `diagnostics.qualified_name`."""
         return [self._status(check, f"{node_name}: {check.name}") for check in self._checks]
 
     def close(self) -> None:
-        """Stop the thread, then the checks."""
-        self._handover.close()
+        """Stop the checks and their thread."""
+        self._latest.close()
         for check in self._checks:
             check.close()
         self._thread.join()
@@ -92,8 +92,8 @@ class Checks:
         return check.status(name) if fault is None else status(name, WARN, f"the check failed: {fault}", {})
 
     def _run(self) -> None:
-        while (sample := self._handover.get()) is not None:
-            began, spent = time.monotonic(), time.thread_time()
+        while (sample := self._latest.get()) is not None:
+            start, cpu_start = time.monotonic(), time.thread_time()
             for check in self._checks:
                 try:
                     check.update(sample)
@@ -103,4 +103,4 @@ class Checks:
                     self._faults[check.name] = f"{type(error).__name__}: {error}"
                 else:
                     self._faults.pop(check.name, None)
-            self._due = began + max(PERIOD_S, (time.thread_time() - spent) / CPU_SHARE)
+            self._due = start + max(PERIOD_S, (time.thread_time() - cpu_start) / CPU_SHARE)

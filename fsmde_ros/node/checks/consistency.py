@@ -1,4 +1,4 @@
-"""The status `consistency`: do neighbouring views agree, and which camera is turned if they do not?"""
+"""Reports the status `consistency`: do neighbouring views agree, and which camera is turned if they do not?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fsmde_ros.node.diagnostics import OK, WARN, status
 
 
 class ConsistencyCheck:
-    """warn: takes one sentence whenever another camera is found turned than before."""
+    """Compares neighbouring views; calls `warn` with a sentence whenever other cameras are found turned than before."""
 
     name = "consistency"
 
@@ -29,9 +29,9 @@ class ConsistencyCheck:
     def update(self, sample: CheckedSet) -> None:
         report = self._check.update(sample.cameras, sample.rgb, sample.depth, sample.stamps_ns)
         self._latest = time.monotonic(), report
-        named = tuple(turned.camera for turned in report.turned)
+        named = tuple(turned.camera for turned in report.misaligned)
         if named and named != self._named:
-            self._warn(misalignment_sentence(report.turned))
+            self._warn(misalignment_sentence(report.misaligned))
         self._named = named
 
     def status(self, name: str) -> DiagnosticStatus:
@@ -43,16 +43,18 @@ class ConsistencyCheck:
             values[f"overlap {edge}"] = f"{found.overlap:.3f}"
             values[f"epipolar_deg {edge}"] = f"{found.epipolar_deg:.3f}"
             values[f"matches {edge}"] = found.matches
-        for turned in report.turned:
+        for turned in report.misaligned:
             values[f"turned_deg {turned.camera}"] = f"{turned.degrees:.2f}"
-        if report.unseen:
-            values["unseen"] = ",".join(report.unseen)
-        if report.turned:
-            return status(name, WARN, misalignment_sentence(report.turned), values)
+        if report.unjudged:
+            values["unseen"] = ",".join(report.unjudged)
+        if report.misaligned:
+            return status(name, WARN, misalignment_sentence(report.misaligned), values)
         if report.checks < MIN_CHECKS:
             return status(name, OK, f"{report.checks} of the {MIN_CHECKS} checks that a verdict needs", values)
-        doubt = f"; {', '.join(report.unseen)} cannot be judged, too little is shared" if report.unseen else ""
+        doubt = (
+            f"; {', '.join(report.unjudged)} cannot be judged, the views overlap too little" if report.unjudged else ""
+        )
         return status(name, OK, f"no camera is found turned against the rig{doubt}", values)
 
     def close(self) -> None:
-        """Holds nothing."""
+        pass

@@ -1,4 +1,4 @@
-"""The status `lidar`: running AbsRel of every camera against a lidar on the vehicle."""
+"""Reports the status `lidar`: the running AbsRel of every camera against a lidar on the vehicle."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 
-from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.measures.metrics import depth_metrics
-from fsmde_core.evaluation.protocols.protocol import DEFAULT_CAP_M
+from fsmde_core.evaluation.measures.metrics import DEFAULT_CAP_M, depth_metrics
 from fsmde_core.lidar.projection import project
-from fsmde_core.messages.read import cloud_xyz, stamp_ns
+from fsmde_core.messages.point_cloud import read_xyz
+from fsmde_core.messages.read import stamp_ns
 from fsmde_core.rig.geometry import Matrix, invert, transform
 from fsmde_core.rig.rig import Camera
 from fsmde_ros.middleware import qos
 from fsmde_ros.node.checks.checks import CheckedSet
 from fsmde_ros.node.diagnostics import OK, WARN, status
-from fsmde_ros.node.tf_mounts import matrix
+from fsmde_ros.node.tf_mounts import TransformLookup
 
 WINDOW = 30
 """Checks that the running mean is taken over."""
@@ -37,10 +35,10 @@ MIN_DEPTH_M = 0.1
 
 
 class LidarCheck:
-    """Compares depth at the network's size with the nearest sweep, as protocol `surrounddepth` does but for two things:
-    truth is scattered at the depth's size, and the vehicle's motion between sweep and image is not taken out.
+    """Compares depth at the network's size with the nearest sweep, as protocol `surrounddepth` does but for two things.
 
-    base_frame: that the cameras' mounts are in.
+    Truth is scattered at the depth's size, and the vehicle's motion between sweep and image is not taken out.
+    base_frame: the frame that the cameras' mounts are in.
     """
 
     name = "lidar"
@@ -48,7 +46,10 @@ class LidarCheck:
     def __init__(self, node: Node, topic: str, base_frame: str) -> None:
         self._node = node
         self._base_frame = base_frame
-        self._frames = _FrameLookup(node, base_frame)
+        try:
+            self._transforms: TransformLookup | None = TransformLookup(node)
+        except ImportError:
+            self._transforms = None
         self._arrived = threading.Condition()
         self._sweeps: deque[PointCloud2] = deque(maxlen=8)
         self._closed = False
@@ -64,8 +65,8 @@ class LidarCheck:
             text = f"no sweep on {self._topic} within {GAP_NS / 1e6:.0f} ms of the images; check its stamps"
             self._report = time.monotonic(), WARN, text, self._values("")
             return
-        T_base_lidar, doubt = self._frames.lookup(sweep.header.frame_id)
-        points = transform(T_base_lidar, cloud_xyz(sweep))
+        T_base_lidar, doubt = self._T_base_lidar(sweep.header.frame_id)
+        points = transform(T_base_lidar, read_xyz(sweep))
         for camera, depth in zip(sample.cameras, sample.depth, strict=True):
             error = abs_rel(points, camera, depth)
             if error is not None:
@@ -91,12 +92,12 @@ class LidarCheck:
         return values
 
     def close(self) -> None:
-        """Stop listening and waiting."""
         with self._arrived:
             self._closed = True
             self._arrived.notify_all()
         self._node.destroy_subscription(self._subscription)
-        self._frames.close()
+        if self._transforms is not None:
+            self._transforms.close()
 
     def _on_sweep(self, message: PointCloud2) -> None:
         with self._arrived:
@@ -104,7 +105,7 @@ class LidarCheck:
             self._arrived.notify_all()
 
     def _sweep_at(self, moment_ns: int) -> PointCloud2 | None:
-        """The nearest within GAP_NS, waiting for it; None where there is none."""
+        """Wait for a sweep within GAP_NS and return the nearest; None where there is none."""
 
         def nearest() -> PointCloud2 | None:
             found = min(self._sweeps, key=lambda sweep: abs(stamp_ns(sweep.header.stamp) - moment_ns), default=None)
@@ -116,40 +117,25 @@ class LidarCheck:
             self._arrived.wait_for(lambda: self._closed or nearest() is not None, timeout=WAIT_S)
             return nearest()
 
-
-class _FrameLookup:
-    """Base frame <- lidar frame, through tf2_ros where a ROS installation brings it."""
-
-    def __init__(self, node: Node, base_frame: str) -> None:
-        self._base_frame = base_frame
-        self._listener: Any = None
-        try:
-            import tf2_ros
-        except ImportError:
-            return
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
-
-    def lookup(self, frame: str) -> tuple[Matrix, str]:
-        """(4, 4) and an empty string, or what is doubtful about it; FsmdeError where /tf has no such frame yet."""
+    def _T_base_lidar(self, frame: str) -> tuple[Matrix, str]:
+        """Return (4, 4) and an empty string, or what is doubtful about it."""
         if frame == self._base_frame:
             return np.eye(4), ""
-        if self._listener is None:
+        if self._transforms is None:
             return np.eye(4), f"; tf2_ros is not here, so frame '{frame}' is taken as '{self._base_frame}'"
-        try:
-            return matrix(self._buffer.lookup_transform(self._base_frame, frame, Time()).transform), ""
-        except Exception as error:  # tf2's exceptions share no base that every distribution exports
-            raise FsmdeError(f"no transform {self._base_frame} <- {frame}: {error}") from error
-
-    def close(self) -> None:
-        if self._listener is not None:
-            self._listener.unregister()
+        return self._transforms.newest(self._base_frame, frame), ""
 
 
 def abs_rel(points: NDArray[np.float32], camera: Camera, depth: NDArray[np.float32]) -> float | None:
-    """Mean |g - d| / g of one image over the pixels with a point, the last of each pixel; None where there is none.
+    """Compute the mean of |g - d| / g over the pixels with a point, the last one of each pixel.
 
-    points: (N, 3) metres in the base frame. camera: rectified; depth: (H, W) float32 metres beside it.
+    Args:
+        points: (N, 3) metres in the base frame.
+        camera: The rectified camera.
+        depth: (H, W) float32 metres beside it.
+
+    Returns:
+        The mean; None where no pixel has both a point and a depth.
     """
     seen = project(points, invert(camera.T_base_camera), camera)
     truth = np.full(depth.shape, np.nan, np.float32)

@@ -26,13 +26,13 @@ def test_only_complete_sets_make_the_rate() -> None:
         for cameras, late in ((6.0, 0.0), (2.0, 0.05))
     ]
     collector: Any = SimpleNamespace(timings=lambda: timings)
-    measured = LiveStatistics(collector, played=21, cameras=6)
-    assert measured.complete == 21
-    assert measured.sets_per_s == 10.0
-    measured._before = time.monotonic() - 2.1
-    assert " 10.0 sets/s " in measured.line(2.1, 21)
+    statistics = LiveStatistics(collector, played_sets=21, cameras=6)
+    assert statistics.complete_sets == 21
+    assert statistics.sets_per_s == 10.0
+    statistics._reported_s = time.monotonic() - 2.1
+    assert " 10.0 sets/s " in statistics.progress_line(2.1, 21)
     timings[:] = [timing for timing in timings if timing["cameras"] < 6]
-    assert measured.sets_per_s == 0.0
+    assert statistics.sets_per_s == 0.0
 
 
 @pytest.mark.parametrize(("namespace", "state"), [("", "mine"), ("car", "theirs"), ("/truck/rear", "another's")])

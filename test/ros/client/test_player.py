@@ -18,9 +18,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from fsmde_core.messages.read import cloud_xyz, raw_image, stamp_ns
-from fsmde_core.messages.write import Message, MessageEncoder
-from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, TimedMessages, timed_messages
+from fsmde_core.messages.encode import Message, MessageEncoder
+from fsmde_core.messages.point_cloud import read_xyz
+from fsmde_core.messages.read import raw_image, stamp_ns
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, TimedMessage, timed_messages
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
 from support.small_rig import SmallRig
@@ -62,9 +63,9 @@ def play(
         listener = Listener(there, topics, reliable=not settings.best_effort)
         player = Player(here, encoder.topics, settings)
         _until(lambda: all(here.count_subscribers(s.topic_name) for s in listener.subscriptions))
-        with MessagePrefetcher(FILM, encoder, loop=True) as reel:
+        with MessagePrefetcher(FILM, encoder, loop=True) as prefetcher:
             begin = time.monotonic()
-            player.play(timed_messages(reel, pace), on_frame=lambda frame: frame < frames)
+            player.play(timed_messages(prefetcher, pace), on_frame=lambda frame: frame < frames)
             took = time.monotonic() - begin
         _until(lambda: len(listener.got[next(iter(topics))]) >= frames)
         listener.close()
@@ -92,7 +93,7 @@ def test_recorded_images_and_lidar_arrive_unchanged() -> None:
     assert [stamp_ns(m.header.stamp) for m in got["left/camera_info"]] == [stamp_ns(m.header.stamp) for m in images]
     sweeps = [frame.lidar for frame in frames if frame.lidar]
     for message, sweep in zip(got["lidar/points"], sweeps, strict=True):
-        np.testing.assert_array_equal(cloud_xyz(message), sweep.points)
+        np.testing.assert_array_equal(read_xyz(message), sweep.points)
 
 
 def test_pace_and_clock_of_the_recording() -> None:
@@ -133,7 +134,7 @@ def test_the_clock_stands_still_where_frames_overlap() -> None:
     """A sweep of the first frame is stamped after the second frame's begin, but goes out before it."""
     stamps = {(0, 0.0): 1000, (0, 0.1): 1118, (1, 0.2): 1100, (1, 0.3): 1120}
     played = [
-        TimedMessages(frame, due, ms * 10**6, Message("t", "x", ms * 10**6, b"")) for (frame, due), ms in stamps.items()
+        TimedMessage(frame, due, ms * 10**6, Message("t", "x", ms * 10**6, b"")) for (frame, due), ms in stamps.items()
     ]
     with ros_node("listener") as there, ros_node("player") as here:
         listener = Listener(there, {"/clock": Clock}, reliable=True)

@@ -20,18 +20,18 @@ from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, ModelPredictor
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
+from fsmde_core.evaluation.records import frame_records
 from fsmde_core.evaluation.results.drops import DropCounter
 from fsmde_core.evaluation.results.summary import Summary
-from fsmde_core.evaluation.run import frame_records
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.app import main
-from fsmde_ros.client import node_process, replay
-from fsmde_ros.client.node_process import NodeProcess, keep_apart, node_parameters
+from fsmde_ros.client import listener, replay
+from fsmde_ros.client.depth_images import depth_metres
+from fsmde_ros.client.node_process import NodeProcess, isolate_domain, node_parameters
 from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
 from fsmde_ros.client.replay_score import published_records
 from fsmde_ros.middleware.conversions import depth_image, header
-from fsmde_ros.middleware.readers import depth_metres
 from support.small_rig import Scanned, SmallRig
 
 RULES = SurroundDepthProtocol()
@@ -42,12 +42,12 @@ def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
         monkeypatch.setenv(name, "")  # so that the variable is put back in the end
         monkeypatch.delenv(name)
-    keep_apart()
+    isolate_domain()
 
 
 @contextmanager
 def offline(model: Path) -> Iterator[ModelPredictor]:
-    with closing(Pipeline(load_engine("onnxruntime", model, 1, len(SmallRig().rig.names)), 1)) as pipeline:
+    with closing(CpuPipeline(load_engine("onnxruntime", model, 1, len(SmallRig().rig.names)), 1)) as pipeline:
         yield ModelPredictor(pipeline)
 
 
@@ -59,7 +59,7 @@ def through_node(source: Source, given: ReplaySettings) -> tuple[dict[str, Any],
     """(document of all records, drops)."""
     summary, drops = Summary(RULES, source.rig), DropCounter(source.rig.names)
     with open_replay(source, given) as found:
-        for record in published_records(found.passages(), [ConstantDepth()], RULES, drops):
+        for record in published_records(found.frames(), [ConstantDepth()], RULES, drops):
             summary.add(record)
     summary.finish()
     return summary.document(), drops.document(given.hz)
@@ -92,25 +92,25 @@ def test_both_ways_agree_to_the_last_bit(tiny_model: Path) -> None:
 def test_a_node_that_is_overrun_drops_and_what_it_publishes_is_told_apart(tiny_model: Path) -> None:
     source = Scanned(60)
     with open_replay(source, settings(tiny_model, hz=1000)) as found:
-        passages = list(found.passages())
+        frames = list(found.frames())
     drops = DropCounter(source.rig.names)
-    records = list(published_records(passages, [], RULES, drops))
+    records = list(published_records(frames, [], RULES, drops))
     told = drops.document(1000)
-    assert [passage.frame.index for passage in passages] == list(range(60))
+    assert [replayed.frame.index for replayed in frames] == list(range(60))
     assert told["sets_sent"] == 60 == told["sets_complete"] + told["sets_partial"] + told["sets_lost"]
     assert told["sets_lost"] > 0
-    received = {name: sum(name in passage.answers for passage in passages) for name in source.rig.names}
+    received = {name: sum(name in replayed.answers for replayed in frames) for name in source.rig.names}
     assert told["cameras"] == {name: {"sent": 60, "received": count} for name, count in received.items()}
     assert 0 < sum(received.values()) < 240
 
     with offline(tiny_model) as model:
         alone = list(frame_records(source, [model], RULES))
-        for frame, passage in zip(source.frames(), passages, strict=True):
+        for frame, replayed in zip(source.frames(), frames, strict=True):
             expected = model.predict(frame)
-            for name in set(passage.answers) & set(expected):
-                assert np.array_equal(passage.answers[name].depth, expected[name].depth), (frame.index, name)
-    for ours, whole, passage in zip(records, alone, passages, strict=True):
-        there = {name for name in passage.answers if name in source.rig.names} if whole.sampled else set()
+            for name in set(replayed.answers) & set(expected):
+                assert np.array_equal(replayed.answers[name].depth, expected[name].depth), (frame.index, name)
+    for ours, whole, replayed in zip(records, alone, frames, strict=True):
+        there = {name for name in replayed.answers if name in source.rig.names} if whole.sampled else set()
         assert ours.sampled == bool(there)
         assert set(ours.images.get(MODEL, {})) == there & set(whole.images.get(MODEL, {}))
         for name, image in ours.images.get(MODEL, {}).items():
@@ -135,25 +135,25 @@ def running_node(folder: Path, model: Path, **others: Any) -> Iterator[NodeProce
 
 def test_a_node_that_runs_already_is_found_and_its_end_is_noticed(tiny_model: Path, tmp_path: Path) -> None:
     with running_node(tmp_path, tiny_model) as node, open_replay(Scanned(2000), ReplaySettings(node=None)) as found:
-        assert found.engine.name == "onnxruntime" and found.engine.info.path == tiny_model
-        passages = found.passages()
-        assert all(len(passage.answers) == 5 for passage in islice(passages, 3))
+        assert found.engine.engine == "onnxruntime" and found.engine.model == tiny_model.name
+        frames = found.frames()
+        assert all(len(replayed.answers) == 5 for replayed in islice(frames, 3))
         assert node._process is not None
         node._process.send_signal(signal.SIGINT)
         with pytest.raises(FsmdeError, match="the node is gone"):
-            list(passages)
+            list(frames)
 
 
 def test_a_node_that_is_started_and_ends_is_an_error(tiny_model: Path) -> None:
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     before = set(children.read_text().split())
     with open_replay(Scanned(2000), settings(tiny_model)) as found:
-        passages = found.passages()
-        next(passages)
+        frames = found.frames()
+        next(frames)
         (node,) = set(children.read_text().split()) - before
         os.kill(int(node), signal.SIGINT)
         with pytest.raises(FsmdeError, match="the node ended with exit code 0"):
-            list(passages)
+            list(frames)
 
 
 def test_a_node_that_publishes_no_depth_is_an_error(
@@ -169,7 +169,7 @@ def test_a_node_that_publishes_no_depth_is_an_error(
 
 
 def test_without_a_node_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_process, "START_SECONDS", 1)
+    monkeypatch.setattr(listener, "START_SECONDS", 1)
     with (
         pytest.raises(FsmdeError, match="no node listens to an image topic of every camera"),
         open_replay(Scanned(), ReplaySettings(node=None)),

@@ -1,4 +1,4 @@
-"""The ledger of a replay, and what is counted and measured of what comes out of it. No ROS."""
+"""The tracker of a replay, and what is counted and measured of what comes out of it. No ROS."""
 
 from __future__ import annotations
 
@@ -26,108 +26,108 @@ NAMES = SmallRig().rig.names
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_tracker, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(replay_tracker, "ANSWER_TIMEOUT_S", 0.2)
 
 
 def announced(frames: int) -> tuple[ReplayTracker, list[Frame]]:
-    ledger, film = ReplayTracker(), list(SmallRig(frames).frames())
+    tracker, film = ReplayTracker(), list(SmallRig(frames).frames())
     for frame in film:
-        ledger.announce(frame)
-    return ledger, film
+        tracker.add(frame)
+    return tracker, film
 
 
-def send(ledger: ReplayTracker, frame: Frame, shift_ns: int) -> None:
+def send(tracker: ReplayTracker, frame: Frame, shift_ns: int) -> None:
     for name, image in frame.images.items():
-        ledger.sending(name, image.stamp_ns, image.stamp_ns + shift_ns)
+        tracker.record_sent(name, image.stamp_ns, image.stamp_ns + shift_ns)
 
 
-def answer(ledger: ReplayTracker, frame: Frame, shift_ns: int, names: tuple[str, ...] = NAMES) -> None:
+def answer(tracker: ReplayTracker, frame: Frame, shift_ns: int, names: tuple[str, ...] = NAMES) -> None:
     """With the recorded stamp; on TIMING with that of the newest image."""
     for name in names:
-        ledger.answer(name, frame.images[name].stamp_ns + shift_ns, frame.images[name].stamp_ns)
-    ledger.answer(TIMING, frame.stamp_ns + shift_ns, 12.5)
+        tracker.record_answer(name, frame.images[name].stamp_ns + shift_ns, frame.images[name].stamp_ns)
+    tracker.record_answer(TIMING, frame.stamp_ns + shift_ns, 12.5)
 
 
 def test_answers_are_told_by_the_stamps_that_the_images_were_sent_with() -> None:
-    ledger, film = announced(2)
+    tracker, film = announced(2)
     for frame, shift in zip(film, (500 * MS, 7 * MS), strict=True):  # the second frame's stamps before the first's
-        send(ledger, frame, shift)
-    assert ledger.take(0.01) is None
-    answer(ledger, film[0], 499 * MS)  # nothing was sent with these stamps
-    assert ledger.wait(0, 0.01) == sorted([*NAMES, TIMING])
-    answer(ledger, film[1], 7 * MS)
-    answer(ledger, film[0], 500 * MS)
+        send(tracker, frame, shift)
+    assert tracker.next_finished(0.01) is None
+    answer(tracker, film[0], 499 * MS)  # nothing was sent with these stamps
+    assert tracker.wait_for_answers(0, 0.01) == sorted([*NAMES, TIMING])
+    answer(tracker, film[1], 7 * MS)
+    answer(tracker, film[0], 500 * MS)
     for frame in film:
-        passage = ledger.take(0.1)
-        assert passage is not None and passage.frame.index == frame.index
+        replayed = tracker.next_finished(0.1)
+        assert replayed is not None and replayed.frame.index == frame.index
         recorded = {name: image.stamp_ns for name, image in frame.images.items()}
-        assert passage.answers == {**recorded, TIMING: 12.5}
-        assert all(image.pixels is None for image in passage.frame.images.values())
-    ledger.end()
-    assert ledger.is_done and ledger.take(10) is None
+        assert replayed.answers == {**recorded, TIMING: 12.5}
+        assert all(image.pixels is None for image in replayed.frame.images.values())
+    tracker.end()
+    assert tracker.is_done and tracker.next_finished(10) is None
 
 
 def test_what_a_later_frame_was_answered_on_is_lost_for_earlier_ones() -> None:
-    ledger, film = announced(3)
+    tracker, film = announced(3)
     for frame in film:
-        send(ledger, frame, 0)
-    answer(ledger, film[2], 0, NAMES[1:])
-    assert ledger.wait(0, 0.01) == ledger.wait(2, 0.01) == [NAMES[0]]
-    answer(ledger, film[0], 0, NAMES[2:])  # too late for the others, but welcome
-    answer(ledger, film[1], 0, NAMES[:1])
-    first, second = ledger.take(0.1), ledger.take(0.1)
+        send(tracker, frame, 0)
+    answer(tracker, film[2], 0, NAMES[1:])
+    assert tracker.wait_for_answers(0, 0.01) == tracker.wait_for_answers(2, 0.01) == [NAMES[0]]
+    answer(tracker, film[0], 0, NAMES[2:])  # too late for the others, but welcome
+    answer(tracker, film[1], 0, NAMES[:1])
+    first, second = tracker.next_finished(0.1), tracker.next_finished(0.1)
     assert first is not None and set(first.answers) == {*NAMES[2:], TIMING}
     assert second is not None and set(second.answers) == {NAMES[0], TIMING}
-    assert ledger.take(0.01) is None  # the last frame still waits for its first camera
+    assert tracker.next_finished(0.01) is None  # the last frame still waits for its first camera
 
 
 def test_patience_ends_with_the_last_image_not_before(impatient: None) -> None:
-    ledger, (frame,) = announced(1)
+    tracker, (frame,) = announced(1)
     for name in NAMES[:-1]:
-        ledger.sending(name, frame.images[name].stamp_ns, frame.images[name].stamp_ns)
-    assert ledger.take(0.4) is None
+        tracker.record_sent(name, frame.images[name].stamp_ns, frame.images[name].stamp_ns)
+    assert tracker.next_finished(0.4) is None
     begin = time.monotonic()
-    ledger.sending(NAMES[-1], frame.images[NAMES[-1]].stamp_ns, 5)
-    passage = ledger.take(10)
-    assert passage is not None and not passage.answers and 0.2 < time.monotonic() - begin < 2
-    answer(ledger, frame, 0)  # comes too late, and is of nobody
+    tracker.record_sent(NAMES[-1], frame.images[NAMES[-1]].stamp_ns, 5)
+    replayed = tracker.next_finished(10)
+    assert replayed is not None and not replayed.answers and 0.2 < time.monotonic() - begin < 2
+    answer(tracker, frame, 0)  # comes too late, and is of nobody
 
 
 def test_a_first_set_that_is_sent_again_does_not_count() -> None:
-    ledger, (frame,) = announced(1)
+    tracker, (frame,) = announced(1)
     for shift in (0, MS):
-        send(ledger, frame, shift)
-    answer(ledger, frame, 0)
-    assert ledger.wait(0) == []
-    ledger.restart()
-    assert ledger.wait(0, 0.01) == sorted([*NAMES, TIMING])
-    answer(ledger, frame, MS)  # the second one's answer, on its way until now
-    send(ledger, frame, 2 * MS)
-    answer(ledger, frame, 2 * MS)
-    passage = ledger.take(0.1)
-    assert passage is not None and passage.sent[NAMES[0]] == frame.images[NAMES[0]].stamp_ns + 2 * MS
+        send(tracker, frame, shift)
+    answer(tracker, frame, 0)
+    assert tracker.wait_for_answers(0) == []
+    tracker.reset_first()
+    assert tracker.wait_for_answers(0, 0.01) == sorted([*NAMES, TIMING])
+    answer(tracker, frame, MS)  # the second one's answer, on its way until now
+    send(tracker, frame, 2 * MS)
+    answer(tracker, frame, 2 * MS)
+    replayed = tracker.next_finished(0.1)
+    assert replayed is not None and replayed.sent_ns[NAMES[0]] == frame.images[NAMES[0]].stamp_ns + 2 * MS
 
 
 def test_reading_waits_while_the_backlog_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_tracker, "BACKLOG", 2)
-    ledger, film = announced(2)
+    monkeypatch.setattr(replay_tracker, "MAX_FRAMES", 2)
+    tracker, film = announced(2)
     read: list[int] = []
 
     def reader() -> None:
         for index in (2, 3, 4):
-            ledger.announce(next(SmallRig().frames(index, index + 1)))
+            tracker.add(next(SmallRig().frames(index, index + 1)))
             read.append(index)
 
     thread = Thread(target=reader)
     thread.start()
     time.sleep(0.1)
     assert read == []
-    send(ledger, film[0], 0)
-    answer(ledger, film[0], 0)
-    assert ledger.take(1) is not None
+    send(tracker, film[0], 0)
+    answer(tracker, film[0], 0)
+    assert tracker.next_finished(1) is not None
     time.sleep(0.1)
     assert read == [2]
-    ledger.close()
+    tracker.close()
     thread.join(2)
     assert not thread.is_alive()
 
@@ -135,7 +135,7 @@ def test_reading_waits_while_the_backlog_is_full(monkeypatch: pytest.MonkeyPatch
 def test_drops_add_up() -> None:
     counter = DropCounter(["a", "b"])
     counter.add("ab", "ab", sampled=True)
-    counter.add("ab", "b", sampled=True, unlike=1)
+    counter.add("ab", "b", sampled=True, mismatched=1)
     counter.add("ab", "", sampled=True)
     counter.add("a", "a", sampled=False)  # the recording has no image of b here
     counter.add("ab", "", sampled=False)
@@ -147,7 +147,7 @@ def test_drops_add_up() -> None:
     assert "a 2 of 5, b 2 of 4; 1 left out" in drops_sentence(found)
 
 
-def passage(frame: Frame, names: tuple[str, ...], K_of: str | None = None) -> ReplayedFrame:
+def replayed_frame(frame: Frame, names: tuple[str, ...], K_of: str | None = None) -> ReplayedFrame:
     """`frame` with depth of 5 m from cameras `names`, with intrinsics of another size for camera `K_of`."""
     answers = {}
     for name in names:
@@ -156,16 +156,16 @@ def passage(frame: Frame, names: tuple[str, ...], K_of: str | None = None) -> Re
     return ReplayedFrame(frame, dict.fromkeys(frame.images, 1), answers)
 
 
-def passages() -> Iterator[ReplayedFrame]:
+def replayed_frames() -> Iterator[ReplayedFrame]:
     first, _, third, _, fifth, _ = Scanned().frames()
-    yield passage(first, NAMES)
-    yield passage(third, NAMES[1:], K_of=NAMES[3])
-    yield passage(fifth, ())
+    yield replayed_frame(first, NAMES)
+    yield replayed_frame(third, NAMES[1:], K_of=NAMES[3])
+    yield replayed_frame(fifth, ())
 
 
 def test_only_what_was_published_is_measured_and_baselines_on_the_same_images() -> None:
     drops = DropCounter(NAMES)
-    whole, part, nothing = published_records(passages(), [ConstantDepth()], SurroundDepthProtocol(), drops)
+    whole, part, nothing = published_records(replayed_frames(), [ConstantDepth()], SurroundDepthProtocol(), drops)
     assert whole.sampled and part.sampled and not nothing.sampled
     assert set(whole.images[MODEL]) == set(whole.images["constant"]) == set(NAMES)
     assert set(part.images[MODEL]) == set(part.images["constant"]) == set(NAMES[1:3])
@@ -175,6 +175,6 @@ def test_only_what_was_published_is_measured_and_baselines_on_the_same_images() 
 
 
 def test_lidar_without_any_depth_is_an_error() -> None:
-    lost = [passage(frame, ()) for frame in SmallRig().frames()]
+    lost = [replayed_frame(frame, ()) for frame in SmallRig().frames()]
     with pytest.raises(FsmdeError, match="none of the 3 frames with lidar"):
         list(published_records(lost, [], SurroundDepthProtocol(), DropCounter(NAMES)))

@@ -11,9 +11,9 @@ import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from fsmde_core.images.colormap import NOTHING, depth_rgb, sigma_rgb
+from fsmde_core.images.colormap import NO_VALUE_RGB, depth_rgb, sigma_rgb
 from fsmde_core.views.matplotlib import depth_colors
-from fsmde_ros.middleware.readers import CvBridge
+from fsmde_ros.client.depth_images import CvBridge
 from fsmde_ros.node import outputs
 from support.ros_harness import FX, NAMES, WIDTH, Stage, open_stage
 from support.tiny_model import WIDTH as NET_WIDTH
@@ -49,14 +49,14 @@ def test_near_is_warm_far_is_cold_nothing_is_grey() -> None:
     near, far, *nothing = depth_rgb(np.array([3.0, 60.0, np.nan, 0.0, -1.0], np.float32)).astype(int)
     assert near[0] > near[2] + 100
     assert far[2] > far[0]
-    assert all(tuple(color) == NOTHING for color in nothing)
+    assert all(tuple(color) == NO_VALUE_RGB for color in nothing)
 
 
 def test_sure_is_cold_unsure_is_warm() -> None:
     sure, unsure, nothing = sigma_rgb(np.array([0.2, 7.0, np.nan], np.float32)).astype(int)
     assert sure[2] > sure[0]
     assert unsure[0] > unsure[2] + 100
-    assert tuple(nothing) == NOTHING
+    assert tuple(nothing) == NO_VALUE_RGB
 
 
 def test_pictures_of_depth_are_published_on_request(stage: Stage) -> None:

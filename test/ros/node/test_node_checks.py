@@ -179,7 +179,7 @@ def test_a_camera_turned_in_the_rig_file_is_named(
     if fault is None:
         assert (status.level, status.message) == (
             DiagnosticStatus.OK,
-            "no camera is found turned against the rig; back cannot be judged, too little is shared",
+            "no camera is found turned against the rig; back cannot be judged, the views overlap too little",
         )
     else:
         assert status.level == DiagnosticStatus.WARN

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
+from fsmde_ros.client.depth_images import CvBridge
 from fsmde_ros.middleware import conversions
-from fsmde_ros.middleware.readers import CvBridge
 from support.ros_harness import HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
 
 STAMP = 1_700_000_000_000_000_000

@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from fsmde_core.paths import find_shared
 from fsmde_ros.node.node import SurroundDepthNode
 from fsmde_ros.node.parameters import PARAMETERS
-from support.ros_harness import NAMES, Stage, open_stage, state_of
+from support.ros_harness import NAMES, Stage, open_stage, start_node, state_of
 from support.tiny_model import METADATA, write_tiny_model
 
 STAMP = 1_700_000_000_000_000_000
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_used(stage: Stage, tiny_model: Path, tmp_path: P
     """The reason is on /diagnostics, the node lives, and works once the parameter is put right."""
     model, reason = _broken_models(tmp_path)[fault]
     node = stage.node(start=False, model=str(model))
-    assert not node.start()
+    assert not start_node(node)
     assert state_of(node) == "unconfigured"
     assert stage.spin_until(lambda: stage.client.diagnosis("node"))
     status = stage.client.diagnosis("node")
@@ -102,7 +102,7 @@ def test_a_model_that_cannot_be_used(stage: Stage, tiny_model: Path, tmp_path: P
     assert "cannot configure" in status.message
     assert reason in status.message
     assert node.set_parameters([Parameter("model", value=str(tiny_model))])[0].successful
-    assert node.start()
+    assert start_node(node)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_setup_that_cannot_be_used(stage: Stage, parameters: dict[str, object]
     if "extrinsics_source" in parameters and find_spec("tf2_ros"):
         pytest.skip("tf2_ros is here")
     node = stage.node(start=False, **parameters)
-    assert not node.start()
+    assert not start_node(node)
     assert state_of(node) == "unconfigured"
     assert stage.spin_until(lambda: stage.client.diagnosis("node"))
     status = stage.client.diagnosis("node")
@@ -207,7 +207,7 @@ def test_namespaces_tell_nodes_apart_in_diagnostics(stage: Stage) -> None:
     stage.node(start=False)
     node = stage.node(start=False, namespace="car/rear")
     assert stage.spin_until(lambda: stage.client.diagnosis("car/rear/surround_depth: node"))
-    assert node.start()
+    assert start_node(node)
     assert stage.spin_until(lambda: stage.client.diagnosis("car/rear/surround_depth: camera front"))
     names = {status.name for array in stage.client.received["/diagnostics"] for status in array.status}
     assert "surround_depth: node" in names

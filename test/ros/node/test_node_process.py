@@ -50,7 +50,7 @@ sys.exit(main())
 
 _SLOW = """
 import sys, time
-from fsmde_ros import node
+from fsmde_ros.node import node
 def load_engine(*_):
     print("loading", flush=True)
     time.sleep(60)
@@ -76,8 +76,8 @@ def test_a_signal_ends_the_process_while_it_starts(tiny_model: Path, tmp_path: P
 
 _SIGNALLED = """
 import os, signal, sys
-from fsmde_ros import node
-node.forward_to = lambda _: os.kill(os.getpid(), signal.SIGTERM)
+from fsmde_ros.node import node
+node.forward_logs = lambda _: os.kill(os.getpid(), signal.SIGTERM)
 node.load_engine = lambda *_: print("loading")
 sys.exit(node.main())
 """
@@ -91,14 +91,14 @@ def test_a_node_that_is_to_end_does_not_start(tiny_model: Path, tmp_path: Path) 
 
 _ACTIVATING = """
 import sys, time
-from fsmde_ros import node
-activate = node.SurroundDepth._activate
+from fsmde_ros.node import node
+activate = node.SurroundDepthNode._activate
 def slowly(self):
     activate(self)
     print("activating", flush=True)
     time.sleep(1)
     print("activated", flush=True)
-node.SurroundDepth._activate = slowly
+node.SurroundDepthNode._activate = slowly
 sys.exit(node.main())
 """
 
@@ -120,7 +120,7 @@ def test_a_signal_does_not_break_off_what_starts_threads(tiny_model: Path, tmp_p
     ("arguments", "reason"),
     [
         (["-p", "engine:=steam"], "must be one of auto"),
-        (["-p", "cameras:=[]"], "'cameras' has no value; a list without entries is written ['']"),
+        (["-p", "cameras:=[]"], "'cameras' has no value; write a list without entries as ['']"),
         (["--", "--rig", "pandaset"], "there are no options ['--rig', 'pandaset']"),
     ],
 )

@@ -21,11 +21,13 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from fsmde_core.clouds.packer import CloudPacker, CloudSettings
 from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.point_cloud import read_points
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Rig, save_rig
-from fsmde_ros.middleware import compat, conversions, readers
-from fsmde_ros.middleware.logs import forward_to
+from fsmde_ros.client import depth_images
+from fsmde_ros.middleware import compat, conversions
+from fsmde_ros.middleware.process import forward_logs
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.health import Health, lags_ms
 from fsmde_ros.node.latest_slot import LatestSlot
@@ -49,7 +51,7 @@ def test_millimetres_by_hand() -> None:
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_depth_images_survive_the_wire(encoding: str) -> None:
     message = conversions.depth_image(HEAD, DEPTH, encoding)
-    back = readers.CvBridge().imgmsg_to_cv2(deserialize_message(serialize_message(message), Image))
+    back = depth_images.CvBridge().imgmsg_to_cv2(deserialize_message(serialize_message(message), Image))
     np.testing.assert_array_equal(back, conversions.millimetres(DEPTH) if encoding == "16UC1" else DEPTH)
 
 
@@ -72,27 +74,29 @@ def test_cloud_message() -> None:
     cloud = example_cloud()
     assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "sigma"]
     assert cloud.row_step == len(cloud.data) == 48 * cloud.point_step
-    np.testing.assert_allclose(readers.read_points(cloud)["sigma"], np.linspace(0.1, 0.9, 48), rtol=1e-5)
+    np.testing.assert_allclose(read_points(cloud)["sigma"], np.linspace(0.1, 0.9, 48), rtol=1e-5)
 
 
 @pytest.mark.skipif(not find_spec("sensor_msgs_py"), reason="sensor_msgs_py comes with a ROS distribution only")
-def test_stand_in_read_points_agrees_with_the_real_one() -> None:
-    from sensor_msgs_py.point_cloud2 import read_points
+def test_read_points_agrees_with_that_of_ros() -> None:
+    from sensor_msgs_py.point_cloud2 import read_points as read_points_of_ros
 
-    real = read_points(example_cloud())
-    stand_in = readers.stand_in_read_points(example_cloud())
-    assert real.dtype.names == stand_in.dtype.names
-    for name in real.dtype.names:
-        np.testing.assert_array_equal(real[name], stand_in[name])
+    theirs = read_points_of_ros(example_cloud())
+    ours = read_points(example_cloud())
+    assert theirs.dtype.names == ours.dtype.names
+    for name in theirs.dtype.names:
+        np.testing.assert_array_equal(theirs[name], ours[name])
 
 
-@pytest.mark.skipif(readers.CvBridge is readers.StandInCvBridge, reason="cv_bridge comes with a ROS distribution only")
+@pytest.mark.skipif(
+    depth_images.CvBridge is depth_images.StandInCvBridge, reason="cv_bridge comes with a ROS distribution only"
+)
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_depth_images_and_stand_in_agree_with_the_real_cv_bridge(encoding: str) -> None:
-    real = readers.CvBridge()
+    real = depth_images.CvBridge()
     ours = conversions.depth_image(HEAD, DEPTH, encoding)
     pixels = real.imgmsg_to_cv2(ours)
-    np.testing.assert_array_equal(pixels, readers.StandInCvBridge().imgmsg_to_cv2(ours))
+    np.testing.assert_array_equal(pixels, depth_images.StandInCvBridge().imgmsg_to_cv2(ours))
     assert real.cv2_to_imgmsg(pixels, encoding, HEAD) == ours
 
 
@@ -116,25 +120,25 @@ def test_filter_passes_messages_and_arguments_on() -> None:
 def test_read_padded_images() -> None:
     message = Image(height=2, width=2, encoding="16UC1", step=6, is_bigendian=1)
     message.data = bytes([0, 1, 0, 2, 9, 9, 0, 3, 1, 0, 9, 9])
-    assert readers.StandInCvBridge().imgmsg_to_cv2(message).tolist() == [[1, 2], [3, 256]]
+    assert depth_images.StandInCvBridge().imgmsg_to_cv2(message).tolist() == [[1, 2], [3, 256]]
 
 
 def test_the_newest_item_wins() -> None:
-    handover: LatestSlot[int] = LatestSlot()
-    assert handover.put(1) is None
-    assert handover.put(2) == 1
-    assert handover.get() == 2
-    assert handover.put(3) is None
+    slot: LatestSlot[int] = LatestSlot()
+    assert slot.put(1) is None
+    assert slot.put(2) == 1
+    assert slot.get() == 2
+    assert slot.put(3) is None
 
 
 def test_closing_wakes_the_waiting_thread() -> None:
-    handover: LatestSlot[int] = LatestSlot()
+    slot: LatestSlot[int] = LatestSlot()
     got: list[object] = []
-    thread = threading.Thread(target=lambda: got.append(handover.get()))
+    thread = threading.Thread(target=lambda: got.append(slot.get()))
     thread.start()
     time.sleep(0.05)
     assert not got
-    handover.close()
+    slot.close()
     thread.join(5)
     assert got == [None]
 
@@ -143,9 +147,9 @@ def test_warnings_are_throttled_per_camera_and_kind() -> None:
     said: list[str] = []
     health = Health(("front", "back"), said.append)
     for _ in range(100):
-        health.fault("front", "image", "too dark")
-    health.fault("front", "camera_info", "empty")
-    health.fault("back", "image", "too bright")
+        health.count_fault("front", "image", "too dark")
+    health.count_fault("front", "camera_info", "empty")
+    health.count_fault("back", "image", "too bright")
     assert len(said) == 3
     assert "'front'" in said[0]
     assert "too dark" in said[0]
@@ -160,7 +164,7 @@ def test_lags_by_hand() -> None:
 
 def test_the_node_loads_none_of_the_readers() -> None:
     """Not even where a ROS distribution has them: cv_bridge alone costs every process an OpenCV binding."""
-    readers = ("fsmde_ros.middleware.readers", "cv_bridge")
+    readers = ("fsmde_ros.client.depth_images", "cv_bridge")
     code = f"import sys, fsmde_ros.node.node; print([m for m in {readers} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -169,7 +173,7 @@ def test_what_python_logs_goes_to_the_nodes_logger() -> None:
     told: list[str] = []
     sources = [logging.getLogger(name) for name in ("fsmde_core", "fsmde_ros")]
     before = [(source.level, source.propagate) for source in sources]
-    forward_to(SimpleNamespace(warning=told.append))
+    forward_logs(SimpleNamespace(warning=told.append))
     try:
         for name in ("fsmde_core.engines.registry", "fsmde_ros.middleware.image_type"):
             logging.getLogger(name).warning(f"slow: {name}")

@@ -1,1 +1,1 @@
-"""The benchmark of the GPU path: `make bench-gpu`. It needs torch with CUDA, and no ROS."""
+"""Measures the GPU pipeline: `make bench-gpu`. It needs torch with CUDA, and no ROS."""

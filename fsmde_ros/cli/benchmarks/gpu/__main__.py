@@ -1,4 +1,4 @@
-"""`python -m fsmde_ros.cli.benchmarks.gpu`: measures the GPU path of this machine, writes JSON and prints a table."""
+"""Measures the GPU pipeline on this machine, writes JSON, prints tables: `python -m fsmde_ros.cli.benchmarks.gpu`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from fsmde_core.engines.model import default_model_path
-from fsmde_core.errors import FsmdeError, one_sentence
+from fsmde_core.errors import FsmdeError, exit_on_user_error
 
 
-def main(
+def _main(
     out: Annotated[Path, typer.Option(help="Folder of the JSON file, which is named after the GPU.")] = Path(
         "docs/benchmarks"
     ),
@@ -26,7 +26,7 @@ def main(
     frames: Annotated[int, typer.Option(min=1, help="Frames per engine and network.")] = 1000,
     teachers: Annotated[bool, typer.Option(help="Also Depth Anything V2 at equal pixels (training extra).")] = True,
 ) -> None:
-    """The GPU path: six raw images in host memory to depth and cloud in host memory, stage by stage."""
+    """Measure the GPU pipeline from six raw images to depth and cloud, all in host memory, stage by stage."""
     import torch
 
     from fsmde_ros.cli.benchmarks.gpu.document import measure
@@ -38,8 +38,8 @@ def main(
         raise FsmdeError("torch sees no GPU here; run this on a machine with an NVIDIA GPU and a CUDA build of torch")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        at_640 = network or write_student(Path(folder) / "student_640x384.onnx", 640, 384)
-        models = [at_640, default_model_path()]
+        student = network or write_student(Path(folder) / "student_640x384.onnx", 640, 384)
+        models = [student, default_model_path()]
         for document in measure(models, frames, teachers, torch.device("cuda"), console.log):
             name = re.sub(r"\W+", "_", document["machine"]["gpu"]).strip("_").lower()
             (out / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -48,5 +48,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with one_sentence("bench-gpu"):
-        typer.run(main)
+    with exit_on_user_error("bench-gpu"):
+        typer.run(_main)

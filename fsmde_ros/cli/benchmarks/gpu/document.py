@@ -1,4 +1,4 @@
-"""The benchmark's figures as one document."""
+"""Collects the benchmark's figures in one document."""
 
 from __future__ import annotations
 
@@ -20,22 +20,29 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline, open_pipeline
 from fsmde_ros.cli.benchmarks.gpu.floors import copies_ms, device_floors
 from fsmde_ros.cli.benchmarks.gpu.frames import measure_frames
-from fsmde_ros.cli.benchmarks.gpu.networks import gflop
+from fsmde_ros.cli.benchmarks.gpu.networks import TEACHER_SIZES, gflop, teacher_ms
 from fsmde_ros.cli.benchmarks.gpu.scene import HEIGHT, NAMES, WIDTH, endless_sets, surround_rig
-from fsmde_ros.cli.benchmarks.gpu.teachers import SIZES, teacher_ms
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 CAMERAS = len(NAMES)
 
 
 def measure(
-    models: Sequence[Path], frames: int, teachers: bool, device: torch.device, say: Say
+    models: Sequence[Path], frames: int, teachers: bool, device: torch.device, log: Log
 ) -> Iterator[dict[str, Any]]:
-    """Floors; every engine on every model; teachers at the models' sizes. The document so far, after each of these.
+    """Measure the floors, every engine on every model, and the teachers at the models' sizes.
 
-    say: told what is being done.
+    Args:
+        models: ONNX files of students.
+        frames: Frames per engine and model.
+        teachers: Whether to measure the teachers.
+        device: The GPU.
+        log: Receives what is being done.
+
+    Yields:
+        The document so far, after each model and each size of teacher.
     """
-    say("floors of the device")
+    log("floors of the device")
     floors = device_floors(device)
     networks: list[dict[str, Any]] = []
     document: dict[str, Any] = {
@@ -46,10 +53,10 @@ def measure(
         "teachers": [],
     }
     for path in models:
-        networks.append(_network(read_model_info(path), frames, floors, device, say))
+        networks.append(_network(read_model_info(path), frames, floors, device, log))
         yield document
     if teachers:
-        for rows in _teachers(networks, device, say):
+        for rows in _teachers(networks, device, log):
             document["teachers"] += rows
             yield document
 
@@ -67,7 +74,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _network(info: ModelInfo, frames: int, floors: dict[str, float], device: torch.device, say: Say) -> dict[str, Any]:
+def _network(info: ModelInfo, frames: int, floors: dict[str, float], device: torch.device, log: Log) -> dict[str, Any]:
     operations = CAMERAS * gflop(info)
     row: dict[str, Any] = {
         "model": info.path.name,
@@ -81,16 +88,16 @@ def _network(info: ModelInfo, frames: int, floors: dict[str, float], device: tor
         try:
             engine = load_engine(name, info.path, cameras=CAMERAS)
             found = deviation(engine, expected)
-            say(f"{info.width}x{info.height}, {engine.name} {engine.precision}: {found}")
+            log(f"{info.width}x{info.height}, {engine.name} {engine.precision}: {found}")
             figures = {"engine": engine.name, "precision": engine.precision, "deviation": str(found)}
-            row["engines"].append({**figures, **_way(engine, frames, device)})
+            row["engines"].append({**figures, **_measure_engine(engine, frames, device)})
         except FsmdeError as error:
             row["engines"].append({"engine": name, "skipped": str(error)})
     return row
 
 
-def _way(engine: Engine, frames: int, device: torch.device) -> dict[str, Any]:
-    """End to end with `engine`, which is closed after it; the frame's copies alone beside it."""
+def _measure_engine(engine: Engine, frames: int, device: torch.device) -> dict[str, Any]:
+    """Measure frames end to end with `engine`, which is closed after it, and the frame's copies alone."""
     start = time.perf_counter()
     with closing(open_pipeline(engine, CAMERAS)) as pipeline:
         if not isinstance(pipeline, GpuPipeline):
@@ -111,8 +118,8 @@ def _way(engine: Engine, frames: int, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say) -> Iterator[list[dict[str, Any]]]:
-    """Depth Anything V2 at no more pixels than each network, beside the best engine; one size after the other."""
+def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, log: Log) -> Iterator[list[dict[str, Any]]]:
+    """Compare Depth Anything V2 at no more pixels than each network with the best engine, size after size."""
     try:
         from fsmde_training.teachers.depth_anything import input_size
     except ImportError as error:
@@ -126,16 +133,16 @@ def _teachers(networks: Sequence[dict[str, Any]], device: torch.device, say: Say
     measured = [one for one in networks if any("skipped" not in engine for engine in one["engines"])]
     if not measured:
         raise FsmdeError("no engine served a student, so that there is nothing to hold the teachers against")
-    for size in SIZES:
-        say(f"Depth Anything V2 {size}")
+    for size in TEACHER_SIZES:
+        log(f"Depth Anything V2 {size}")
         times = teacher_ms(size, CAMERAS, list(sizes.values()), device)
-        yield [_versus(size, network, sizes[network["input"]], times) for network in measured]
+        yield [_compare(size, network, sizes[network["input"]], times) for network in measured]
 
 
-def _versus(
+def _compare(
     size: str, network: dict[str, Any], pixels: tuple[int, int], times: Mapping[tuple[int, int], float]
 ) -> dict[str, Any]:
-    """The best engine beside the teacher of that size, whose images are of `pixels` = (height, width)."""
+    """Compare the best engine with the teacher of that size, whose images are of `pixels` = (height, width)."""
     student = min(one["stages_ms"]["gpu_infer"]["p50"] for one in network["engines"] if "skipped" not in one)
     teacher = times[pixels]
     return {

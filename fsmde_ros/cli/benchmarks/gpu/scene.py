@@ -1,4 +1,4 @@
-"""What the benchmark feeds: six cameras around a vehicle, and raw images that no cache holds any more."""
+"""Generates what the benchmark feeds: six cameras around a vehicle, and raw images that no cache holds any more."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ _SETS = 4
 
 
 def surround_rig() -> Rig:
-    """Six cameras of 1600x900 pixels, 60 degrees apart, clockwise from above, with distortion."""
+    """Build six cameras of 1600x900 pixels, 60 degrees apart, clockwise from above, with distortion."""
     K = np.array([[1260, 0, 799.5], [0, 1260, 449.5], [0, 0, 1.0]])
     cameras = []
     for index, name in enumerate(NAMES):
         yaw = -np.deg2rad(60 * index)
         c, s = np.cos(yaw), np.sin(yaw)
         rotation = np.array([[s, 0, c], [-c, 0, s], [0, -1, 0]])
-        pose = rigid(rotation, [c, s, 1.5])
-        cameras.append(Camera(name, WIDTH, HEIGHT, K, pose, D=np.array(_DISTORTION)))
+        cameras.append(Camera(name, WIDTH, HEIGHT, K, rigid(rotation, [c, s, 1.5]), D=np.array(_DISTORTION)))
     return Rig(tuple(cameras))
 
 
-def endless_sets(width: int = WIDTH, height: int = HEIGHT) -> Iterator[dict[str, RawImage]]:
-    """Sets of six rgb8 images in ordinary host memory, a few different ones in turn."""
+def endless_sets() -> Iterator[dict[str, RawImage]]:
+    """Generate sets of six rgb8 images in ordinary host memory, a few different ones in turn."""
     random = np.random.default_rng(0)
 
-    def picture() -> RawImage:
-        coarse = random.integers(0, 256, (height // 20, width // 20, 3), dtype=np.uint8)
-        return RawImage.from_rgb(np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)))
+    def random_image() -> RawImage:
+        coarse = random.integers(0, 256, (HEIGHT // 20, WIDTH // 20, 3), dtype=np.uint8)
+        return RawImage.from_rgb(np.asarray(cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)))
 
-    return cycle([{name: picture() for name in NAMES} for _ in range(_SETS)])
+    return cycle([{name: random_image() for name in NAMES} for _ in range(_SETS)])

@@ -1,4 +1,4 @@
-"""The benchmark's document as tables for people."""
+"""Shows the benchmark's document as tables for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STAGES = {
 
 
 def tables(document: dict[str, Any]) -> list[Table]:
-    """Floors; one table per network; the student beside its teachers, where those were measured."""
+    """Build the tables: floors, one per network, the student beside its teachers where those were measured."""
     networks = [_network(network) for network in document["networks"]]
     return [_floors(document), *networks, *([_teachers(document)] if document["teachers"] else [])]
 
@@ -31,8 +31,8 @@ def _floors(document: dict[str, Any]) -> Table:
     machine, floors = document["machine"], document["floors"]
     table = Table("floor of the device", "", title=f"{machine['gpu']}, torch {machine['torch']}")
     for name, value in floors.items():
-        what, unit = name.rsplit("_", 2)[0], "/".join(name.rsplit("_", 2)[1:])
-        table.add_row(what.replace("_", " "), f"{value:g} {unit.upper().replace('/S', '/s')}")
+        floor, *unit = name.rsplit("_", 2)
+        table.add_row(floor.replace("_", " "), f"{value:g} {'/'.join(unit).upper().replace('/S', '/s')}")
     return table
 
 
@@ -40,11 +40,11 @@ def _network(network: dict[str, Any]) -> Table:
     engines = [engine for engine in network["engines"] if "skipped" not in engine]
     heads = [f"{engine['engine']} {engine['precision']}" for engine in engines]
     table = Table("ms", *heads, title=f"{network['model']}, {network['input']}, {network['gflop']} GFLOP a set")
-    for share in ("p50", "p95", "p99"):
-        values = [f"{engine['end_to_end_ms'][share]:.2f}" for engine in engines]
-        table.add_row(f"end to end, {share}", *values, style="bold")
-    for share in ("p50", "p95", "p99"):
-        table.add_row(f"engine, {share}", *(f"{engine['stages_ms']['gpu_infer'][share]:.2f}" for engine in engines))
+    for name in ("p50", "p95", "p99"):
+        values = [f"{engine['end_to_end_ms'][name]:.2f}" for engine in engines]
+        table.add_row(f"end to end, {name}", *values, style="bold")
+    for name in ("p50", "p95", "p99"):
+        table.add_row(f"engine, {name}", *(f"{engine['stages_ms']['gpu_infer'][name]:.2f}" for engine in engines))
     for name, stage in _STAGES.items():
         if all(stage in engine["stages_ms"] for engine in engines):
             table.add_row(f"  {name}", *(f"{engine['stages_ms'][stage]['p50']:.2f}" for engine in engines))

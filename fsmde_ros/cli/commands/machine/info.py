@@ -1,20 +1,22 @@
-"""`fsmde info`: what this machine has, and what `auto` would take."""
+"""Implements `fsmde info`: what this machine has, and what `auto` would choose."""
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING
 
-import typer
+from fsmde_ros.cli.options import ModelOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+ROS_PACKAGES = ("rclpy", "sensor_msgs", "diagnostic_msgs", "lifecycle_msgs", "tf2_msgs", "message_filters", "cv_bridge")
 
-def info(
-    model: Annotated[Optional[Path], typer.Option(help="ONNX file; the shipped student by default.")] = None,  # noqa: UP045
-) -> None:
-    """Show engines and their devices, which one `auto` takes and why, the model, ROS 2, and the recordings found."""
+
+def info(model: ModelOption = None) -> None:
+    """Show the engines and their devices, the one that `auto` chooses, the model, ROS 2 and the recordings found."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -25,11 +27,8 @@ def info(
 def _table(title: str, *columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=bool(columns), box=None, padding=(0, 2)
-    )
-    for column in columns:
-        table.add_column(column)
+    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+    table.show_header = bool(columns)
     return table
 
 
@@ -70,18 +69,18 @@ def _model(path: Path | None) -> Table:
 
 
 def _ros() -> Table:
-    from fsmde_ros.cli.versions import ros_environment, ros_packages
+    from fsmde_ros.middleware.dds import profile_variable
 
     table = _table("ROS 2")
-    for package, here in ros_packages().items():
-        table.add_row(package, "[green]here[/]" if here else "[yellow]not here[/]")
-    for name, value in ros_environment().items():
-        table.add_row(name, value or "not set")
+    for package in ROS_PACKAGES:
+        table.add_row(package, "[green]here[/]" if find_spec(package) else "[yellow]not here[/]")
+    for name in ("ROS_DISTRO", "ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", profile_variable()):
+        table.add_row(name, os.environ.get(name) or "not set")
     return table
 
 
 def _recordings() -> Table:
-    from fsmde_core.sources.selection import READERS, default_recording, find_recording
+    from fsmde_core.sources.registry import READERS, default_recording, find_recording
 
     table = _table("Recordings")
     for kind, (_, _, sample) in READERS.items():

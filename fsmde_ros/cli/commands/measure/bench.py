@@ -1,10 +1,10 @@
-"""`fsmde bench`: how fast the whole path is on this machine."""
+"""Implements `fsmde bench`: how fast the whole path is on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,31 +23,33 @@ def bench(
     model: ModelOption = None,
     threads: ThreadsOption = 0,
     live: Annotated[
-        bool, typer.Option("--live/--no-live", help="Play into the node; off, only the other parts.")
+        bool, typer.Option("--live/--no-live", help="Play a recording into the node; --no-live measures only the rest.")
     ] = True,
     vs_teacher: Annotated[
-        bool, typer.Option("--vs-teacher", help="Also the student against Depth Anything V2 Small, same runtime.")
+        bool, typer.Option("--vs-teacher", help="Also compare the student with Depth Anything V2 Small.")
     ] = False,
-    json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the figures here.")] = None,  # noqa: UP045
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
-    """Play a recording into the real node over DDS: every stage, rate, drops; and the stages alone, beside a copy."""
-    import json
-
+    """Measure the real node over DDS, its stages, rate and drops, and the stages alone beside a copy of their bytes."""
     from rich.console import Console
 
-    from fsmde_core.sources.selection import open_recording
+    from fsmde_core.engines import load_engine
+    from fsmde_core.engines.model import default_model_path
+    from fsmde_core.evaluation.results.document import write_document
+    from fsmde_core.sources.registry import open_recording
     from fsmde_ros.client.live_run import LiveRunSettings
     from fsmde_ros.client.session import needing_ros
 
     with needing_ros():
-        from fsmde_ros.cli.benchmarks.node import bench_live, bench_stages, bench_teacher
-        from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS
+        from fsmde_ros.cli.benchmarks.node import bench_live, bench_teacher
+        from fsmde_ros.cli.benchmarks.pipeline_stages import CAMERAS, measure_stages
 
     check_output("--json", json_file)
     console = Console(highlight=False)
     settings = LiveRunSettings(seconds, rate, engine, model, threads)
     with console.status("The stages of six images without DDS"):
-        result: dict[str, Any] = {"stages": bench_stages(settings)}
+        loaded = load_engine(engine, model or default_model_path(), threads, CAMERAS)
+        result: dict[str, Any] = {"stages": measure_stages(loaded, threads)}
     if live:
         result |= bench_live(open_recording(source, root), settings, console)
     if vs_teacher:
@@ -56,7 +58,7 @@ def bench(
     for table in _tables(result):
         console.print(table)
     if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
+        write_document(json_file, result)
 
 
 def _tables(result: dict[str, Any]) -> Iterator[Table]:
@@ -85,8 +87,8 @@ def _live_table(result: dict[str, Any]) -> Table:
     table = Table("", "ms", title=f"{result['cameras']} x {result['input']}, {result['engine']} {result['precision']}")
     for stage, milliseconds in result["stages_ms"].items():
         table.add_row(f"{stage}, median", f"{milliseconds:.1f}")
-    for share, milliseconds in result["end_to_end_ms"].items():
-        table.add_row(f"last image to last publication, {share}", f"{milliseconds:.1f}", style="bold")
+    for percentile, milliseconds in result["end_to_end_ms"].items():
+        table.add_row(f"last image to last publication, {percentile}", f"{milliseconds:.1f}", style="bold")
     table.add_row("of it without inference, median", f"{result['overhead_ms']:.1f}")
     table.caption = f"{result['sets_per_s']:.2f} sets per second, {result['dropped']} dropped"
     return table

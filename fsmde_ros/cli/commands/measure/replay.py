@@ -1,101 +1,84 @@
-"""`fsmde replay`: how good the depth is that the running node publishes, and what it drops."""
+"""Implements `fsmde replay`: how good the depth is that the running node publishes, and what it drops."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.options import (
-    BaselinesOption,
-    CapOption,
-    EngineOption,
-    FramesOption,
-    MasksOption,
-    ModelOption,
-    ProtocolOption,
-    RootOption,
-    ScalingOption,
-    SourceOption,
-    check_output,
-)
+from fsmde_ros.cli import options
+from fsmde_ros.cli.commands.measure import scoring_options
 
 if TYPE_CHECKING:
     from fsmde_ros.client.replay import NodeSettings
 
 
 def replay(
-    source: SourceOption = None,
-    root: RootOption = None,
-    frames: FramesOption = ":",
+    source: options.SourceOption = None,
+    root: options.RootOption = None,
+    frames: options.FramesOption = ":",
     hz: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="Sets per second in real time. Default: each set waits for the node's answer to the last."),
     ] = None,
     raw: Annotated[
-        Optional[bool],  # noqa: UP045
+        bool | None,
         typer.Option("--raw/--compressed", help="Images as rgb8 pixels or as JPEG. Default: as they were recorded."),
     ] = None,
     running: Annotated[
         bool, typer.Option("--running", help="Take the node that runs already instead of starting one.")
     ] = False,
     namespace: Annotated[str, typer.Option(help="With --running: the node's namespace.")] = "",
-    model: ModelOption = None,
-    engine: EngineOption = "auto",
+    model: options.ModelOption = None,
+    engine: options.EngineOption = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the node; 0: its own choice.")] = 0,
-    protocol: ProtocolOption = "surrounddepth",
-    cap: CapOption = None,
-    scaling: ScalingOption = "none",
-    masks: MasksOption = None,
-    baselines: BaselinesOption = True,
-    json_file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--json", metavar="FILE", help="Write the numbers there."),
-    ] = None,
+    protocol: scoring_options.ProtocolOption = "surrounddepth",
+    cap: scoring_options.CapOption = None,
+    scaling: scoring_options.ScalingOption = "none",
+    masks: scoring_options.MasksOption = None,
+    baselines: scoring_options.BaselinesOption = True,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers there.")] = None,
 ) -> None:
     """Play a recording into the node over DDS, score what it publishes against the lidar, and count the drops."""
-    from fsmde_core.evaluation.evaluate import complete
-    from fsmde_core.evaluation.predictors.predictors import ConstantDepth, GroundPlane, Predictor
-    from fsmde_core.evaluation.protocols.masks import load_masks
-    from fsmde_core.evaluation.protocols.surrounddepth import make_protocol
-    from fsmde_core.evaluation.results.document import head, write_document
+    from fsmde_core.evaluation.evaluate import result_document
+    from fsmde_core.evaluation.predictors.predictors import make_baselines
+    from fsmde_core.evaluation.protocols.registry import load_masks, make_protocol
+    from fsmde_core.evaluation.results.document import document_header, write_document
     from fsmde_core.evaluation.results.drops import DropCounter
-    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames, recording_place
+    from fsmde_core.sources.registry import frame_count, open_recording, parse_frames, recording_place
     from fsmde_ros.cli.progress import progress_bar
-    from fsmde_ros.cli.results import print_result
     from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
     from fsmde_ros.client.replay_score import published_records
 
-    check_output("--json", json_file)
-    started = NodeSettings(engine, model, threads)
-    _check_running(running, namespace, started)
-    span = parse_frames(frames)
+    options.check_output("--json", json_file)
+    node = NodeSettings(engine, model, threads)
+    _check_running(running, namespace, node)
+    selected = parse_frames(frames)
     recording = open_recording(source, root)
     kind, place = recording_place(source, recording)
-    rules = make_protocol(protocol, recording.name, cap, scaling, load_masks(masks, recording.rig) if masks else None)
+    rules = make_protocol(protocol, recording.name, cap, scaling, load_masks(masks, recording.rig))
     compressed = None if raw is None else not raw
-    settings = ReplaySettings(span, None if running else started, hz, compressed, namespace)
-    others: list[Predictor] = [ConstantDepth(), GroundPlane()] if baselines else []
+    settings = ReplaySettings(selected, None if running else node, hz, compressed, namespace)
     drops = DropCounter(recording.rig.names)
     with progress_bar() as progress:
-        task = progress.add_task("Waiting for the node", total=frame_count(recording, span))
-        with open_replay(recording, settings) as found:
+        count = frame_count(recording, selected)
+        task = progress.add_task("Waiting for the node", total=count)
+        with open_replay(recording, settings) as replayed:
             progress.update(task, description=f"Replaying {recording.name}")
-            asked = head(recording, kind, place, span, rules, found.engine, flip=False)
-            records = published_records(found.passages(), others, rules, drops)
-            document = complete(
-                recording, rules, span, asked, lambda *_: records, on_frame=lambda: progress.advance(task)
-            )
+            header = document_header(recording, kind, place, selected, rules, replayed.engine, flip=False)
+            records = published_records(replayed.frames(), make_baselines() if baselines else [], rules, drops)
+            tracked = progress.track(records, total=count, task_id=task)
+            document = result_document(recording, rules, selected, header, tracked)
     document["drops"] = drops.document(hz)
     if json_file is not None:
         write_document(json_file, document)
-    print_result(document)
+    scoring_options.print_result(document)
 
 
-def _check_running(running: bool, namespace: str, started: NodeSettings) -> None:
-    if running and started != type(started)():
-        raise FsmdeError("--model, --engine and --threads are of a node that is started here: leave out --running")
+def _check_running(running: bool, namespace: str, node: NodeSettings) -> None:
+    if running and node != type(node)():
+        raise FsmdeError("--model, --engine and --threads configure a node that is started here; leave out --running")
     if namespace and not running:
-        raise FsmdeError("--namespace is that of a node that runs already: add --running")
+        raise FsmdeError("--namespace is that of a node that runs already; add --running")

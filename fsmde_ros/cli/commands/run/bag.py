@@ -1,4 +1,4 @@
-"""`fsmde bag`: a recording of any kind as a rosbag2."""
+"""Implements `fsmde bag`, which writes a recording of any kind as a rosbag2."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def bag(
     raw: Annotated[
         bool, typer.Option("--raw/--compressed", help="Images as rgb8 pixels, or as the recording's JPEG bytes.")
     ] = False,
-    storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
+    storage: Annotated[str, typer.Option(help="Storage of the bag: mcap or sqlite3.")] = "mcap",
     namespace: Annotated[str, typer.Option(help="Prefix of the camera and lidar topics.")] = "",
 ) -> None:
-    """Write a recording as rosbag2: images, camera_info, lidar, /tf_static and /tf; RViz and Foxglove open it."""
-    from fsmde_core.messages.write import BagWriter, MessageEncoder
-    from fsmde_core.sources.selection import frame_count, open_recording, parse_frames
+    """Write a recording as a rosbag2 that RViz and Foxglove open: images, camera_info, lidar, /tf_static and /tf."""
+    from fsmde_core.messages.encode import BagWriter, MessageEncoder
+    from fsmde_core.sources.registry import frame_count, open_recording, parse_frames
     from fsmde_ros.cli.progress import progress_bar
 
-    span = parse_frames(frames)
+    selected = parse_frames(frames)
     recording = open_recording(source, root)
-    total = frame_count(recording, span)
+    total = frame_count(recording, selected)
     encoder = MessageEncoder(recording.rig, compressed=not raw)
     with BagWriter(out, storage, namespace) as writer, progress_bar() as progress:
-        for frame in progress.track(recording.frames(*span), total=total, description=f"Writing {out}"):
+        for frame in progress.track(recording.frames(*selected), total=total, description=f"Writing {out}"):
             messages = encoder.frame(frame)
             if not writer.written:
                 writer.write(encoder.static_transforms(messages[0].stamp_ns))

@@ -1,4 +1,4 @@
-"""`fsmde demo`: the whole path on this machine in under a minute."""
+"""Implements `fsmde demo`, which runs the whole path on this machine in under a minute."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import typer
 from fsmde_core.errors import FsmdeError
 from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption
 
-# Length of the bag and of the choice of pictures.
-KEEP_SECONDS = 2.0
+KEEP_SECONDS = 2.0  # of outputs, for the bag and the pictures
 
 
 def demo(
@@ -26,7 +25,7 @@ def demo(
     """Start the real node, play a recording into it over DDS, and leave pictures, a rosbag2 and summary.json."""
     from rich.console import Console
 
-    from fsmde_core.sources.selection import open_recording
+    from fsmde_core.sources.registry import open_recording
     from fsmde_ros.cli.demo.demo import run_demo
     from fsmde_ros.cli.demo.report import BAG
     from fsmde_ros.client.live_run import LiveRunSettings

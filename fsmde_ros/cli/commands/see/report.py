@@ -1,13 +1,13 @@
-"""`fsmde report`: results as one HTML page."""
+"""Implements `fsmde report`, which shows results as one HTML page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsmde_ros.cli.options import RootOption, ThreadsOption, check_output
+from fsmde_ros.cli.options import EngineOption, RootOption, ThreadsOption, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,22 +17,18 @@ if TYPE_CHECKING:
 
 
 def report(
-    results: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="What fsmde evaluate --json wrote; several are compared.")
-    ],
-    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Write the page there.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files that fsmde evaluate --json wrote.")],
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Write the page to this file.")],
     root: RootOption = None,
     model: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(help="ONNX file that was evaluated, once for each. Default: the shipped student."),
+        list[Path] | None,
+        typer.Option(help="ONNX file that was evaluated; repeat it for several. Default: the shipped student."),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="auto, tensorrt, openvino, onnxruntime or torch; for the pictures.")
-    ] = "auto",
+    engine: EngineOption = "auto",
     threads: ThreadsOption = 0,
-    pictures: Annotated[bool, typer.Option(help="Show the best and the worst images.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Show the best and the worst images, predicted again.")] = True,
 ) -> None:
-    """Show results of `fsmde evaluate` as one self-contained HTML page; compare two or more."""
+    """Show results of `fsmde evaluate` on one self-contained HTML page, and compare two or more."""
     from fsmde_core.report.documents import load_results
     from fsmde_core.report.page import render
 
@@ -47,12 +43,11 @@ def report(
 def _gallery(
     results: Sequence[LoadedResult], root: Path | None, models: list[Path] | None, engine: str, threads: int
 ) -> Gallery:
-    """The pictures, from the recording that the results name and the models that were evaluated."""
     from contextlib import ExitStack, closing
 
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
-    from fsmde_core.pipeline.pipeline import Pipeline
+    from fsmde_core.pipeline.pipeline import CpuPipeline
     from fsmde_core.report.documents import match_models
     from fsmde_core.report.gallery import make_gallery
     from fsmde_core.sources import open_source
@@ -61,7 +56,7 @@ def _gallery(
     files = match_models(results, models or [default_model_path()])
     with ExitStack() as stack:
         pipelines = {
-            sha256: stack.enter_context(closing(Pipeline(load_engine(engine, path, threads, 1), threads)))
+            sha256: stack.enter_context(closing(CpuPipeline(load_engine(engine, path, threads, 1), threads)))
             for sha256, path in files.items()
         }
         return make_gallery(results, source, pipelines)

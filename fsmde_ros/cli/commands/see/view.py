@@ -1,26 +1,20 @@
-"""`fsmde view`: images, depth, cloud and lidar in Rerun."""
+"""Implements `fsmde view`, which shows images, depth, cloud and lidar in Rerun."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_ros.cli.options import (
-    EngineOption,
-    FramesOption,
-    ModelOption,
-    RootOption,
-    SourceOption,
-    ThreadsOption,
-    check_output,
-)
+from fsmde_ros.cli import options
 
 if TYPE_CHECKING:
+    from fsmde_core.engines.base import Engine
     from fsmde_core.rig.rig import Rig
+    from fsmde_core.sources.registry import FrameRange
     from fsmde_core.sources.source import Source
 
 
@@ -30,29 +24,29 @@ class Color(str, Enum):
 
 
 def view(
-    source: SourceOption = None,
-    root: RootOption = None,
-    frames: FramesOption = ":",
-    model: ModelOption = None,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = 0,
+    source: options.SourceOption = None,
+    root: options.RootOption = None,
+    frames: options.FramesOption = ":",
+    model: options.ModelOption = None,
+    engine: options.EngineOption = "auto",
+    threads: options.ThreadsOption = 0,
     color: Annotated[Color, typer.Option(help="What colours the cloud.")] = Color.rgb,
     live: Annotated[bool, typer.Option("--live", help="Show the topics of a running node; needs --rig.")] = False,
     rig: Annotated[str, typer.Option(help="With --live: the node's rig file, or the name of a shipped one.")] = "",
-    raw: Annotated[bool, typer.Option("--raw/--compressed", help="With --live: the images to listen to.")] = True,
+    raw: Annotated[bool, typer.Option("--raw/--compressed", help="With --live: which images to subscribe to.")] = True,
     namespace: Annotated[str, typer.Option(help="With --live: namespace of the topics.")] = "",
     save: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.rrd", help="Write a Rerun recording there instead of opening the viewer."),
     ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Serve a page for browsers, until Ctrl-C.")] = False,
 ) -> None:
-    """Show images, depth, fused cloud and lidar in Rerun: of a recording that the model runs on, or live."""
+    """Show images, depth, fused cloud and lidar in Rerun, of a recording or of a running node."""
     if save is not None and serve:
         raise FsmdeError(
             "--save and --serve exclude each other; a saved file is served by `rerun FILE.rrd --serve-web`"
         )
-    check_output("--save", save)
+    options.check_output("--save", save)
     if live != bool(rig):
         raise FsmdeError("--live and --rig belong together: the rig says which cameras the node has, and where")
     if live and (source is not None or root is not None):
@@ -69,41 +63,34 @@ def view(
 
         _show_live(load_rig(rig_path(rig)), not raw, namespace, color.value, save, serve)
     else:
-        from fsmde_core.sources.selection import open_recording, parse_frames
+        from fsmde_core.engines import load_engine
+        from fsmde_core.engines.model import default_model_path
+        from fsmde_core.sources.registry import open_recording, parse_frames
 
-        span = parse_frames(frames)
-        _show_recording(open_recording(source, root), span, (model, engine, threads), color.value, save, serve)
+        selected, recording = parse_frames(frames), open_recording(source, root)
+        loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
+        _show_recording(recording, selected, loaded, threads, color.value, save, serve)
 
 
 def _show_recording(
-    recording: Source,
-    span: tuple[int, int | None],
-    settings: tuple[Path | None, str, int],
-    color: str,
-    save: Path | None,
-    serve: bool,
+    recording: Source, frames: FrameRange, engine: Engine, threads: int, color: str, save: Path | None, serve: bool
 ) -> None:
     import signal
     from contextlib import closing
 
-    from fsmde_core.engines import load_engine
-    from fsmde_core.engines.model import default_model_path
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
-    from fsmde_core.sources.selection import frame_count
+    from fsmde_core.sources.registry import frame_count
     from fsmde_core.views.rerun import Scene, show_recording
-    from fsmde_core.views.rerun_target import opened
+    from fsmde_core.views.rerun_target import open_stream
     from fsmde_ros.cli.progress import progress_bar
 
-    model, engine, threads = settings
-    cameras = len(recording.rig.cameras)
-    loaded = load_engine(engine, model or default_model_path(), threads, cameras)
-    opened_pipeline = open_pipeline(loaded, cameras, threads)
-    with closing(opened_pipeline) as pipeline, opened(recording.rig.names, False, save, serve) as target:
+    opened = open_pipeline(engine, len(recording.rig.cameras), threads)
+    with closing(opened) as pipeline, open_stream(recording.rig.names, False, save, serve) as target:
         stream, where = target
         with progress_bar() as progress:
-            total, task = frame_count(recording, span), f"Showing {recording.name}"
-            frames = progress.track(recording.frames(*span), total=total, description=task)
-            shown = show_recording(frames, pipeline, Scene(stream, color))
+            total, task = frame_count(recording, frames), f"Showing {recording.name}"
+            tracked = progress.track(recording.frames(*frames), total=total, description=task)
+            shown = show_recording(tracked, pipeline, Scene(stream, color))
         typer.echo(f"{shown} frames of {recording.name}: {where}")
         if serve:
             signal.pause()
@@ -113,22 +100,22 @@ def _show_live(rig: Rig, compressed: bool, namespace: str, color: str, save: Pat
     from rich.console import Console
 
     from fsmde_core.views.rerun import Scene
-    from fsmde_core.views.rerun_target import opened
+    from fsmde_core.views.rerun_target import open_stream
     from fsmde_ros.client.session import ros_node
 
     console = Console(stderr=True)
-    with ros_node("fsmde_view", namespace) as node, opened(rig.names, True, save, serve) as (stream, where):
+    with ros_node("fsmde_view", namespace) as node, open_stream(rig.names, True, save, serve) as (stream, where):
         from fsmde_ros.client.live_view import LiveView
 
         live = LiveView(node, rig, Scene(stream, color), compressed)
         with console.status("") as status:
 
-            def tell() -> bool:
-                status.update(f"{where}: {_counts(live.received)}. Ctrl-C ends")
+            def show_counts() -> bool:
+                status.update(f"{where}: {_counts(live.received)}. Press Ctrl-C to end")
                 return True
 
-            live.spin(tell)
+            live.spin(show_counts)
 
 
 def _counts(received: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in sorted(received.items())) or "nothing came yet"
+    return ", ".join(f"{count} {what}" for what, count in sorted(received.items())) or "nothing received yet"

@@ -1,9 +1,9 @@
-"""`fsmde export`: a trained checkpoint as the ONNX file that the node loads."""
+"""Implements `fsmde export`, which turns a trained checkpoint into the ONNX file that the node loads."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from fsmde_training.export.compare import AccuracyCost
 
 LARGEST_COST = 0.01
-"""Relative increase of AbsRel beyond which the command warns."""
+"""Relative increase of AbsRel beyond which, or where it is unknown, the command warns on stderr."""
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A .ckpt file that training wrote.")],
     out: Annotated[Path, typer.Option(help="The new ONNX file.")] = Path("fsmde_student.onnx"),
     size: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="WxH", help="Input size, multiples of 32 pixels; default: what the model was trained for."
         ),
@@ -28,9 +28,9 @@ def export(
         str, typer.Option(metavar="SET|KIND[:ROOT]", help="For int8: a training set's folder, or a recording.")
     ] = "pandaset",
     training_data: Annotated[str, typer.Option(help="What the model was trained on, for its metadata.")] = "not stated",
-    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Licence of the model, for its metadata.")] = "not stated",
 ) -> None:
-    """Export a trained student to ONNX; the file is compared with PyTorch before it is trusted."""
+    """Export a trained student to ONNX, and compare the file with PyTorch before it is trusted."""
     from rich.console import Console
 
     from fsmde_core.engines.model import read_model_info
@@ -60,7 +60,6 @@ def export(
 
 
 def print_cost(cost: AccuracyCost | None) -> None:
-    """What int8 costs in AbsRel on held-out images; a warning on stderr beyond LARGEST_COST, or where unknown."""
     if cost is None:
         typer.echo("warning: the calibration recording has no held-out depth; what int8 costs is not known", err=True)
         return
