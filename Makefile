@@ -15,21 +15,24 @@ demo: $(VENV)/.run
 	$(BIN)/fsmde demo $(ARGS)
 
 test: lint
-	$(TIMEOUT) 3000 $(BIN)/python -m pytest
+	$(TIMEOUT) 3000 $(BIN)/python -m pytest test
 
 test-slow: $(VENV)/.dev
-	$(TIMEOUT) 5000 $(BIN)/python -m pytest -m slow
+	$(TIMEOUT) 5000 $(BIN)/python -m pytest test -m slow
 
 # On a machine with an NVIDIA GPU, where pip's PyTorch is a CUDA build. See docs/gpu.md.
 test-gpu: $(VENV)/.dev
-	$(TIMEOUT) 1200 $(BIN)/python -m pytest -m gpu -rs
+	$(TIMEOUT) 1200 $(BIN)/python -m pytest test -m gpu -rs
 
 bench-gpu: $(VENV)/.dev
 	$(BIN)/python -m fsmde_ros.cli.benchmarks.gpu $(ARGS)
 
+# Style, sentences, types, and the rules of the house: sizes of folders, names, the direction of imports.
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python test/lint/house_rules.py
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 # Fails when a stage or the student has become slower than the committed ratios allow; a minute on an idle machine.

@@ -23,6 +23,8 @@ RUNTIME = [
 ]
 
 FLEET = ["ray>=2.60,<3"]
+# What `colcon test` needs: it runs test/core.
+TEST = ["pytest>=7", "pytest-timeout>=2.1", "hypothesis>=6.100"]
 
 EXTRAS = {
     # A ROS 2 distribution brings these itself; the wheels make `pip install` enough on any Linux.
@@ -46,7 +48,8 @@ EXTRAS = {
     "view": ["rerun-sdk>=0.39,<0.42"],
     "fleet": FLEET,
     "gpu": ["pycuda", "tensorrt>=10.3,<12"],
-    "dev": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *FLEET],
+    "test": TEST,
+    "dev": [*TEST, *FLEET, "import-linter>=2.5,<3", "mypy>=1.13", "ruff>=0.8", "types-PyYAML"],
 }
 
 
@@ -56,7 +59,7 @@ def files(folder: str, pattern: str) -> list[str]:
 
 setup(
     name=NAME,
-    version="0.1.0",
+    version="0.2.0",
     description="Real-time full-surround monocular metric depth for six synchronized cameras on ROS 2",
     license="Apache-2.0",
     python_requires=">=3.10",

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fsmde_core.sources.selection import find_recording
+sys.path.insert(0, str(Path(__file__).parent))  # for `support`
+
+from fsmde_core.sources.registry import find_recording
 from support.small_network import write_small_network
 from support.tensorrt_bindings import RELEASES, unpack
 from support.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from support.fake_tensorrt import FakeTensorRt
+
+
+FOLDERS = {"ros": "ros", "training": "torch"}
+"""Markers by what all tests of a folder need; others mark themselves."""
+RECORDINGS = {"pandaset_root", "nuscenes_root", "ddad_root"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what their folder and their fixtures need."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in FOLDERS:
+            item.add_marker(FOLDERS[folder])
+        if RECORDINGS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("data")
 
 
 @pytest.fixture(scope="session", autouse=True)

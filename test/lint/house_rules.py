@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("fsmde_core", "fsmde_ros", "training/fsmde_training")
+COMMANDS = ROOT / "fsmde_ros" / "cli" / "commands"
+"""Docstrings of the functions in it are help texts: their parameters are options, each with a text of its own."""
 MOST_MODULES = 12
 """In one folder, `__init__` and `__main__` not counted."""
 VERBS = frozenset((Path(__file__).parent / "verbs.txt").read_text().split())
@@ -29,7 +31,8 @@ def main(folders: list[str]) -> int:
     trees = {file: ast.parse(file.read_text()) for file in files}
     findings = [*full_folders(files), *repeated_classes(trees)]
     for file, tree in trees.items():
-        findings += [f"{file.relative_to(ROOT)}:{line}: {text}" for line, text in docstring_findings(tree)]
+        is_command = COMMANDS in file.parents
+        findings += [f"{file.relative_to(ROOT)}:{line}: {text}" for line, text in docstring_findings(tree, is_command)]
     print(*findings, sep="\n", end="\n" if findings else "")
     return bool(findings)
 
@@ -53,33 +56,33 @@ def repeated_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
             yield f"class {name} stands in {' and '.join(found)}; a public name has one meaning"
 
 
-def docstring_findings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def docstring_findings(tree: ast.Module, is_command: bool) -> Iterator[tuple[int, str]]:
     """(line, finding) of every docstring of a public name that is no sentence or leaves out a parameter."""
     if (text := ast.get_docstring(tree)) is not None and not is_sentence(text):
         yield 1, f"the module's docstring is no sentence: {text.splitlines()[0]!r}"
-    yield from _body_findings(tree.body, within_class=False)
+    yield from _body_findings(tree.body, within_class=False, is_command=is_command)
 
 
-def _body_findings(body: list[ast.stmt], within_class: bool) -> Iterator[tuple[int, str]]:
+def _body_findings(body: list[ast.stmt], within_class: bool, is_command: bool) -> Iterator[tuple[int, str]]:
     for node in body:
         if not isinstance(node, (ast.ClassDef, Function)) or node.name.startswith("_"):
             continue
         text = ast.get_docstring(node)
-        if text is not None and re.match(r"(See|As|Like)\b[^.]*\.?$", text):
+        if text is not None and re.fullmatch(r"(See|As|Like) \S+", text):
             yield node.lineno, f"{node.name}: a docstring that only points elsewhere; say it, or leave it out"
         elif text is not None and isinstance(node, ast.ClassDef) and not is_sentence(text):
             yield node.lineno, f"{node.name}: the docstring is no sentence: {text.splitlines()[0]!r}"
         elif text is not None and isinstance(node, Function):
-            yield from _function_findings(node, text, within_class)
+            yield from _function_findings(node, text, within_class, is_command)
         if isinstance(node, ast.ClassDef):
-            yield from _body_findings(node.body, within_class=True)
+            yield from _body_findings(node.body, within_class=True, is_command=is_command)
 
 
-def _function_findings(node: Function, text: str, within_class: bool) -> Iterator[tuple[int, str]]:
+def _function_findings(node: Function, text: str, within_class: bool, is_command: bool) -> Iterator[tuple[int, str]]:
     if not is_sentence(text, verb=False):
         yield node.lineno, f"{node.name}: the docstring is no sentence: {text.splitlines()[0]!r}"
     names = _parameters(node, within_class)
-    if len(names) < 2:
+    if len(names) < 2 or is_command:
         return
     described = {name for line in _section(text, "Args").splitlines() for name in _described(line)}
     if missing := [name for name in names if name not in described]:

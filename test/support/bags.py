@@ -12,7 +12,7 @@ import numpy as np
 from mcap.writer import Writer
 
 from fsmde_core.frames import CameraImage, Frame
-from fsmde_core.messages.write import CLOUD, TF_TOPIC, TRANSFORMS, BagWriter, Message, MessageEncoder, typestore
+from fsmde_core.messages.encode import CLOUD, TF_TOPIC, TRANSFORMS, BagWriter, Message, MessageEncoder, typestore
 from fsmde_core.rig.geometry import quaternion_from_rotation
 from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.rosbag import RosbagSource

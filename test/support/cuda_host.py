@@ -101,7 +101,7 @@ class HostDriver(FakeDriver):
     def in_use(self) -> int:
         return sum(memory.nbytes for memory in self._memory.values())
 
-    def device(self, nbytes: int) -> Any:
+    def allocate(self, nbytes: int) -> Any:
         self.call("cuMemAlloc", self._allocate)
         return HostMemory(self, nbytes)
 
@@ -111,20 +111,20 @@ class HostDriver(FakeDriver):
     def let_go(self, address: int) -> None:
         del self._memory[address]
 
-    def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        array = super().pinned(shape, dtype)
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        array = super().allocate_pinned(shape, dtype)
         array.reshape(-1).view(np.uint8)[:] = 0xCB
         return array
 
-    def module(self, source: Path) -> HostModule:
+    def load_module(self, source: Path) -> HostModule:
         return self.call("cuModuleLoadData", HostModule, self, source)
 
-    def fill(self, address: int, value: int, nbytes: int, stream: Stream) -> None:
+    def memset(self, address: int, value: int, nbytes: int, stream: Stream) -> None:
         def work() -> None:
             self.read(address, nbytes)[:] = value
 
         self.call("cuMemsetD8Async", stream.put, work)
 
-    def wait(self, event: Event) -> None:
+    def synchronize(self, event: Event) -> None:
         with self._running:
-            super().wait(event)
+            super().synchronize(event)

@@ -44,27 +44,27 @@ class Stream:
         self.run_to(self.length)
 
     def wait_for_event(self, event: Event) -> None:
-        mark = event.mark
-        assert mark is not None, "an event that was never recorded orders nothing"
-        self.put(lambda: mark[0].run_to(mark[1]))
+        recorded = event.recorded
+        assert recorded is not None, "an event that was never recorded orders nothing"
+        self.put(lambda: recorded[0].run_to(recorded[1]))
 
 
 class Event:
     """A place in a stream's queue."""
 
     def __init__(self) -> None:
-        self.mark: tuple[Stream, int] | None = None
+        self.recorded: tuple[Stream, int] | None = None
 
     def record(self, stream: Stream) -> None:
-        self.mark = (stream, stream.length)
+        self.recorded = (stream, stream.length)
 
     def synchronize(self) -> None:
-        assert self.mark is not None
-        self.mark[0].run_to(self.mark[1])
+        assert self.recorded is not None
+        self.recorded[0].run_to(self.recorded[1])
 
     @property
     def passed(self) -> bool:
-        return self.mark is not None and self.mark[0].done >= self.mark[1]
+        return self.recorded is not None and self.recorded[0].done >= self.recorded[1]
 
 
 class Graph:
@@ -106,28 +106,28 @@ class FakeDriver:
         self._depth = threading.local()
 
     @contextmanager
-    def current(self) -> Iterator[None]:
+    def as_current(self) -> Iterator[None]:
         self._depth.value = getattr(self._depth, "value", 0) + 1
         try:
             yield
         finally:
             self._depth.value -= 1
 
-    def stream(self) -> Stream:
+    def create_stream(self) -> Stream:
         self.call("cuStreamCreate", self._allocate)
         stream = Stream(handle=1000 + len(self.streams))
         self.streams[stream.handle] = stream
         return stream
 
-    def event(self) -> Event:
+    def create_event(self) -> Event:
         self.call("cuEventCreate", self._allocate)
         return Event()
 
-    def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         self.call("cuMemHostAlloc", self._allocate)
         return np.zeros(shape, dtype)
 
-    def device(self, nbytes: int) -> Memory:
+    def allocate(self, nbytes: int) -> Memory:
         self.call("cuMemAlloc", self._allocate)
         address = 0x1000_0000 * (1 + len(self._memory))
         self._memory[address] = np.full(nbytes, 0xCD, np.uint8)
@@ -142,13 +142,13 @@ class FakeDriver:
 
         self.call("cuMemcpyDtoHAsync", stream.put, copy)
 
-    def record(self, event: Event, stream: Stream) -> None:
+    def record_event(self, event: Event, stream: Stream) -> None:
         self.call("cuEventRecord", event.record, stream)
 
-    def follow(self, stream: Stream, event: Event) -> None:
+    def wait_event(self, stream: Stream, event: Event) -> None:
         self.call("cuStreamWaitEvent", stream.wait_for_event, event)
 
-    def wait(self, event: Event) -> None:
+    def synchronize(self, event: Event) -> None:
         self.call("cuEventSynchronize", event.synchronize)
 
     def elapsed_ms(self, start: Event, end: Event) -> float:
@@ -166,7 +166,7 @@ class FakeDriver:
         self.call("cuStreamEndCapture", self.graphs.append, graph)
 
     def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        assert getattr(self._depth, "value", 0), f"{name} outside of driver.current()"
+        assert getattr(self._depth, "value", 0), f"{name} outside of driver.as_current()"
         self.calls.add(name)
         if name in self.failing:
             raise FsmdeError(f"GPU call {name} failed: {self.failing[name]}")

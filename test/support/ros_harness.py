@@ -17,6 +17,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -24,6 +25,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig, save_rig
 from fsmde_ros.middleware import conversions
+from fsmde_ros.middleware.dds import use_shared_memory_profile
 from fsmde_ros.node.node import SurroundDepthNode
 
 # Above 100 the ports of a domain leave the range that Linux keeps free.
@@ -141,7 +143,7 @@ class Stage:
         self.nodes.append(node)
         self.executor.add_node(node)
         if start:
-            assert node.start(), "the node did not become active"
+            assert start_node(node), "the node did not become active"
         return node
 
     def spin_until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
@@ -171,12 +173,18 @@ class Stage:
 @contextmanager
 def open_stage(folder: Path, model: Path) -> Iterator[Stage]:
     """A stage whose nodes report ten times a second, which makes the tests quick."""
-    with patch("fsmde_ros.node.node.PERIOD_S", 0.1):
+    with patch("fsmde_ros.node.node.PERIOD_S", 0.1), patch.dict(os.environ):
+        use_shared_memory_profile()  # Fast DDS reads it once per process, and later tests play large images
         stage = Stage(folder, model)
         try:
             yield stage
         finally:
             stage.close()
+
+
+def start_node(node: SurroundDepthNode) -> bool:
+    """Configure and activate; False when either failed."""
+    return all(step() == TransitionCallbackReturn.SUCCESS for step in (node.trigger_configure, node.trigger_activate))
 
 
 def state_of(node: SurroundDepthNode) -> str:

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from fsmde_core.engines.model import read_model_info
-from fsmde_core.engines.self_check import check_input
+from fsmde_core.engines.self_check import fixed_input
 from fsmde_core.engines.tensorrt.cache import EngineCache
 from fsmde_core.engines.tensorrt.progress import LogProgress
 from support.fake_gpu import FakeDriver
 from support.fake_tensorrt import FakeTensorRt
 
-ON_TENSORRT = [f"fsmde_core.engines.tensorrt.{name}" for name in ("bindings", "build", "engine", "provide")]
-ON_TENSORRT.append("fsmde_core.engines.tensorrt.variants")
+ON_TENSORRT = [f"fsmde_core.engines.tensorrt.{name}" for name in ("bindings", "build", "engine")]
 
 
 @contextmanager
@@ -41,13 +40,13 @@ def on_fake_tensorrt(api: dict[str, Any]) -> Iterator[FakeTensorRt]:
 
 def build_and_infer(model: Path, precision: str = "fp16") -> None:
     """All that a session does: build or find the engine, load it, infer, close."""
+    from fsmde_core.engines.tensorrt.build import load_or_build_plan, max_cameras
     from fsmde_core.engines.tensorrt.engine import TensorRtEngine
-    from fsmde_core.engines.tensorrt.provide import plan_cameras, provide
 
     info = read_model_info(model)
-    plan = provide(info, precision, 2, EngineCache(), LogProgress(), workspace=64)
-    engine = TensorRtEngine(info, precision, plan, plan_cameras(2))
-    engine.infer(*check_input(info, 3))
+    plan = load_or_build_plan(info, precision, 2, EngineCache(), LogProgress(), workspace=64)
+    engine = TensorRtEngine(info, precision, plan, max_cameras(2))
+    engine.infer(*fixed_input(info, 3))
     engine.stage_ms()
     engine.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.model import default_model_path
 from fsmde_core.images.encodings import RawImage
-from fsmde_core.pipeline.pipeline import Pipeline
+from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.source import IndexedSource
 
@@ -34,8 +34,8 @@ def with_turned(rig: Rig, name: str, axis: str, degrees: float) -> Rig:
 
 
 @lru_cache(maxsize=1)
-def pipeline() -> Pipeline:
-    return Pipeline(load_engine("auto", default_model_path(), 1, 6), 1)
+def pipeline() -> CpuPipeline:
+    return CpuPipeline(load_engine("auto", default_model_path(), 1, 6), 1)
 
 
 @lru_cache(maxsize=4)
