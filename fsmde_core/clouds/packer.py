@@ -75,10 +75,7 @@ class PackedCloud:
 
 
 class CloudPacker:
-    """Packs batches of depth images; one thread at a time may call it.
-
-    `keep` tells where all gates hold, for depth and sigma of any equal shape.
-    """
+    """Packs batches of depth images; one thread at a time may call it."""
 
     def __init__(self, settings: CloudSettings) -> None:
         self.settings = settings
@@ -136,6 +133,14 @@ class CloudPacker:
         return PackedCloud(data, height, width, self._fields, is_dense=False)
 
     def keep(self, depth: Floats, sigma: Floats) -> NDArray[np.bool_]:
+        """Tell which depths pass all gates; stride and voxels do not matter.
+
+        Args:
+            depth, sigma: Metres, of any equal shape.
+
+        Returns:
+            bool of that shape; False where depth is not finite.
+        """
         keep, _ = self._gate(*(np.require(values.reshape(1, -1), np.float32, ["C", "A"]) for values in (depth, sigma)))
         return keep.view(np.bool_).reshape(depth.shape)
 

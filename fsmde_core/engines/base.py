@@ -65,10 +65,20 @@ class EngineReport:
 
     @property
     def available(self) -> bool:
+        """Whether the engine can be used."""
         return not self.reason
 
 
 def check_batch(info: ModelInfo, images: NDArray[np.uint8], focal: NDArray[np.float32]) -> None:
+    """Raise unless the arrays are what the model takes.
+
+    Args:
+        info: The model.
+        images, focal: What `Engine.infer` was given.
+
+    Raises:
+        FsmdeError: A dtype or shape differs, or there is no image.
+    """
     expected = (info.height, info.width, 3)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != expected:
         raise FsmdeError(f"images are {images.shape} {images.dtype}, the model takes (N >= 1, *{expected}) uint8")

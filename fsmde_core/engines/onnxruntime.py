@@ -22,6 +22,15 @@ _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 def open_session(
     path: Path, threads: int, optimise: bool = True, providers: Sequence[str] = (CPU,)
 ) -> onnxruntime.InferenceSession:
+    """Open a session of an ONNX file; the runtime's own exceptions pass through.
+
+    Args:
+        path: The ONNX file.
+        threads, optimise, providers: As in `OnnxRuntimeEngine`.
+
+    Returns:
+        The session.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     if not optimise:

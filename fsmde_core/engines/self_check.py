@@ -31,6 +31,7 @@ class Deviation:
     p99: float
 
     def within(self, limit: Deviation) -> bool:
+        """Tell whether neither error exceeds that of `limit`."""
         return self.median <= limit.median and self.p99 <= limit.p99  # False for NaN
 
     def __str__(self) -> str:

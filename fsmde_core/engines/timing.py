@@ -42,6 +42,16 @@ def time_in_turns(
 
 
 def time_against_copy(call: Callable[[], object], nbytes: int, rounds: int = ROUNDS) -> tuple[float, float]:
+    """Time a call and one thread's copy of bytes in memory, by turns.
+
+    Args:
+        call: The call.
+        nbytes: Bytes that the copy reads; it writes as many.
+        rounds: How often to time each.
+
+    Returns:
+        Median milliseconds of the call and of the copy.
+    """
     source, target = np.ones(nbytes, np.uint8), np.ones(nbytes, np.uint8)
     return time_in_turns(call, lambda: np.copyto(target, source), rounds)
 

@@ -119,7 +119,20 @@ def result_document(
     records: Iterable[FrameRecord],
     stored: PartialResult | None = None,
 ) -> dict[str, Any]:
-    # header, and what the records say; with `stored` it is in that file, too
+    """Summarize records in a result document.
+
+    Args:
+        source, protocol, frames: What the records are of.
+        header: As `document_header` returns it.
+        records: In order of time.
+        stored: Writes the document to its file, too.
+
+    Returns:
+        The document: the header, the scores and the notes.
+
+    Raises:
+        FsmdeError: There is nothing to measure, or the document cannot be written.
+    """
     summary = _summarize(source, protocol, frames, records, stored)
     document = {**header, **summary.document(), "notes": [*source.notes, *summary.notes]}
     if stored:

@@ -78,6 +78,15 @@ def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def rectify_maps(camera: Camera, target: Camera) -> RectifyMaps:
+    """Compute how the pixels of a camera reach its rectified camera; cached by calibration.
+
+    Args:
+        camera: As calibrated.
+        target: The same view without distortion, as of `Camera.rectified`.
+
+    Returns:
+        The steps; only to be read.
+    """
     sizes = (camera.width, camera.height), (target.width, target.height)
     return _rectify_maps(camera.distortion_model, camera.K.tobytes(), camera.D.tobytes(), *sizes, target.K.tobytes())
 
@@ -155,8 +164,7 @@ def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[n
 class Preprocessor:
     """Turns camera images into the network's input of `width` x `height` pixels; any thread may call it.
 
-    The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones. `rectify`
-    raises FsmdeError when an image is not of the camera's calibrated size, or does not decode.
+    The undistortion maps are cached by calibration, so a camera whose calibration changes gets new ones.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -166,6 +174,18 @@ class Preprocessor:
         self._targets: dict[str, tuple[Camera, Camera]] = {}
 
     def rectify(self, image: AnyImage, camera: Camera) -> RectifiedImage:
+        """Rectify one image to the network's input.
+
+        Args:
+            image: Raw, JPEG or PNG.
+            camera: As calibrated.
+
+        Returns:
+            The RGB pixels and the rectified camera.
+
+        Raises:
+            FsmdeError: The image is not of the camera's calibrated size, or does not decode.
+        """
         target = self.target(camera)
         return RectifiedImage(target, _rectify_image(image, camera, target), rectify_maps(camera, target).outside)
 

@@ -104,12 +104,32 @@ class DepthPipeline(ABC, Generic[Rectified]):
         return self.packer(settings).pack(result.cameras, result.rgb, result.depth, result.sigma)
 
     def with_mount(self, image: Rectified, camera: Camera) -> Rectified:
-        # Where the intrinsics have changed since, the pixels do not fit the camera as it is now.
+        """Give a rectified image the pose of its camera as it is now.
+
+        Args:
+            image: From `rectify`.
+            camera: As calibrated now.
+
+        Returns:
+            A copy with the new camera; `image` itself where the intrinsics have changed, which its pixels do not fit.
+        """
         target = self._preprocessor.target(camera)
         fits = np.array_equal(target.K, image.camera.K)
         return replace(image, camera=target) if fits else image  # type: ignore[type-var]
 
     def run(self, images: Mapping[str, AnyImage], rig: Rig) -> DepthSet:
+        """Estimate the depth of one set of images, rectified in parallel.
+
+        Args:
+            images: By the name of the camera; any subset of the rig.
+            rig: The cameras as calibrated.
+
+        Returns:
+            The depth, in ring order.
+
+        Raises:
+            FsmdeError: There is no image, one of no camera of the rig or of another size, or one that does not decode.
+        """
         rectified, preprocess_ms = self.rectify_all(images, rig)
         result = self.infer(rectified)
         return replace(result, stage_ms={"preprocess": preprocess_ms, **result.stage_ms})

@@ -99,7 +99,18 @@ def _check_comparable(first: LoadedResult, other: LoadedResult) -> None:
 
 
 def match_models(results: Sequence[LoadedResult], paths: Sequence[Path]) -> dict[str, Path]:
-    # sha256 -> model file, of each result.
+    """Find the model file of each result.
+
+    Args:
+        results: The results.
+        paths: Model files, in any order.
+
+    Returns:
+        The file by `model_sha256`.
+
+    Raises:
+        FsmdeError: The model of a result is not among the files, or a file is no model.
+    """
     files = {read_model_info(path).sha256: path for path in paths}
     for result in results:
         wanted = result.at("model_sha256")

@@ -16,6 +16,14 @@ Matrix = NDArray[np.float64]
 
 
 def rigid(rotation: NDArray[np.floating], translation: Sequence[float] | NDArray[np.floating]) -> Matrix:
+    """Compose a rigid transform.
+
+    Args:
+        rotation, translation: (3, 3), and (3,) metres.
+
+    Returns:
+        (4, 4) float64.
+    """
     T = np.eye(4)
     T[:3, :3] = rotation
     T[:3, 3] = translation
@@ -31,6 +39,17 @@ def is_rigid(T: Matrix) -> bool:
 
 
 def rotation_from_quaternion(w: float, x: float, y: float, z: float) -> Matrix:
+    """Compute the rotation of a quaternion of any length but zero.
+
+    Args:
+        w, x, y, z: The quaternion, scalar first.
+
+    Returns:
+        (3, 3) rotation.
+
+    Raises:
+        FsmdeError: The length is zero or not finite.
+    """
     q = np.array([w, x, y, z], dtype=np.float64)
     norm = np.linalg.norm(q)
     if not np.isfinite(norm) or norm < 1e-9:
@@ -68,6 +87,15 @@ def invert(T: Matrix) -> Matrix:
 
 
 def transform(T: Matrix, points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Move points by a rigid transform.
+
+    Args:
+        T: (4, 4), from the frame of the points to that of the result.
+        points: (..., 3) metres.
+
+    Returns:
+        (..., 3) metres in the dtype of `points`.
+    """
     return points @ T[:3, :3].T.astype(points.dtype) + T[:3, 3].astype(points.dtype)
 
 

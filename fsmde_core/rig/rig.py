@@ -68,6 +68,7 @@ class Camera:
 
     @property
     def is_distorted(self) -> bool:
+        """Whether any distortion coefficient differs from zero."""
         return bool(np.any(self.D))
 
     @property
@@ -90,6 +91,15 @@ class Camera:
 
 
 def scale_intrinsics(K: Matrix, sx: float, sy: float) -> Matrix:
+    """Scale intrinsics to the same view in an image of another size.
+
+    Args:
+        K: (3, 3) intrinsics in pixels.
+        sx, sy: New width / old width, new height / old height.
+
+    Returns:
+        (3, 3) intrinsics, a copy.
+    """
     factors = np.array([sx, sy])
     K = K.copy()
     K[:2] *= factors[:, None]
@@ -113,6 +123,7 @@ class Rig:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the cameras, in ring order."""
         return tuple(camera.name for camera in self.cameras)
 
     def __getitem__(self, name: str) -> Camera:
@@ -168,6 +179,12 @@ def load_rig(path: str | Path) -> Rig:
 
 
 def save_rig(rig: Rig, path: str | Path) -> None:
+    """Write a rig as YAML that `load_rig` reads back.
+
+    Args:
+        rig: The rig.
+        path: The file, overwritten where it is there.
+    """
     cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
     document = {"base_frame": rig.base_frame, "cameras": cameras}
     Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))

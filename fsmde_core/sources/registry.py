@@ -81,7 +81,17 @@ def find_recording(name: str) -> Path | None:
 
 
 def open_recording(kind: str | None, root: Path | None, **options: Any) -> Source:
-    # Without either the default recording, with a root alone a rosbag.
+    """Open what was asked for: without kind and root the default recording, with a root alone a rosbag.
+
+    Args:
+        kind, root, **options: As for `open_source`.
+
+    Returns:
+        The recording.
+
+    Raises:
+        FsmdeError: The recording cannot be opened.
+    """
     if kind is None:
         kind, root = default_recording() if root is None else ("rosbag", root)
     return open_source(kind, root, **options)
@@ -102,6 +112,18 @@ def parse_frames(text: str) -> FrameRange:
 
 
 def frame_count(source: Source, frames: FrameRange) -> int:
+    """Count the frames of a range.
+
+    Args:
+        source: The recording.
+        frames: The range, by the rules of Python's slices.
+
+    Returns:
+        Their number, at least 1.
+
+    Raises:
+        FsmdeError: The range has none.
+    """
     count = len(range(*slice(*frames).indices(len(source))))
     if not count:
         raise FsmdeError(f"the recording {source.name} has no frames in the range {frames}, of {len(source)}")

@@ -36,6 +36,7 @@ FRUSTUM_M = 1.2
 
 
 def load_rerun() -> Any:
+    """Import Rerun; FsmdeError where it is not installed."""
     try:
         import rerun
         import rerun.blueprint
@@ -63,6 +64,12 @@ class Scene:
         self._stream.log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def set_time(self, stamp_ns: int, frame: int | None = None) -> None:
+        """Set the time of what is logged from now on.
+
+        Args:
+            stamp_ns: Nanoseconds.
+            frame: Number of the frame; None leaves it as it is.
+        """
         self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, "ns"))
         if frame is not None:
             self._stream.set_time(FRAMES, sequence=frame)
@@ -78,13 +85,24 @@ class Scene:
         self._stream.log(image_path(camera.name), self._rr.Image(shown.rgb).compress(JPEG_QUALITY))
 
     def log_depth(self, camera: Camera, depth: NDArray[np.float32]) -> None:
-        # (H, W) metres of the rectified camera at that size, NaN for none.
+        """Show a depth image.
+
+        Args:
+            camera: Rectified, at the size of the depth.
+            depth: (H, W) float32 metres, NaN for none.
+        """
         self._log_pinhole(camera, "depth")
         picture = self._rr.DepthImage(depth, meter=1.0, colormap="spectral", depth_range=DEPTH_RANGE_M)
         self._stream.log(depth_path(camera.name), picture)
 
     def log_cloud(self, xyz: NDArray[np.float32], rgb: NDArray[np.float32] | None, sigma: NDArray[np.float32]) -> None:
-        # (N, 3) metres in the base frame, (N,) colours as the bits 0x00RRGGBB, (N,) metres; by sigma without colours.
+        """Show the fused cloud.
+
+        Args:
+            xyz: (N, 3) metres in the base frame.
+            rgb: (N,) float32 with the bits 0x00RRGGBB; with None the cloud is coloured by sigma.
+            sigma: (N,) metres.
+        """
         if self._by_sigma or rgb is None:
             colors: NDArray[Any] = sigma_rgb(sigma)
         else:
@@ -92,6 +110,12 @@ class Scene:
         self._stream.log(CLOUD, self._rr.Points3D(xyz, colors=colors, radii=CLOUD_POINTS))
 
     def log_lidar(self, xyz: NDArray[np.float32], T_world_lidar: Matrix) -> None:
+        """Show a sweep.
+
+        Args:
+            xyz: (N, 3) metres in the frame of the sweep.
+            T_world_lidar: Pose of that frame.
+        """
         self._stream.log(LIDAR, self._transform(T_world_lidar))
         self._stream.log(LIDAR, self._rr.Points3D(xyz, colors=LIDAR_COLOR, radii=LIDAR_POINTS))
 
@@ -130,7 +154,14 @@ def depth_path(name: str) -> str:
 
 
 def show_recording(frames: Iterable[Frame], pipeline: DepthPipeline[Any], scene: Scene) -> int:
-    # Runs the model on every frame; the number of frames. The world's origin is the first vehicle pose.
+    """Run the model on every frame and log all; the origin of the world is the first pose of the vehicle.
+
+    Args:
+        frames, pipeline, scene: What is shown, what predicts, and where to log.
+
+    Returns:
+        The number of frames.
+    """
     packer = CloudPacker(CloudSettings(stride=CLOUD_STRIDE))
     T_origin_world: Matrix | None = None
     count = 0

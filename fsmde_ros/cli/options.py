@@ -40,7 +40,15 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU thread
 
 
 def check_output(option: str, file: Path | None) -> None:
-    # before anything is computed for the file
+    """Refuse an output file that cannot be written, before anything is computed for it.
+
+    Args:
+        option: The option that names it, as typed.
+        file: Where the output will be; None passes.
+
+    Raises:
+        FsmdeError: It is a folder, its folder is not there, or it cannot be written.
+    """
     if file is None:
         return
     try:

@@ -47,6 +47,15 @@ def depth_image(head: Header, depth: NDArray[np.float32], encoding: str) -> Imag
 
 
 def rgb_image(head: Header, pixels: NDArray[np.uint8]) -> Image:
+    """Make an rgb8 image.
+
+    Args:
+        head: The message's header.
+        pixels: (H, W, 3) uint8 RGB.
+
+    Returns:
+        The message, with a copy of the pixels.
+    """
     height, width = pixels.shape[:2]
     message = Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, **_CHECKED)
     message.data = _data(pixels)
@@ -79,6 +88,14 @@ def camera_info(head: Header, camera: Camera) -> CameraInfo:
 
 
 def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:
+    """Make a PointCloud2 of packed points.
+
+    Args:
+        head, cloud: The message's header, and the points with their layout.
+
+    Returns:
+        The message, which shares the cloud's data.
+    """
     layout = cloud_layout(cloud.fields, cloud.height, cloud.width, PointField)
     message = PointCloud2(header=head, is_dense=cloud.is_dense, **layout, **_CHECKED)
     message.data = cloud.data  # shared, not copied

@@ -53,6 +53,17 @@ def output() -> QoSProfile:
 
 
 def subscription(node: Any, kind: Any, topic: str, callback: Callable[..., object]) -> Any:
+    """Subscribe with the profile `sensor()`, as the parameters `qos_overrides` change it.
+
+    Args:
+        node, kind, topic, callback: As in rclpy's `create_subscription`.
+
+    Returns:
+        The rclpy subscription.
+
+    Raises:
+        FsmdeError: The overriding parameters are no QoS.
+    """
     with _overridden(node, topic, "subscription") as options:
         return node.create_subscription(
             kind, topic, callback, sensor(), qos_overriding_options=options, event_callbacks=NO_SUBSCRIPTION_EVENTS

@@ -164,6 +164,15 @@ def values(node: Node) -> dict[str, Any]:
 
 
 def check_change(changes: Mapping[str, Any], configured: bool) -> None:
+    """Refuse changes of parameters that cannot be made; names that are not in the table pass.
+
+    Args:
+        changes: Name -> new value.
+        configured: Whether the node is configured, so that some parameters are fixed.
+
+    Raises:
+        FsmdeError: A value is invalid, or its parameter takes effect only on configure.
+    """
     for name, value in changes.items():
         spec = _BY_NAME.get(name)
         if spec is None:

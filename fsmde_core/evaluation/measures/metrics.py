@@ -53,7 +53,14 @@ def error_sums(
 
 
 def depth_metrics(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Metrics:
-    # (M,) true and predicted depths in metres, M >= 1, all positive
+    """Compute the measures of some pixels, in float64.
+
+    Args:
+        truth, prediction: (M,) depths in metres, M >= 1, all positive.
+
+    Returns:
+        The measures.
+    """
     return Metrics.of(error_sums(truth, prediction)[0])
 
 

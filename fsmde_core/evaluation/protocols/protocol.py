@@ -87,7 +87,15 @@ class EvaluationProtocol(ABC):
         """Return median truth over median prediction."""
 
     def scaled(self, pixels: Pixels, ratio: float) -> Pixels:
-        # as they are measured: clipped to [min_m, cap_m]
+        """Scale predicted depth and sigma, and clip the depth to [min_m, cap_m], as it is measured.
+
+        Args:
+            pixels: As `pixels` returns them.
+            ratio: What they are multiplied with.
+
+        Returns:
+            The pixels; their truth is left as it is.
+        """
         depth = np.clip(pixels.depth * np.float32(ratio), np.float32(self.min_m), np.float32(self.cap_m))
         sigma = None if pixels.sigma is None else pixels.sigma * np.float32(ratio)
         return replace(pixels, depth=depth, sigma=sigma)

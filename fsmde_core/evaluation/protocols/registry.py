@@ -51,8 +51,18 @@ def make_protocol(
 
 
 def load_masks(folder: Path | None, rig: Rig) -> dict[str, NDArray[np.bool_]]:
-    # (H, W) bool by camera at native size, of the rectified view: False on the vehicle, which is black in
-    # `folder/<camera>.png`. None for no masks. FsmdeError when one is missing or of another size.
+    """Read the masks that leave out the vehicle itself.
+
+    Args:
+        folder: Holds `<camera>.png`, black on the vehicle, for each camera; None for no masks.
+        rig: The rig of the recording.
+
+    Returns:
+        By camera (H, W) bool at native size, of the rectified view, False on the vehicle; empty for no masks.
+
+    Raises:
+        FsmdeError: A mask is missing, no PNG, or not of its camera's size.
+    """
     masks = {}
     for camera in rig.cameras if folder else ():
         path = Path(folder or "", f"{camera.name}.png")

@@ -45,7 +45,17 @@ def document_header(
     engine: EngineDescription,
     flip: bool,
 ) -> dict[str, Any]:
-    # The first keys of the document, known before the first frame is read. kind: of the source; root: its place.
+    """Make the first keys of a result document, all known before the first frame is read.
+
+    Args:
+        source: The recording.
+        kind, root: Its kind and place, as `recording_place` returns them.
+        frames, protocol, engine: What is measured, and how.
+        flip: Whether each prediction is averaged with that of the mirrored image.
+
+    Returns:
+        The keys and their values.
+    """
     return {
         "protocol": protocol.name,
         "source": source.name,
@@ -62,7 +72,14 @@ def document_header(
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    # whole or not at all
+    """Write a document as JSON, whole or not at all.
+
+    Args:
+        path, document: The file, and what it is to hold.
+
+    Raises:
+        FsmdeError: The file system refuses.
+    """
     part = path.with_name(path.name + ".part")
     with explained_write_errors(path):
         part.write_text(json.dumps(document, indent=2) + "\n")

@@ -16,8 +16,13 @@ class DropCounter:
         self._samples_lost = self._mismatched = 0
 
     def add(self, sent: Collection[str], received: Collection[str], sampled: bool, mismatched: int = 0) -> None:
-        # sent, received: cameras of one set. sampled: whether it has truth. mismatched: depth images, not among
-        # `received`, whose intrinsics are not those of the recording.
+        """Count one set of images.
+
+        Args:
+            sent, received: Its cameras that were played, and those of them whose depth came back.
+            sampled: Whether the set has truth.
+            mismatched: Depth images, not among `received`, whose intrinsics are not those of the recording.
+        """
         self._sent.update(list(sent))
         self._received.update(list(received))
         kind = "complete" if len(received) == len(sent) else "partial" if received else "lost"

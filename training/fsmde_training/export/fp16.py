@@ -20,6 +20,17 @@ a pixel lies between two depths: the shipped student has 1.8e-3 and 2.6e-2, the 
 
 
 def convert_fp16(path: Path, out: Path) -> Deviation:
+    """Write a float32 ONNX file again with the network's weights and activations in float16.
+
+    Args:
+        path, out: The float32 file, and the file to write.
+
+    Returns:
+        How far `out` deviates from `path`.
+
+    Raises:
+        FsmdeError: The deviation is beyond LIMIT.
+    """
     model = onnx.load(path)
     to_half(model)
     set_metadata(model, {"precision": "fp16"})

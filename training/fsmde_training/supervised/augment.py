@@ -47,6 +47,16 @@ def crop_zoom(
 
 
 def jitter_colour(rgb: NDArray[np.uint8], strength: float, rng: Generator) -> NDArray[np.uint8]:
+    """Vary saturation, white balance, exposure, contrast and gamma at random.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        strength: 0 for no change, 1 for strong changes.
+        rng: Draws the changes.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     saturation = 0.0 if rng.random() < 0.05 * strength else np.exp(strength * rng.uniform(-0.5, 0.4))
     gain = np.exp(strength * (rng.uniform(-0.35, 0.35) + rng.uniform(-0.12, 0.12, 3)))
     contrast, gamma = np.exp(strength * rng.uniform(-0.3, 0.3)), np.exp(strength * rng.uniform(-0.4, 0.4))

@@ -50,6 +50,15 @@ class TrainingViews(Dataset):
 
 
 def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw labelled pixels, with replacement; sky is labelled.
+
+    Args:
+        depth: (H, W) metres, NaN where unknown, inf for sky.
+        count, rng: How many to draw, and what draws them.
+
+    Returns:
+        (count,) indices into the flat depth; all -1 where no pixel is labelled.
+    """
     labelled = np.flatnonzero(~np.isnan(depth))
     return rng.choice(labelled, count) if labelled.size else np.full(count, -1)
 

@@ -57,6 +57,15 @@ def canonical_target(network: MetricDepthNetwork | ProjectTeacher, batch: dict[s
 
 
 def labelled_pixels(network: MetricDepthNetwork | ProjectTeacher, batch: dict[str, Tensor]) -> LabelledPixels:
+    """Collect the pixels that a batch names, their truth in metres at the network's canonical focal length.
+
+    Args:
+        network: Gives the canonical focal length and the range that the truth is limited to.
+        batch: As of `TrainingViews`; negative entries of its `pixels` are left out.
+
+    Returns:
+        The pixels of all views, in one row.
+    """
     view, number = torch.nonzero(batch["pixels"] >= 0, as_tuple=True)
     pixel = batch["pixels"][view, number]
     width = batch["depth"].shape[2]

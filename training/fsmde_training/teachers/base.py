@@ -66,7 +66,15 @@ def student_size(images: Tensor, size: tuple[int, int] | None) -> tuple[int, int
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    # A map that shrinks is low-pass filtered.
+    """Resize maps bilinearly; those that shrink are low-pass filtered.
+
+    Args:
+        maps: (B, C, h, w) float.
+        size: The new (height, width).
+
+    Returns:
+        (B, C, *size).
+    """
     shrinks = maps.shape[2] > size[0] or maps.shape[3] > size[1]
     return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=shrinks)
 

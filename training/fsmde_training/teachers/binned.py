@@ -59,7 +59,12 @@ class BinnedTeacher(MetricDepthNetwork):
 
 
 def save_binned_teacher(binned: BinnedTeacher, path: Path) -> None:
-    # The layout is that of checkpoints.
+    """Write weights and architecture to one file in the layout of checkpoints, for `load_binned_teacher`.
+
+    Args:
+        binned: The fitted teacher.
+        path: A .pt file; its folder is made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"binned.{name}": value for name, value in binned.state_dict().items()}
     torch.save({"hyper_parameters": {"architecture": binned.architecture}, "state_dict": weights}, path)

@@ -47,7 +47,14 @@ def build(size: str = "small") -> DepthAnythingForDepthEstimation:
 
 
 def input_size(height: int, width: int) -> tuple[int, int]:
-    # Rounded down to whole patches: never more pixels than asked for.
+    """Round the sides of an image down to whole patches: never more pixels than asked for.
+
+    Args:
+        height, width: Pixels.
+
+    Returns:
+        The network's (height, width), multiples of PATCH.
+    """
     return height // PATCH * PATCH, width // PATCH * PATCH
 
 

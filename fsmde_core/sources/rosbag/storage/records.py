@@ -20,6 +20,7 @@ class BagMessage(NamedTuple):
 
     @property
     def stamp_ns(self) -> int:
+        """The header's stamp; FsmdeError where the message has no header."""
         try:
             return header_stamp_ns(self.data)
         except struct.error as error:

@@ -21,6 +21,7 @@ BaselinesOption = Annotated[
 
 
 def print_result(document: dict[str, Any]) -> None:
+    """Print the tables and lines of a result document on stdout."""
     from rich.console import Console
 
     from fsmde_core.evaluation.results.tables import to_lines, to_tables
