@@ -87,6 +87,29 @@ def camera_info(head: Header, camera: Camera) -> CameraInfo:
     return message
 
 
+class CameraInfos:
+    """Keeps one camera_info per camera, since making them anew takes as long as all other messages of a set."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Camera, CameraInfo]] = {}
+
+    def stamped(self, head: Header, camera: Camera) -> CameraInfo:
+        """Put a header on the camera_info of a camera.
+
+        Args:
+            head: The message's header.
+            camera: Without distortion; another object than last time has its message made anew.
+
+        Returns:
+            The message, which the next call for the same camera changes: publish it first.
+        """
+        made = self._made.get(camera.name)
+        if made is None or made[0] is not camera:
+            made = self._made[camera.name] = camera, camera_info(head, camera)
+        made[1].header = head
+        return made[1]
+
+
 def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:
     """Make a PointCloud2 of packed points.
 

@@ -19,12 +19,15 @@ Sets = list[tuple[np.ndarray, np.ndarray, dict[str, int]]]
 AXES = {"pitch": 0, "yaw": 1, "roll": 2}
 
 
+def turn(*degrees: float) -> np.ndarray:
+    """(3, 3) rotation by a vector of pitch, yaw and roll."""
+    return cv2.Rodrigues(np.radians(degrees))[0]
+
+
 def turned(camera: Camera, axis: str, degrees: float) -> Camera:
     """As its mount turns about an axis of its own."""
-    vector = np.zeros(3)
-    vector[AXES[axis]] = np.radians(degrees)
     T = camera.T_base_camera.copy()
-    T[:3, :3] = T[:3, :3] @ cv2.Rodrigues(vector)[0]
+    T[:3, :3] = T[:3, :3] @ turn(*degrees * np.eye(3)[AXES[axis]])
     return replace(camera, T_base_camera=T)
 
 

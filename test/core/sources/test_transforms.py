@@ -44,7 +44,8 @@ def test_motion_between_poses(turns: list[list[float]], share: int, order: objec
         np.testing.assert_allclose(moving.pose_at(stamp), pose, atol=1e-12)
     T0, T1 = poses[0], poses[100 * MS]
     if np.trace(T0[:3, :3].T @ T1[:3, :3]) > -0.999:  # half a turn has two equal ways
-        np.testing.assert_allclose(moving.pose_at(share * MS), between(T0, T1, share / 100), atol=1e-6)
+        # cv2.Rodrigues gives no turn at all below 1e-5 rad.
+        np.testing.assert_allclose(moving.pose_at(share * MS), between(T0, T1, share / 100), atol=1e-5)
 
 
 def circling(stamp: int) -> np.ndarray:

@@ -62,6 +62,17 @@ def test_camera_info_is_read_back_as_the_same_camera() -> None:
     assert (back.width, back.height, back.is_distorted) == (112, 64, False)
 
 
+def test_a_kept_camera_info_is_that_of_the_camera_and_header_given() -> None:
+    camera, later = ring_rig()["back"].rectified(112, 64), conversions.header(5, "back_optical")
+    infos = conversions.CameraInfos()
+    assert infos.stamped(HEAD, camera) == conversions.camera_info(HEAD, camera)
+    assert infos.stamped(later, camera) == conversions.camera_info(later, camera)
+    calibrated_anew = ring_rig()["back"].rectified(224, 128)
+    assert infos.stamped(later, calibrated_anew) == conversions.camera_info(later, calibrated_anew)
+    front = ring_rig()["front"].rectified(112, 64)
+    assert infos.stamped(later, front) == conversions.camera_info(later, front)
+
+
 def example_cloud() -> PointCloud2:
     camera = ring_rig()["front_left"].rectified(8, 6)
     depth = np.linspace(1, 9, 48, dtype=np.float32).reshape(1, 6, 8)
