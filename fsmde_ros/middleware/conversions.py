@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import array
 import sys
+from copy import copy
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,36 +80,20 @@ def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def camera_info(head: Header, camera: Camera) -> CameraInfo:
+    # A copy takes a fourth of the time that making the message takes.
+    message = copy(_camera_info(camera))
+    message.header = head
+    return message
+
+
+@lru_cache(maxsize=64)
+def _camera_info(camera: Camera) -> CameraInfo:
     # No distortion; P from K.
-    message = CameraInfo(header=head, height=camera.height, width=camera.width, distortion_model="plumb_bob")
-    message.d = [0.0] * 5
+    message = CameraInfo(height=camera.height, width=camera.width, distortion_model="plumb_bob", d=[0.0] * 5)
     message.k = camera.K.ravel()
     message.r = np.eye(3).ravel()
     message.p = np.hstack([camera.K, np.zeros((3, 1))]).ravel()
     return message
-
-
-class CameraInfos:
-    """Keeps one camera_info per camera, since making them anew takes as long as all other messages of a set."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[Camera, CameraInfo]] = {}
-
-    def stamped(self, head: Header, camera: Camera) -> CameraInfo:
-        """Put a header on the camera_info of a camera.
-
-        Args:
-            head: The message's header.
-            camera: Without distortion; another object than last time has its message made anew.
-
-        Returns:
-            The message, which the next call for the same camera changes: publish it first.
-        """
-        made = self._made.get(camera.name)
-        if made is None or made[0] is not camera:
-            made = self._made[camera.name] = camera, camera_info(head, camera)
-        made[1].header = head
-        return made[1]
 
 
 def point_cloud(head: Header, cloud: PackedCloud) -> PointCloud2:

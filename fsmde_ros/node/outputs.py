@@ -15,7 +15,7 @@ from fsmde_core.images.colormap import depth_rgb
 from fsmde_core.pipeline.pipeline import DepthPipeline, DepthSet
 from fsmde_core.rig.rig import Rig
 from fsmde_ros.middleware import qos
-from fsmde_ros.middleware.conversions import CameraInfos, depth_image, header, point_cloud, rgb_image
+from fsmde_ros.middleware.conversions import camera_info, depth_image, header, point_cloud, rgb_image
 from fsmde_ros.node.settings import DynamicSettings
 
 
@@ -40,7 +40,6 @@ class Outputs:
         self._node = node
         self._base_frame = rig.base_frame
         self._publishers: list[Any] = []
-        self._camera_infos = CameraInfos()
         self._depth = {name: self._create(Image, f"{name}/depth/image") for name in rig.names}
         self._infos = {name: self._create(CameraInfo, f"{name}/depth/camera_info") for name in rig.names}
         self._color = {name: self._create(Image, f"{name}/depth/color") for name in rig.names}
@@ -85,7 +84,7 @@ class Outputs:
             if name in requested.depth:
                 head = header(stamps_ns[name], camera.frame_id)
                 self._depth[name].publish(depth_image(head, depth[index], settings.depth_encoding))
-                self._infos[name].publish(self._camera_infos.stamped(head, camera))
+                self._infos[name].publish(camera_info(head, camera))
             if name in requested.color:
                 picture = rgb_image(header(stamps_ns[name], camera.frame_id), depth_rgb(depth[index]))
                 self._color[name].publish(picture)

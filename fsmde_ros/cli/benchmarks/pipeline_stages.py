@@ -18,7 +18,7 @@ from fsmde_core.images.encodings import RawImage
 from fsmde_core.paths import find_shared
 from fsmde_core.pipeline.pipeline import CpuPipeline, DepthSet
 from fsmde_core.rig.rig import load_rig
-from fsmde_ros.middleware.conversions import CameraInfos, depth_image, header, point_cloud
+from fsmde_ros.middleware.conversions import camera_info, depth_image, header, point_cloud
 
 RIG = Path("config/rigs/pandaset.yaml")
 CAMERAS = 6
@@ -49,7 +49,6 @@ class StageBenchmark:
         self._rectified, _ = self._pipeline.rectify_all(self._images, self.rig)
         self._result: DepthSet = self._pipeline.infer(self._rectified)
         self._cloud: PackedCloud = self._pack()
-        self._camera_infos = CameraInfos()
         self.calls: dict[str, Callable[[], object]] = {
             "rectify": lambda: self._pipeline.rectify_all(self._images, self.rig),
             INFERENCE: lambda: self._pipeline.infer(self._rectified),
@@ -71,7 +70,7 @@ class StageBenchmark:
         for camera, depth in zip(result.cameras, result.depth, strict=True):
             head = header(0, camera.frame_id)
             depth_image(head, depth, "32FC1")
-            self._camera_infos.stamped(head, camera)
+            camera_info(head, camera)
         point_cloud(header(0, self.rig.base_frame), self._cloud)
 
     def close(self) -> None:

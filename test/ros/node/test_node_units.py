@@ -62,15 +62,14 @@ def test_camera_info_is_read_back_as_the_same_camera() -> None:
     assert (back.width, back.height, back.is_distorted) == (112, 64, False)
 
 
-def test_a_kept_camera_info_is_that_of_the_camera_and_header_given() -> None:
-    camera, later = ring_rig()["back"].rectified(112, 64), conversions.header(5, "back_optical")
-    infos = conversions.CameraInfos()
-    assert infos.stamped(HEAD, camera) == conversions.camera_info(HEAD, camera)
-    assert infos.stamped(later, camera) == conversions.camera_info(later, camera)
-    calibrated_anew = ring_rig()["back"].rectified(224, 128)
-    assert infos.stamped(later, calibrated_anew) == conversions.camera_info(later, calibrated_anew)
-    front = ring_rig()["front"].rectified(112, 64)
-    assert infos.stamped(later, front) == conversions.camera_info(later, front)
+def test_camera_info_is_a_message_of_its_own_each_time() -> None:
+    camera, later = ring_rig()["back"].rectified(112, 64), conversions.header(5, "another_frame")
+    first, second = conversions.camera_info(HEAD, camera), conversions.camera_info(later, camera)
+    assert (first.header, second.header) == (HEAD, later)
+    assert (first.width, list(first.k), list(first.d)) == (112, camera.K.ravel().tolist(), [0.0] * 5)
+    assert list(first.p) == [*camera.K[0], 0, *camera.K[1], 0, *camera.K[2], 0]
+    other = conversions.camera_info(HEAD, ring_rig()["front"].rectified(224, 128))
+    assert (other.width, list(other.k)) == (224, ring_rig()["front"].rectified(224, 128).K.ravel().tolist())
 
 
 def example_cloud() -> PointCloud2:
