@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for `support`
 
 from fsmde_core.sources.registry import find_recording
+from support.leftovers import wait_until_empty, watched_session
 from support.small_network import write_small_network
 from support.tensorrt_bindings import RELEASES, unpack
 from support.tiny_model import write_tiny_model
@@ -38,17 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """No child process and no shared-memory segment of Fast DDS outlives the tests."""
-    before = _segments()
-    yield
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    commands = [Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in children]
-    assert not [command for command in commands if "fsmde" in command]
-    assert not _segments() - before
-
-
-def _segments() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("*fastdds*")}
+    """No process that the tests start and no shared-memory segment of Fast DDS that they make outlives them."""
+    with watched_session() as watch:
+        yield
+    assert not wait_until_empty(watch.leftovers)
 
 
 @pytest.fixture(scope="session")
