@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,9 +17,10 @@ from fsmde_core.messages.encode import TRANSFORMS, Message, MessageEncoder
 from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
 from fsmde_core.sources.source import IndexedSource, Source
 from fsmde_ros.client.listener import NodeStatus, OutputCollector, wait_until_ready
-from fsmde_ros.client.node_process import NodeProcess, isolate_domain, node_parameters
+from fsmde_ros.client.node_process import NodeProcess, node_parameters
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
+from fsmde_ros.middleware.domain import isolate_domain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,27 +97,25 @@ def run_live(recording: Source, settings: LiveRunSettings, log: Path, console: C
     def on_publish(message: Message, stamp_ns: int) -> None:
         sent.append(SentImage(message.topic, message.stamp_ns, stamp_ns))
 
-    with tempfile.TemporaryDirectory() as scratch, ros_node("fsmde_player") as ros:
-        parameters = node_parameters(recording.rig, Path(scratch), settings.engine, settings.model, settings.threads)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        parameters = node_parameters(recording.rig, scratch, settings.engine, settings.model, settings.threads)
+        node = stack.enter_context(NodeProcess(scratch, parameters, log))
+        ros = stack.enter_context(ros_node("fsmde_player"))
         player = Player(ros, topics, PlayerSettings(live_stamps=True), on_publish)
         collector = OutputCollector(ros, recording.rig.names, settings.keep_s)
+        stack.callback(collector.close)
         played_sets = max(1, round(settings.seconds * settings.rate))
         statistics = LiveStatistics(collector, played_sets, len(recording.rig.names))
-        try:
-            with (
-                NodeProcess(Path(scratch), parameters, log) as node,
-                MessagePrefetcher(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES) as prefetcher,
-            ):
-                with console.status(f"Starting the node, reading {recording.name}") as status:
-                    prefetcher.preload(
-                        lambda n: status.update(f"Starting the node, reading {recording.name}: {n} frames")
-                    )
-                    status.update("Waiting for the node")
-                    wait_until_ready(player, collector, node)
-                _play(console, prefetcher, node, player, statistics, settings)
-                time.sleep(0.5)  # the last set is still on its way
-        finally:
-            collector.close()
+        prefetcher = stack.enter_context(
+            MessagePrefetcher(recording, encoder, loop=True, limit_bytes=2 * MAX_PRELOAD_BYTES)
+        )
+        with console.status(f"Starting the node, reading {recording.name}") as status:
+            prefetcher.preload(lambda n: status.update(f"Starting the node, reading {recording.name}: {n} frames"))
+            status.update("Waiting for the node")
+            wait_until_ready(player, collector, node)
+        _play(console, prefetcher, node, player, statistics, settings)
+        time.sleep(0.5)  # the last set is still on its way
     if not statistics.timings:
         raise FsmdeError(f"the node processed no set of images; the end of its log:\n{node.log_tail()}")
     return LiveRun(recording, statistics, collector.statuses, collector.outputs, sent)

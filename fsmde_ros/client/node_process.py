@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -15,23 +14,11 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig.rig import Rig, save_rig
+from fsmde_ros.middleware.process import PARENT
 
 NODE_NAME = "surround_depth"
 LOG_LINES = 8
 STOP_SECONDS = 10
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_LIBC = ctypes.CDLL(None)  # here, since nothing may be loaded between fork and exec
-
-
-def _end_with_parent() -> None:
-    """Have Linux send the child SIGTERM when its parent ends, however that ends."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def isolate_domain() -> None:
-    """Keep what this process starts from here on apart from everything else on this machine and in the network."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def node_parameters(rig: Rig, folder: Path, engine: str, model: Path | None, threads: int) -> dict[str, Any]:
@@ -57,7 +44,10 @@ def node_parameters(rig: Rig, folder: Path, engine: str, model: Path | None, thr
 
 
 class NodeProcess:
-    """Runs `surround_depth` with `parameters` while the context lasts; its output goes to the file `log`."""
+    """Runs `surround_depth` with `parameters` while the context lasts; its output goes to the file `log`.
+
+    Enter it on the main thread: Linux takes the end of the thread that started a process for the parent's.
+    """
 
     def __init__(self, folder: Path, parameters: Mapping[str, Any], log: Path) -> None:
         self._log = log
@@ -69,13 +59,15 @@ class NodeProcess:
     def __enter__(self) -> NodeProcess:
         command = [sys.executable, "-m", "fsmde_ros", "--ros-args", "--params-file", str(self._parameters)]
         with self._log.open("wb") as log:
-            # A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends the node.
+            # A session of its own: Ctrl-C at the terminal reaches the command alone, which then ends the node. No
+            # preexec_fn: it would fork, and OpenBLAS waits before a fork until no thread multiplies, at times for ever.
             self._process = subprocess.Popen(
                 command,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                env={**os.environ, PARENT: str(os.getpid())},
             )
         return self
 

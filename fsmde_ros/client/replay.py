@@ -22,10 +22,11 @@ from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_m
 from fsmde_core.sources.source import Source
 from fsmde_ros.client.depth_listener import DepthListener
 from fsmde_ros.client.listener import wait_until_ready
-from fsmde_ros.client.node_process import NodeProcess, isolate_domain, node_parameters
+from fsmde_ros.client.node_process import NodeProcess, node_parameters
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.replay_tracker import ReplayedFrame, ReplayTracker
 from fsmde_ros.client.session import ros_node
+from fsmde_ros.middleware.domain import isolate_domain
 
 PRELOAD_BYTES = 512 << 20
 STEP_NS = 100_000_000  # between sets that wait for the answer to the one before
@@ -103,6 +104,10 @@ def open_replay(recording: Source, settings: ReplaySettings) -> Iterator[Replay]
     encoder = _TrackingEncoder(tracker, recording.rig, compressed)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        node = None
+        if settings.node is not None:
+            parameters = _parameters(recording, encoder, settings, settings.node, scratch)
+            node = stack.enter_context(NodeProcess(scratch, parameters, scratch / "node.log"))
         ros = stack.enter_context(ros_node("fsmde_replay", settings.namespace))
         pool = stack.enter_context(ThreadPoolExecutor(1))
         prefetcher = stack.enter_context(
@@ -117,10 +122,6 @@ def open_replay(recording: Source, settings: ReplaySettings) -> Iterator[Replay]
         player = Player(ros, topics, PlayerSettings(live_stamps=True), partial(_record_sent, tracker))
         listener = DepthListener(ros, recording.rig.names, tracker)
         stack.callback(listener.close)
-        node = None
-        if settings.node is not None:
-            parameters = _parameters(recording, encoder, settings, settings.node, scratch)
-            node = stack.enter_context(NodeProcess(scratch, parameters, scratch / "node.log"))
         wait_until_ready(player, listener, node)
         check = node.check if node is not None else partial(_check_listeners, player)
         player.publish(encoder.static_transforms(0), 0)  # tf2 reads no stamp of a static transform

@@ -1,14 +1,29 @@
-"""Sets the process up: memory and threads for large images at camera rate, and the log."""
+"""Sets the process up: memory and threads for large images at camera rate, its end with its parent, and the log."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import signal
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # of glibc on 64 bit
 _KEPT_BYTES = 128 << 20
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+PARENT = "FSMDE_PARENT"
+"""The environment variable in which a program leaves its process id to the node that it starts."""
+
+
+def end_with_parent() -> None:
+    """Have Linux send this process SIGTERM when its parent ends, however that ends, if PARENT names it."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):  # it has ended already, and will send nothing
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def keep_freed_memory() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fsmde_core.sources.rosbag import RosbagSource
+from fsmde_ros.middleware.domain import claim_domain
 from support.bags import write_bag
 from support.small_rig import SmallRig
 
@@ -96,7 +97,7 @@ def test_info_without_a_model_still_tells_the_rest(tmp_path: Path) -> None:
 
 
 def domain() -> dict[str, str]:
-    return {"ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    return {"ROS_DOMAIN_ID": str(claim_domain())}
 
 
 def test_play_ends_with_the_recording(small_bag: Path) -> None:

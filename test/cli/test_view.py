@@ -30,6 +30,7 @@ from fsmde_core.rig.rig import save_rig
 from fsmde_core.views.rerun import CLOUD_STRIDE, COLORS, Scene, load_rerun, show_recording
 from fsmde_core.views.rerun_target import open_stream
 from fsmde_ros.cli.commands.see.view import Color
+from fsmde_ros.middleware.domain import claim_domain
 from support.bags import write_bag
 from support.rerun_file import read
 from support.small_rig import SmallRig
@@ -266,7 +267,7 @@ def test_live_command_ends_in_order_with_its_file(tmp_path: Path) -> None:
     rig, path = tmp_path / "rig.yaml", tmp_path / "live.rrd"
     save_rig(SmallRig().rig, rig)
     command = [*COMMAND, "--live", "--rig", str(rig), "--save", str(path)]
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(claim_domain())}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         deadline = time.monotonic() + 30
         while not path.exists() and time.monotonic() < deadline:

@@ -26,10 +26,10 @@ from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.rig import Camera, Rig, save_rig
 from fsmde_ros.middleware import conversions
 from fsmde_ros.middleware.dds import use_shared_memory_profile
+from fsmde_ros.middleware.domain import claim_domain
 from fsmde_ros.node.node import SurroundDepthNode
 
-# Above 100 the ports of a domain leave the range that Linux keeps free.
-DOMAIN = 10 + os.getpid() % 90
+DOMAIN = claim_domain()
 NAMES = ("front", "front_right", "back_right", "back", "back_left", "front_left")
 WIDTH, HEIGHT, FX = 160, 96, 80.0
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)

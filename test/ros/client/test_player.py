@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from threading import Thread
@@ -24,6 +23,7 @@ from fsmde_core.messages.read import raw_image, stamp_ns
 from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, TimedMessage, timed_messages
 from fsmde_ros.client.player import Player, PlayerSettings
 from fsmde_ros.client.session import ros_node
+from fsmde_ros.middleware.domain import claim_domain
 from support.small_rig import SmallRig
 
 FILM = SmallRig(frames=4)
@@ -31,7 +31,7 @@ FILM = SmallRig(frames=4)
 
 @pytest.fixture(autouse=True)
 def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(claim_domain()))
 
 
 class Listener:

@@ -28,10 +28,11 @@ from fsmde_core.sources.source import Source
 from fsmde_ros.cli.app import main
 from fsmde_ros.client import listener, replay
 from fsmde_ros.client.depth_images import depth_metres
-from fsmde_ros.client.node_process import NodeProcess, isolate_domain, node_parameters
+from fsmde_ros.client.node_process import NodeProcess, node_parameters
 from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
 from fsmde_ros.client.replay_score import published_records
 from fsmde_ros.middleware.conversions import depth_image, header
+from fsmde_ros.middleware.domain import isolate_domain
 from support.small_rig import Scanned, SmallRig
 
 RULES = SurroundDepthProtocol()
