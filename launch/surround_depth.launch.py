@@ -73,7 +73,8 @@ def generate_launch_description():
         for name, (default, description) in ARGUMENTS.items()
     ]
     # A profile that is set already stays.
-    profile = EnvironmentVariable(profile_variable(), default_value=str(CONFIG / "fastdds_shm.xml"))
-    return LaunchDescription(
-        [*arguments, SetEnvironmentVariable(profile_variable(), profile), OpaqueFunction(function=nodes)]
-    )
+    variable, profile = profile_variable(), str(CONFIG / "fastdds_shm.xml")
+    if variable is not None:
+        value = EnvironmentVariable(variable, default_value=profile)
+        arguments.append(SetEnvironmentVariable(variable, value))
+    return LaunchDescription([*arguments, OpaqueFunction(function=nodes)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import xml.etree.ElementTree as ElementTree
 from importlib.util import find_spec
 from inspect import signature
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from fsmde_ros.cli.commands.measure.replay import replay
-from fsmde_ros.middleware.dds import profile_variable, use_shared_memory_profile
+from fsmde_ros.middleware.dds import FAST_DDS_2, FAST_DDS_3, profile_variable
 from fsmde_ros.node.parameters import PARAMETERS
 from support.repository import ROOT
 
@@ -67,7 +66,8 @@ def test_the_description_and_the_nodes_it_starts(
     from launch import LaunchContext
     from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 
-    monkeypatch.delenv(profile_variable(), raising=False)
+    for variable in (FAST_DDS_2, FAST_DDS_3):
+        monkeypatch.delenv(variable, raising=False)
     entities = run_path(str(LAUNCH_FILE))["generate_launch_description"]().entities
     context = LaunchContext()
     context.launch_configurations.update(arguments, bag="some_bag", namespace="car")
@@ -157,30 +157,6 @@ def test_profile_has_a_segment_and_a_queue_for_a_set_of_images() -> None:
     assert 32 << 20 <= int(segment) <= 64 << 20
     assert int(segment) >= 6 * image
     assert int(queue) >= 6 * image / 64_000
-
-
-@pytest.mark.parametrize(
-    ("distribution", "variable"),
-    [
-        *((name, "FASTRTPS_DEFAULT_PROFILES_FILE") for name in ("humble", "iron", "jazzy")),
-        *((name, "FASTDDS_DEFAULT_PROFILES_FILE") for name in ("kilted", "rolling", None)),
-    ],
-)
-def test_profile_is_chosen_unless_one_is_set(
-    monkeypatch: pytest.MonkeyPatch, distribution: str | None, variable: str
-) -> None:
-    for name in ("ROS_DISTRO", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(name, "")  # so that the variable is put back in the end
-        monkeypatch.delenv(name)
-    if distribution is not None:
-        monkeypatch.setenv("ROS_DISTRO", distribution)
-    use_shared_memory_profile()
-    names = [name for name in os.environ if name.endswith("_DEFAULT_PROFILES_FILE")]
-    assert names == [variable]
-    assert Path(os.environ[variable]).name == "fastdds_shm.xml"
-    monkeypatch.setenv(variable, "/my/own.xml")
-    use_shared_memory_profile()
-    assert os.environ[variable] == "/my/own.xml"
 
 
 def test_rviz_view_shows_what_the_node_publishes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmde_ros.middleware.dds import profile_variable
+from fsmde_ros.middleware.dds import FAST_DDS_2, FAST_DDS_3
 from support.ros_harness import DOMAIN
 
 
@@ -161,7 +162,8 @@ def _start_process(
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, *program, "--ros-args", "-p", f"model:={model}", *arguments]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)}
-    environment.pop(profile_variable(), None)
+    for variable in (FAST_DDS_2, FAST_DDS_3):
+        environment.pop(variable, None)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
 
@@ -186,5 +188,5 @@ def _is_in_use(path: str) -> bool:
 def _segments_of(pid: int) -> set[str]:
     """The /dev/shm data segments that the process has mapped."""
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    paths = {line.split()[-1] for line in maps if "/dev/shm/fastdds_" in line}
+    paths = {line.split()[-1] for line in maps if re.search("/dev/shm/fast(dds|rtps)_", line)}
     return {path for path in paths if "port" not in path}

@@ -69,12 +69,12 @@ def _model(path: Path | None) -> Table:
 
 
 def _ros() -> Table:
-    from fsmde_ros.middleware.dds import profile_variable
+    from fsmde_ros.middleware.dds import FAST_DDS_2, FAST_DDS_3
 
     table = _table("ROS 2")
     for package in ROS_PACKAGES:
         table.add_row(package, "[green]here[/]" if find_spec(package) else "[yellow]not here[/]")
-    for name in ("ROS_DISTRO", "ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", profile_variable()):
+    for name in ("ROS_DISTRO", "ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", FAST_DDS_2, FAST_DDS_3):
         table.add_row(name, os.environ.get(name) or "not set")
     return table
 
