@@ -99,6 +99,8 @@ def wait_until_ready(player: Player, listener: NodeListener, node: NodeProcess |
             raise FsmdeError(f"the node does not start: {state.message}")
         if time.monotonic() > deadline:
             why = "no node listens to an image topic of every camera of the rig"
+            if elsewhere := player.heard_elsewhere():
+                why += f", but one to {elsewhere[0]}; give --raw or --compressed as its image_transport is"
             if node is not None:
                 why = f"the end of its log:\n{node.log_tail()}"
             raise FsmdeError(f"the node was not ready after {START_SECONDS} s; {why}")

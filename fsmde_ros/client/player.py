@@ -45,7 +45,7 @@ class Player:
         settings: PlayerSettings,
         on_publish: Callable[[Message, int], object] = lambda message, stamp_ns: None,
     ) -> None:
-        self._settings = settings
+        self._node, self._settings = node, settings
         self._on_publish = on_publish
         self._publishers: dict[str, Any] = {}
         missing: dict[str, list[str]] = {}
@@ -71,6 +71,12 @@ class Player:
         return min(
             publisher.get_subscription_count() for topic, publisher in self._publishers.items() if "/image_raw" in topic
         )
+
+    def heard_elsewhere(self) -> list[str]:
+        """Return the topics of the other kind of images, raw or compressed, to which somebody listens."""
+        own = [publisher.topic_name for topic, publisher in self._publishers.items() if "/image_raw" in topic]
+        others = [t.removesuffix("/compressed") if t.endswith("/compressed") else f"{t}/compressed" for t in own]
+        return [topic for topic in others if self._node.count_subscribers(topic)]
 
     def publish(self, message: Message, stamp_ns: int) -> None:
         self._on_publish(message, stamp_ns)

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage
+from fsmde_core.messages.encode import COMPRESSED, IMAGE
 from fsmde_core.messages.read import raw_image, stamp_ns
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncStats
 from fsmde_ros.middleware import qos
@@ -57,6 +58,7 @@ class SurroundSubscriber(SimpleFilter):
         self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, setup.sync)
         self._lag_ns = 0
         kind, suffix = (CompressedImage, "/compressed") if setup.compressed else (image_type(), "")
+        self._kind = COMPRESSED if setup.compressed else IMAGE
         self._subscriptions: list[Any] = []
         self._images: dict[str, Any] = {}
         for name in names:
@@ -77,7 +79,11 @@ class SurroundSubscriber(SimpleFilter):
         topic = self.topics[name]
         publishers = self._node.count_publishers(topic)
         if not publishers:
-            return "nobody publishes there"
+            return self._absence_reason(topic)
+        # By the name that the subscription was made with, since rclpy remaps it here as it did there.
+        kinds = {peer.topic_type for peer in self._node.get_publishers_info_by_topic(self._images[name].topic)}
+        if kinds and self._kind not in kinds:
+            return f"its publishers send {' and '.join(sorted(kinds))}, not {self._kind}"
         reasons = qos.mismatches(self._node, self._images[name])
         if reasons:
             return (
@@ -85,6 +91,18 @@ class SurroundSubscriber(SimpleFilter):
                 f"set qos_overrides.{topic}.subscription"
             )
         return f"{publishers} publishers; check the camera and the network"
+
+    def _absence_reason(self, topic: str) -> str:
+        """Look for publishers on the topic of the other kind of images, where nobody publishes on this one."""
+        is_raw = self._kind == IMAGE
+        other = f"{topic}/compressed" if is_raw else topic.removesuffix("/compressed")
+        publishers = self._node.count_publishers(other)
+        if not publishers:
+            return "nobody publishes there"
+        transport = "compressed" if is_raw else "raw"
+        return (
+            f"nobody publishes there, but {publishers} on {other}; set the parameter image_transport to '{transport}'"
+        )
 
     @property
     def stats(self) -> SyncStats:

@@ -16,6 +16,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from sensor_msgs.msg import CompressedImage, Image
+
 from fsmde_core.engines import load_engine
 from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, ModelPredictor
@@ -31,6 +33,7 @@ from fsmde_ros.client.depth_images import depth_metres
 from fsmde_ros.client.node_process import NodeProcess, node_parameters
 from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
 from fsmde_ros.client.replay_score import published_records
+from fsmde_ros.client.session import ros_node
 from fsmde_ros.middleware.conversions import depth_image, header
 from fsmde_ros.middleware.domain import isolate_domain
 from support.small_rig import Scanned, SmallRig
@@ -176,6 +179,21 @@ def test_without_a_node_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
         open_replay(Scanned(), ReplaySettings(node=None)),
     ):
         pass
+
+
+@pytest.mark.parametrize(("compressed", "other"), [(False, "/front/image_raw/compressed"), (True, "/front/image_raw")])
+def test_a_node_that_listens_to_the_other_kind_of_images_is_named(
+    monkeypatch: pytest.MonkeyPatch, compressed: bool, other: str
+) -> None:
+    monkeypatch.setattr(listener, "START_SECONDS", 1)
+    with ros_node("neighbour") as neighbour:
+        neighbour.create_subscription(Image if compressed else CompressedImage, other, lambda message: None, 5)
+        words = rf"no node listens .*, but one to {other}; give --raw or --compressed"
+        with (
+            pytest.raises(FsmdeError, match=words),
+            open_replay(Scanned(), ReplaySettings(node=None, compressed=compressed)),
+        ):
+            pass
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

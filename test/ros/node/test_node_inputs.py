@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsmde_ros.client.depth_images import CvBridge
+from fsmde_ros.client.session import ros_node
 from fsmde_ros.middleware import conversions
-from support.ros_harness import HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
+from support.ros_harness import DOMAIN, HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
 
 STAMP = 1_700_000_000_000_000_000
 PERIOD = 100_000_000
@@ -36,6 +37,11 @@ def sets_of(stage: Stage, name: str = "back") -> int:
 def values(stage: Stage, name: str) -> dict[str, str]:
     status = stage.client.diagnosis(name)
     return {entry.key: entry.value for entry in status.values} if status else {}
+
+
+def said_of(stage: Stage, name: str) -> str:
+    status = stage.client.diagnosis(name)
+    return status.message if status else ""
 
 
 def good_image(stamp_ns: int) -> Image:
@@ -167,6 +173,47 @@ def test_a_camera_that_never_appears(stage: Stage) -> None:
     assert status is not None
     assert "no image on /front/image_raw yet: nobody publishes there" in status.message
     assert status.level == b"\x02"
+
+
+@pytest.mark.parametrize(
+    ("transport", "kind", "topic", "reason"),
+    [
+        (
+            "raw", CompressedImage, "front/image_raw/compressed",
+            "no image on /front/image_raw yet: nobody publishes there, but 1 on /front/image_raw/compressed; "
+            "set the parameter image_transport to 'compressed'",
+        ),
+        (
+            "compressed", Image, "front/image_raw",
+            "no image on /front/image_raw/compressed yet: nobody publishes there, but 1 on /front/image_raw; "
+            "set the parameter image_transport to 'raw'",
+        ),
+        (
+            "raw", CompressedImage, "front/image_raw",
+            "no image on /front/image_raw yet: its publishers send sensor_msgs/msg/CompressedImage, "
+            "not sensor_msgs/msg/Image",
+        ),
+    ],
+)  # fmt: skip
+def test_a_camera_that_sends_images_of_the_other_kind(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, transport: str, kind: type, topic: str, reason: str
+) -> None:
+    """The driver is a participant of its own: within one, DDS refuses a second type on a topic."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+    with ros_node("driver") as driver:
+        driver.create_publisher(kind, topic, 5)
+        stage.node(image_transport=transport)
+        heard = stage.spin_until(lambda: reason in said_of(stage, "camera front"), PATIENCE_S)
+        assert heard, said_of(stage, "camera front")
+        assert "nobody publishes there" in said_of(stage, "camera back")
+        assert "image_transport" not in said_of(stage, "camera back")
+
+
+def test_a_remapped_camera_that_sends_images_of_the_other_kind(stage: Stage) -> None:
+    stage.client.node.create_publisher(CompressedImage, "/left_lens/color/compressed", 5)
+    stage.node(remaps={"front/image_raw": "/left_lens/color"})
+    reason = "no image on /left_lens/color yet: nobody publishes there, but 1 on /left_lens/color/compressed"
+    assert stage.spin_until(lambda: reason in said_of(stage, "camera front"), PATIENCE_S)
 
 
 def test_too_few_cameras_give_nothing(stage: Stage) -> None:
