@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage, EncodedImage, PixelLayout, RawImage, find_encoding, to_rgb
+from fsmde_core.rig.mask import VehicleMask
 from fsmde_core.rig.rig import Camera, scale_intrinsics
 
 
@@ -19,7 +20,8 @@ class RectifiedImage:
     """Holds one camera's part of the network's input.
 
     camera: the rectified camera, at the network's size. rgb: (H, W, 3) uint8. outside: (H, W) bool, pixels that look
-    past the edge of the image (some lenses, once undistorted, leave such corners); None where there are none.
+    past the edge of the image (some lenses, once undistorted, leave such corners) or at the own vehicle, as the
+    camera's mask has it; None where there are none.
     """
 
     camera: Camera
@@ -37,7 +39,7 @@ class RectifyMaps:
 
     maps: OpenCV's fixed-point maps; None where a resize does the same faster: without distortion, when no halving
     cuts off an odd row or column.
-    outside: (H, W) bool at the target's size, None where every pixel lies in the image.
+    outside: (H, W) bool at the target's size, None where every pixel lies in the image and no mask hides it.
     """
 
     halvings: int
@@ -78,7 +80,7 @@ def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def rectify_maps(camera: Camera, target: Camera) -> RectifyMaps:
-    """Compute how the pixels of a camera reach its rectified camera; cached by calibration.
+    """Compute how the pixels of a camera reach its rectified camera; cached by calibration and mask.
 
     Args:
         camera: As calibrated.
@@ -88,7 +90,15 @@ def rectify_maps(camera: Camera, target: Camera) -> RectifyMaps:
         The steps; only to be read.
     """
     sizes = (camera.width, camera.height), (target.width, target.height)
-    return _rectify_maps(camera.distortion_model, camera.K.tobytes(), camera.D.tobytes(), *sizes, target.K.tobytes())
+    steps = _rectify_maps(camera.distortion_model, camera.K.tobytes(), camera.D.tobytes(), *sizes, target.K.tobytes())
+    return steps if camera.mask is None else _masked(steps, camera.mask)
+
+
+@lru_cache(maxsize=64)
+def _masked(steps: RectifyMaps, mask: VehicleMask) -> RectifyMaps:
+    """Add to `outside` the pixels that the own vehicle has a part in: the mask takes the way of the image's pixels."""
+    hidden = _rectify(np.where(mask.visible, np.uint8(255), np.uint8(0)), steps, halved=False) < 255
+    return replace(steps, outside=hidden if steps.outside is None else hidden | steps.outside)
 
 
 def _rectify(pixels: NDArray[np.uint8], steps: RectifyMaps, halved: bool) -> NDArray[np.uint8]:

@@ -38,6 +38,10 @@ class ImagePoints(NamedTuple):
     def row(self) -> Ints:
         return np.rint(self.v).astype(np.int64)
 
+    def where(self, chosen: NDArray[np.bool_]) -> ImagePoints:
+        """Select the points for which (M,) `chosen` is true."""
+        return ImagePoints(self.point[chosen], self.u[chosen], self.v[chosen], self.z[chosen])
+
 
 def lidar_to_camera(frame: Frame, camera_name: str) -> Matrix:
     """Compose the transform of a sweep to a camera: base(t_lidar) -> world -> base(t_camera) -> camera.

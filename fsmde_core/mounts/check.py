@@ -92,7 +92,7 @@ class MountCheck:
         for first, second in self._rig.edges:
             if first in index and second in index:
                 a, b = index[first], index[second]
-                matches = self._overlap(first, second).match(grey[a], grey[b], depth[a])
+                matches = self._overlap(first, second).match((grey[a], grey[b]), (depth[a], depth[b]))
                 if matches is not None:
                     gap_s = (stamps_ns[second] - stamps_ns[first]) / 1e9
                     check.append(EdgeMatches(self._index(first), self._index(second), gap_s, _thinned(matches)))

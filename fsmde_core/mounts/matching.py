@@ -53,22 +53,27 @@ class Overlap:
         low, high = np.floor(local.min(axis=1)), np.ceil(local.max(axis=1))
         self._size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
         self._K = np.array([[focal, 0, -low[0]], [0, focal, -low[1]], [0, 0, 1]])
-        self._masks = tuple(self._mask(camera) for camera in self.cameras)
+        self._masks = tuple(self._mask(c, np.ones((c.height, c.width), np.bool_)) for c in self.cameras)
 
     def match(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8], depth_first: NDArray[np.float32]
+        self, grey: tuple[NDArray[np.uint8], NDArray[np.uint8]], depth: tuple[NDArray[np.float32], NDArray[np.float32]]
     ) -> Matches | None:
-        # (H, W) uint8 grey images of both cameras and (H, W) float32 metres of the first; None without a match.
+        # (H, W) uint8 images and (H, W) float32 metres of both cameras; None without a match. Nothing is matched where
+        # a camera has no depth, past the edge of its image and on the own vehicle, which stands still in all views.
         if not self.exists:
             return None
+        seen = [
+            mask if np.isfinite(metres).all() else self._mask(camera, np.isfinite(metres))
+            for camera, metres, mask in zip(self.cameras, depth, self._masks, strict=True)
+        ]
         described = [
-            self._sift.detectAndCompute(self._view(camera, grey), mask)
-            for camera, grey, mask in zip(self.cameras, (first, second), self._masks, strict=True)
+            self._sift.detectAndCompute(self._view(camera, image), mask)
+            for camera, image, mask in zip(self.cameras, grey, seen, strict=True)
         ]
         if any(len(points) < 2 for points, _ in described):
             return None
         rays_first, rays_second = (self._rays(points) for points, _ in described)
-        distance = self._distance(rays_first, depth_first)
+        distance = self._distance(rays_first, depth[0])
         near = self._within_reach(rays_first, rays_second, distance)
         chosen = _mutual_matches(described[0][1], described[1][1], near)
         if not len(chosen[0]):
@@ -79,8 +84,9 @@ class Overlap:
         homography = camera.K @ camera.T_base_camera[:3, :3].T @ self._rotation @ np.linalg.inv(self._K)
         return cv2.warpPerspective(image, homography, self._size, flags=how | cv2.WARP_INVERSE_MAP)  # type: ignore[return-value]
 
-    def _mask(self, camera: Camera) -> NDArray[np.uint8]:
-        inside = self._view(camera, np.full((camera.height, camera.width), 255, np.uint8), cv2.INTER_NEAREST)
+    def _mask(self, camera: Camera, seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Find where the virtual camera shows what is `seen`, (H, W), less a margin: descriptors look around."""
+        inside = self._view(camera, np.where(seen, np.uint8(255), np.uint8(0)), cv2.INTER_NEAREST)
         kernel = np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8)
         return cv2.erode(inside, kernel, borderValue=0)  # type: ignore[return-value]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.paths import find_shared
 from fsmde_core.rig.geometry import Matrix, is_rigid, quaternion_from_rotation, rigid, rotation_from_quaternion
+from fsmde_core.rig.mask import VehicleMask, mask_from_entry, mask_to_entry
 
 DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
 
@@ -25,7 +26,8 @@ class Camera:
 
     K: (3, 3) float64 pixels. D: coefficients of `distortion_model` (names of sensor_msgs/CameraInfo).
     T_base_camera: (4, 4) maps the optical frame (x right, y down, z forward, REP-103) to the base frame, metres.
-    frame_id: the optical frame's name on /tf; `<name>_optical` unless given.
+    frame_id: the optical frame's name on /tf; `<name>_optical` unless given. mask: where the original image shows the
+    own vehicle, None where it does not.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Camera:
     distortion_model: str = "plumb_bob"
     D: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     frame_id: str = ""
+    mask: VehicleMask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "K", np.asarray(self.K, dtype=np.float64).reshape(3, 3))
@@ -59,6 +62,9 @@ class Camera:
             return f"{self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
         if not is_rigid(self.T_base_camera):
             return f"T_base_camera must be a rotation and a translation, is {self.T_base_camera.round(4).tolist()}"
+        if self.mask is not None and self.mask.size != (self.width, self.height):
+            width, height = self.mask.size
+            return f"its mask is {width}x{height}, its image {self.width}x{self.height}; a mask has its camera's size"
         return None
 
     @property
@@ -84,10 +90,10 @@ class Camera:
             width, height: The size, pixels.
 
         Returns:
-            A camera with the same name, pose and frame.
+            A camera with the same name, pose and frame, without a mask: `rectify_maps` says where it shows nothing.
         """
         K = scale_intrinsics(self.K, width / self.width, height / self.height)
-        return replace(self, width=width, height=height, K=K, D=np.zeros(0), distortion_model="plumb_bob")
+        return replace(self, width=width, height=height, K=K, D=np.zeros(0), distortion_model="plumb_bob", mask=None)
 
 
 def scale_intrinsics(K: Matrix, sx: float, sy: float) -> Matrix:
@@ -168,7 +174,7 @@ def load_rig(path: str | Path) -> Rig:
     """
     path = Path(path)
     try:
-        return _rig_from_mapping(yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys))
+        return _rig_from_mapping(yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys), path.parent)
     except OSError as error:
         shipped = f"shipped rigs are {[str(file) for file in shipped_rigs().values()]}"
         raise FsmdeError(f"rig file {path} cannot be read: {error.strerror}; {shipped}") from error
@@ -185,7 +191,7 @@ def save_rig(rig: Rig, path: str | Path) -> None:
         rig: The rig.
         path: The file, overwritten where it is there.
     """
-    cameras = {camera.name: _camera_to_mapping(camera) for camera in rig.cameras}
+    cameras = {camera.name: _camera_to_mapping(camera, Path(path).parent) for camera in rig.cameras}
     document = {"base_frame": rig.base_frame, "cameras": cameras}
     Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
 
@@ -196,21 +202,21 @@ def shipped_rigs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder else {}
 
 
-def _rig_from_mapping(document: Any) -> Rig:
+def _rig_from_mapping(document: Any, folder: Path) -> Rig:
     _check_keys("the file", document, required=("cameras",), optional=("base_frame", "ring"))
     entries, ring = document["cameras"], document.get("ring")
     if not isinstance(entries, dict):
         raise FsmdeError(f"'cameras' must map camera names to their calibration, found {entries!r}")
     if ring not in (None, "auto"):
         raise FsmdeError(f"'ring' is {ring!r}; write 'auto' to order the cameras by yaw, or leave it out")
-    cameras = tuple(_camera_from_mapping(str(name), entry) for name, entry in entries.items())
+    cameras = tuple(_camera_from_mapping(str(name), entry, folder) for name, entry in entries.items())
     return Rig(ring_order(cameras) if ring and cameras else cameras, str(document.get("base_frame", "base_link")))
 
 
-def _camera_from_mapping(name: str, entry: Any) -> Camera:
+def _camera_from_mapping(name: str, entry: Any, folder: Path) -> Camera:
     where = f"camera '{name}'"
     required = ("size", "intrinsics", "T_base_camera")
-    _check_keys(where, entry, required, optional=("distortion_model", "D", "frame_id"))
+    _check_keys(where, entry, required, optional=("distortion_model", "D", "frame_id", "mask"))
     pose = entry["T_base_camera"]
     _check_keys(f"{where}: T_base_camera", pose, required=("translation", "rotation_wxyz"))
     width, height = _numbers(where, entry, "size", 2)
@@ -222,7 +228,7 @@ def _camera_from_mapping(name: str, entry: Any) -> Camera:
         rotation = rotation_from_quaternion(*quaternion)
     except FsmdeError as error:
         raise FsmdeError(f"{where}: {error}") from error
-    return Camera(
+    camera = Camera(
         name=name,
         width=int(width),
         height=int(height),
@@ -231,6 +237,10 @@ def _camera_from_mapping(name: str, entry: Any) -> Camera:
         distortion_model=str(entry.get("distortion_model", "plumb_bob")),
         D=_numbers(where, {"D": [], **entry}, "D"),
         frame_id=str(entry.get("frame_id") or ""),
+    )
+    mask = entry.get("mask")
+    return (
+        camera if mask is None else replace(camera, mask=mask_from_entry(mask, folder, name, (int(width), int(height))))
     )
 
 
@@ -253,8 +263,9 @@ def _numbers(where: str, entry: Mapping[str, Any], key: str, count: int | None =
     return np.array(values, dtype=np.float64)
 
 
-def _camera_to_mapping(camera: Camera) -> dict[str, Any]:
+def _camera_to_mapping(camera: Camera, folder: Path) -> dict[str, Any]:
     K, T = camera.K, camera.T_base_camera
+    mask = {} if camera.mask is None else {"mask": mask_to_entry(camera.mask, folder)}
     return {
         "size": [camera.width, camera.height],
         "intrinsics": [float(v) for v in (K[0, 0], K[1, 1], K[0, 2], K[1, 2])],
@@ -265,4 +276,5 @@ def _camera_to_mapping(camera: Camera) -> dict[str, Any]:
             "translation": T[:3, 3].tolist(),
             "rotation_wxyz": list(quaternion_from_rotation(T[:3, :3])),
         },
+        **mask,
     }

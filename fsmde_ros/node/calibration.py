@@ -13,12 +13,14 @@ from fsmde_core.rig.rig import Camera, Rig
 class Calibration:
     """Keeps `rig`, an immutable snapshot: one thread updates, any thread reads. Unchanged cameras stay the same object.
 
-    Frame ids stay those of the rig file, whatever camera_info says, so that all outputs agree with one /tf tree.
+    Frame ids stay those of the rig file, whatever camera_info says, so that all outputs agree with one /tf tree; so do
+    masks, as long as camera_info has their size.
     """
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self._infos: dict[str, tuple[Any, ...]] = {}
+        self._masks = {camera.name: camera.mask for camera in rig.cameras}
 
     def update(self, name: str, info: Any) -> bool:
         """Set a camera's intrinsics.
@@ -36,14 +38,27 @@ class Calibration:
         key = _intrinsics(info)
         if self._infos.get(name) == key:
             return False
-        known = self.rig[name]
-        self._replace(replace(camera_from_info(info, name, known.T_base_camera), frame_id=known.frame_id))
+        known, mask = self.rig[name], self._masks[name]
+        camera = replace(camera_from_info(info, name, known.T_base_camera), frame_id=known.frame_id)
+        fits = mask is not None and mask.size == (camera.width, camera.height)
+        self._replace(replace(camera, mask=mask) if fits else camera)
         self._infos[name] = key
         return True
 
     def set_mount(self, name: str, T_base_camera: Matrix) -> None:
         if not (self.rig[name].T_base_camera == T_base_camera).all():
             self._replace(replace(self.rig[name], T_base_camera=T_base_camera))
+
+    def unused_mask(self, name: str) -> str:
+        """Say why the camera's mask of the rig file is not in use; empty where it is, or where there is none."""
+        camera, mask = self.rig[name], self._masks[name]
+        if mask is None or camera.mask is mask:
+            return ""
+        width, height = mask.size
+        return (
+            f"its mask in the rig file is {width}x{height}, its camera_info {camera.width}x{camera.height}: the own "
+            "vehicle is not masked; draw the mask at the size of the images"
+        )
 
     def intrinsics_source(self, name: str) -> str:
         """Return where the camera's intrinsics come from: `camera_info` or `rig`."""

@@ -134,6 +134,8 @@ class Reporter:
             return ERROR, f"no image on {topic} {since}: {self.inputs.silence_reason(name)}"
         if bad:
             return ERROR, f"{bad} bad messages: {camera.last_fault}"
+        if fault := self.calibration.unused_mask(name):
+            return WARN, fault
         if unused:
             return WARN, f"{unused} images fitted into no set (late, duplicate, off the clock or incomplete)"
         return OK, f"{self.health.input_rate(name):.1f} images per second"

@@ -143,6 +143,8 @@ class SurroundSubscriber(SimpleFilter):
     def _on_camera_info(self, name: str, message: CameraInfo, queued_ns: int) -> None:
         if self._calibration.update(name, message):
             self._node.get_logger().info(f"camera '{name}': its intrinsics are now those of camera_info")
+            if fault := self._calibration.unused_mask(name):
+                self._node.get_logger().warning(f"camera '{name}': {fault}")
 
     def _on_timer(self) -> None:
         # While this thread is behind, images of the set may wait in the middleware: arrived, not missing.

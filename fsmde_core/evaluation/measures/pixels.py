@@ -77,9 +77,11 @@ class Pixels:
 
 
 def within_image(truth: SparseDepth, camera: Camera, predictions: Iterable[Prediction]) -> SparseDepth:
-    # Leaves out the pixels where a prediction is NaN since its view looks past the edge of the camera's image: a lens
-    # with distortion may leave such corners; they are truth for no predictor, whether it fills them or not.
-    for depth in [prediction.depth for prediction in predictions] if camera.is_distorted else ():
+    # Leaves out the pixels where a prediction is NaN since its view looks past the edge of the camera's image, as
+    # corners may that a lens with distortion leaves, or at the own vehicle under the camera's mask; they are truth for
+    # no predictor, whether it fills them or not.
+    may_miss = camera.is_distorted or camera.mask is not None
+    for depth in [prediction.depth for prediction in predictions] if may_miss else ():
         missing = np.isnan(depth)
         outside = rectify_maps(camera, rectified_view(camera, *depth.shape[::-1])).outside if missing.any() else None
         if outside is not None:
@@ -105,11 +107,14 @@ def rectified_view(camera: Camera, width: int, height: int) -> Camera:
 
 
 def lidar_points(frame: Frame, camera_name: str) -> ImagePoints:
-    # at native size; FsmdeError without a sweep
+    # at native size, without those on the own vehicle where the camera has a mask; FsmdeError without a sweep
     camera = frame.rig[camera_name]
+    view = rectified_view(camera, camera.width, camera.height)
     T_camera_points = lidar_to_camera(frame, camera_name)
     assert frame.lidar is not None  # lidar_to_camera has checked it
-    return project(frame.lidar.points, T_camera_points, rectified_view(camera, camera.width, camera.height))
+    points = project(frame.lidar.points, T_camera_points, view)
+    outside = None if camera.mask is None else rectify_maps(camera, view).outside
+    return points if outside is None else points.where(~outside[points.row, points.column])
 
 
 def lidar_depth(frame: Frame, camera_name: str, points: ImagePoints | None = None) -> SparseDepth:

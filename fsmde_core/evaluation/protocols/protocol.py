@@ -23,8 +23,9 @@ SCALINGS = ("none", "median")
 class EvaluationProtocol(ABC):
     """Holds the rules under which numbers may be compared; name, cap and scaling are printed beside every number.
 
-    Measured: min_m < truth < cap_m, where the camera's mask (if `masks` has one: (H, W) bool at native size) is true
-    and the rectified view shows the image, see `pixels.within_image`. scaling: `none`, or `median`: predictions times
+    Measured: min_m < truth < cap_m, where the rectified view shows the image and not the own vehicle by the rig's mask
+    (`pixels.lidar_points`, `within_image`), and where `masks` (by camera, (H, W) bool of the rectified view at native
+    size) is true. scaling: `none`, or `median`: predictions times
     median truth over median prediction. batch: images of a camera whose pixels are pooled before the measures are
     taken; their median is then one, too.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from fsmde_core.evaluation.measures.metrics import DEFAULT_CAP_M
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.evaluation.protocols.vfdepth import SIZES, VfDepthProtocol
+from fsmde_core.rig.mask import read_mask_png
 from fsmde_core.rig.rig import Rig
 
 CAPS_M = {"ddad": 200.0}
@@ -51,7 +51,7 @@ def make_protocol(
 
 
 def load_masks(folder: Path | None, rig: Rig) -> dict[str, NDArray[np.bool_]]:
-    """Read the masks that leave out the vehicle itself.
+    """Read masks of the rectified views, beside those of the rig's original images, which need no folder.
 
     Args:
         folder: Holds `<camera>.png`, black on the vehicle, for each camera; None for no masks.
@@ -63,18 +63,9 @@ def load_masks(folder: Path | None, rig: Rig) -> dict[str, NDArray[np.bool_]]:
     Raises:
         FsmdeError: A mask is missing, no PNG, or not of its camera's size.
     """
-    masks = {}
-    for camera in rig.cameras if folder else ():
-        path = Path(folder or "", f"{camera.name}.png")
-        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        if grey is None:
-            raise FsmdeError(
-                f"the mask {path} is missing or not a PNG; --masks takes one PNG per camera of {rig.names}"
-            )
-        if grey.shape != (camera.height, camera.width):
-            raise FsmdeError(
-                f"the mask {path} is {grey.shape[1]}x{grey.shape[0]}, camera '{camera.name}' is "
-                f"{camera.width}x{camera.height}; a mask has its camera's size"
-            )
-        masks[camera.name] = grey > 0
-    return masks
+    cameras = rig.cameras if folder else ()
+    path = Path(folder or "")
+    return {
+        camera.name: read_mask_png(path / f"{camera.name}.png", camera.name, (camera.width, camera.height))
+        for camera in cameras
+    }

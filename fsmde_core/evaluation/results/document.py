@@ -65,7 +65,7 @@ def document_header(
         "cap_m": protocol.cap_m,
         "scaling": protocol.scaling,
         "flip": flip,
-        "masks": sorted(protocol.masks),
+        "masks": sorted({*protocol.masks, *(camera.name for camera in source.rig.cameras if camera.mask)}),
         **asdict(engine),
         "environment": environment(engine.engine),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -80,7 +81,24 @@ def test_cameras_that_share_nothing_have_no_matches() -> None:
     overlap = Overlap(front, back)
     grey = np.random.default_rng(0).integers(0, 255, (96, 160), np.uint8)
     assert not overlap.exists
-    assert overlap.match(grey, grey, np.full((96, 160), 5, np.float32)) is None
+    assert overlap.match((grey, grey), (np.full((96, 160), 5, np.float32),) * 2) is None
+
+
+def test_nothing_is_matched_where_a_camera_has_no_depth() -> None:
+    """Two cameras at one place see the same picture; the right half of one's is the own vehicle."""
+    front = ring()["front"]
+    overlap = Overlap(front, replace(front, name="beside"))
+    noise = np.random.default_rng(0).integers(0, 255, (96, 160), np.uint8)
+    grey = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    seen = np.full((96, 160), 5, np.float32)
+    half = seen.copy()
+    half[:, 80:] = np.nan
+    every = overlap.match((grey, grey), (seen, seen))
+    assert every is not None and (every.first @ front.T_base_camera[:3, 0] > 0).sum() > 10
+    for depth in ((seen, half), (half, seen)):
+        found = overlap.match((grey, grey), depth)
+        assert found is not None and len(found.first) > 10
+        assert (np.concatenate([found.first, found.second]) @ front.T_base_camera[:3, 0] < 0).all()
 
 
 def test_the_report_has_every_edge_even_of_blank_images() -> None:

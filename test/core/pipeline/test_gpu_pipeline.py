@@ -19,6 +19,7 @@ from fsmde_core.images.encodings import EncodedImage, RawImage
 from fsmde_core.pipeline.gpu_pipeline import GpuPipeline, open_pipeline
 from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.geometry import rigid
+from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import Rig
 from support.tiny_model import HEIGHT, WIDTH
 
@@ -66,6 +67,24 @@ def test_depth_and_cloud_of_any_subset(pipelines: tuple[GpuPipeline, CpuPipeline
         assert cloud.fields == again.fields and len(cloud.data) == len(again.data) == 20 * cloud.count > 0
         np.testing.assert_allclose(cloud.records()[:, :3], again.records()[:, :3], rtol=1e-5, atol=1e-4)
         np.testing.assert_array_equal(cloud.records()[:, 3:].view(np.uint32), again.records()[:, 3:].view(np.uint32))
+
+
+def test_the_own_vehicle_has_no_depth_and_no_points(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:
+    """One lens without corners of its own, one with; the third camera has no mask."""
+    masked = [
+        replace(c, mask=mask_from_entry([[0, h], [w // 2, h // 2], [w, h]], Path(), c.name, (w, h)))
+        for c, w, h in ((c, c.width, c.height) for c in (RIG["front"], RIG["back"]))
+    ]
+    rig = Rig((*masked, RIG["left"]))
+    images = {name: raw(rig[name], i) for i, name in enumerate(rig.names)}
+    found, expected, plain = pipelines[0].run(images, rig), pipelines[1].run(images, rig), pipelines[1].run(images, RIG)
+    np.testing.assert_array_equal(np.isnan(found.depth), np.isnan(expected.depth))
+    order = [plain.names.index(name) for name in rig.names]
+    hidden = np.isnan(expected.depth) & ~np.isnan(plain.depth[order])
+    # A triangle of half the width and half the height is a quarter of the image.
+    np.testing.assert_allclose(hidden[:2].mean(axis=(1, 2)), 1 / 4, atol=0.04)
+    assert not hidden[2].any()
+    assert pipelines[0].pack(found, OPEN).count == np.isfinite(expected.depth).sum()
 
 
 def test_stage_times_are_there(pipelines: tuple[GpuPipeline, CpuPipeline]) -> None:

@@ -16,6 +16,7 @@ from fsmde_core.images.encodings import RawImage
 from fsmde_core.images.rectify import rectify_rgb
 from fsmde_core.pipeline.pipeline import CpuPipeline
 from fsmde_core.rig.geometry import rigid
+from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import Camera, Rig
 from support.tiny_model import HEIGHT, WIDTH
 
@@ -64,6 +65,28 @@ def test_pixels_past_the_edge_of_a_distorted_image_have_no_depth(pipeline: CpuPi
     x, y = np.array([0, 0]) - bent.rectified(WIDTH, HEIGHT).K[:2, 2]  # the corner's ray by the radial formula
     x, y = x / result.cameras[0].fx, y / result.cameras[0].K[1, 1]
     assert bent.fx * x * (1 + 0.4 * (x * x + y * y)) + bent.K[0, 2] < -0.5
+
+
+def test_the_own_vehicle_has_no_depth_and_no_points(pipeline: CpuPipeline) -> None:
+    """The mask covers the left half of the lower quarter of `front`, to the pixel at a quarter of its size."""
+    corner = [[0, 192], [223, 192], [223, 255], [0, 255]]
+    front = replace(RIG.cameras[0], mask=mask_from_entry(corner, Path(), "front", (448, 256)))
+    rig = Rig((front, *RIG.cameras[1:]))
+    images = {name: grey(9) for name in RIG.names}
+    result, plain = pipeline.run(images, rig), pipeline.run(images, RIG)
+    hidden = np.zeros((3, HEIGHT, WIDTH), bool)
+    hidden[0, HEIGHT * 3 // 4 :, : WIDTH // 2] = True
+    np.testing.assert_array_equal(np.isnan(result.depth), hidden)
+    cloud = pipeline.pack(result, CloudSettings()).records()[:, :3].copy()
+    whole = pipeline.pack(plain, CloudSettings()).records()[:, :3]
+    assert len(whole) - len(cloud) == hidden.sum() == HEIGHT * WIDTH // 8
+    # In front: 7.5 m ahead of the camera at x = 1 m, to the left, below half of the way down.
+    in_corner = np.isclose(cloud[:, 0], 8.5) & (cloud[:, 1] > 0) & (cloud[:, 2] < 1.5 - 7.5 * 64 / 300)
+    assert not in_corner.any()
+    single = CloudPacker(CloudSettings()).pack_organised(
+        result.cameras[0], result.rgb[0], result.depth[0], result.sigma[0]
+    )
+    np.testing.assert_array_equal(np.isnan(single.records()[:, 0]).reshape(HEIGHT, WIDTH), hidden[0])
 
 
 def test_missing_cameras_do_not_change_the_others(pipeline: CpuPipeline) -> None:

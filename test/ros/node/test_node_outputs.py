@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 
 from fsmde_core.messages.point_cloud import read_points
+from fsmde_core.rig.mask import mask_from_entry
+from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_ros.client.depth_images import CvBridge
+from fsmde_ros.middleware import conversions
 from support.ros_harness import FX, HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
 from support.tiny_model import HEIGHT as NET_HEIGHT
 from support.tiny_model import WIDTH as NET_WIDTH
@@ -80,6 +84,65 @@ def test_fused_cloud_lies_where_the_cameras_look(stage: Stage) -> None:
         grey = GREYS[camera.name]
         assert points["rgb"][nearest].view(np.uint32) == grey << 16 | grey << 8 | grey
         np.testing.assert_allclose(points["sigma"][nearest], depth / 10, rtol=1e-5)
+
+
+def test_the_own_vehicle_has_no_depth_and_no_points(stage: Stage, tmp_path: Path) -> None:
+    """The mask of `front`, a PNG, hides the lowest third; that of `back`, a polygon, its left half."""
+    black_below = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    black_below[HEIGHT * 2 // 3 :] = 0
+    cv2.imwrite(str(tmp_path / "front.png"), black_below)
+    half = [[0, 0], [WIDTH // 2 - 1, 0], [WIDTH // 2 - 1, HEIGHT - 1], [0, HEIGHT - 1]]
+    masks = {"front": "front.png", "back": half}
+    cameras = [
+        replace(c, mask=mask_from_entry(masks[c.name], tmp_path, c.name, (WIDTH, HEIGHT))) if c.name in masks else c
+        for c in ring_rig().cameras
+    ]
+    save_rig(Rig(tuple(cameras)), tmp_path / "masked.yaml")
+    stage.node(rig=str(tmp_path / "masked.yaml"), publish__camera_clouds=True)
+    stage.client.listen_to_all()
+    stage.client.listen(PointCloud2, "front/depth/points")
+    received = stage.client.received
+    # With a camera_info of the rig's size the mask stays in force.
+    stage.client.publish(
+        "front/camera_info", conversions.camera_info(conversions.header(STAMP, ""), ring_rig()["front"])
+    )
+    stage.client.send_set(GREYS, STAMP)
+    assert stage.spin_until(
+        lambda: (
+            received["points"]
+            and received["front/depth/points"]
+            and all(received[f"{name}/depth/image"] for name in NAMES)
+        )
+    )
+    hidden = {name: np.zeros((NET_HEIGHT, NET_WIDTH), bool) for name in NAMES}
+    # Of the row or column that a border runs through, none is left.
+    hidden["front"][NET_HEIGHT * 2 // 3 :] = True
+    hidden["back"][:, : NET_WIDTH // 2] = True
+    for name in NAMES:
+        depth = CvBridge().imgmsg_to_cv2(received[f"{name}/depth/image"][0])
+        np.testing.assert_array_equal(np.isnan(depth), hidden[name])
+    assert received["points"][0].width == sum((~part).sum() for part in hidden.values())
+    single = read_points(received["front/depth/points"][0])
+    np.testing.assert_array_equal(np.isnan(single["z"]).reshape(NET_HEIGHT, NET_WIDTH), hidden["front"])
+
+
+def test_a_mask_that_camera_info_contradicts_is_named(stage: Stage, tmp_path: Path) -> None:
+    front = ring_rig()["front"]
+    mask = mask_from_entry([[0, 80], [159, 80], [159, 95]], tmp_path, "front", (WIDTH, HEIGHT))
+    save_rig(Rig((replace(front, mask=mask), *ring_rig().cameras[1:])), tmp_path / "masked.yaml")
+    node = stage.node(rig=str(tmp_path / "masked.yaml"))
+    stage.client.listen_to_all()
+    larger = conversions.camera_info(conversions.header(STAMP, ""), front.rectified(2 * WIDTH, 2 * HEIGHT))
+    stage.client.publish("front/camera_info", larger)
+    assert node.loaded is not None
+    calibration = node.loaded.calibration
+    assert stage.spin_until(lambda: calibration.intrinsics_source("front") == "camera_info")
+    pixels = np.full((2 * HEIGHT, 2 * WIDTH, 3), 9, np.uint8)
+    stage.client.publish("front/image_raw", image_message(pixels, "rgb8", STAMP))
+    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
+    assert np.isfinite(CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])).all()
+    said = f"its mask in the rig file is {WIDTH}x{HEIGHT}, its camera_info {2 * WIDTH}x{2 * HEIGHT}"
+    assert stage.spin_until(lambda: (found := stage.client.diagnosis("camera front")) and said in found.message)
 
 
 def test_millimetres(stage: Stage) -> None:

@@ -24,6 +24,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.point_cloud import read_points
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import rigid
+from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_ros.client import depth_images
 from fsmde_ros.middleware import compat, conversions
@@ -219,6 +220,25 @@ def test_calibration_replaces_only_what_changes() -> None:
     with pytest.raises(FsmdeError, match="swirl"):
         calibration.update("front", SimpleNamespace(**{**_fields(info), "distortion_model": "swirl"}))
     assert calibration.rig["front"].fx == 99
+
+
+def test_masks_stay_as_long_as_camera_info_has_their_size() -> None:
+    rig = ring_rig()
+    front = replace(rig["front"], mask=mask_from_entry([[0, 80], [159, 80], [159, 95]], Path(), "front", (160, 96)))
+    calibration = Calibration(replace(rig, cameras=(front, *rig.cameras[1:])))
+    camera = rig["front"]
+    calibration.set_mount("front", rigid(np.eye(3), [1, 2, 3]))
+    assert calibration.update("front", conversions.camera_info(HEAD, replace(camera, K=np.diag([99.0, 99, 1]))))
+    assert calibration.rig["front"].mask is front.mask and calibration.rig["front"].fx == 99
+    assert calibration.unused_mask("front") == calibration.unused_mask("back") == ""
+    # An image of another size would show the vehicle elsewhere; the mask comes back with its size.
+    assert calibration.update("front", conversions.camera_info(HEAD, camera.rectified(320, 192)))
+    assert calibration.rig["front"].mask is None and calibration.rig["front"].width == 320
+    assert calibration.unused_mask("front").startswith(
+        "its mask in the rig file is 160x96, its camera_info 320x192: the own"
+    )
+    assert calibration.update("front", conversions.camera_info(HEAD, camera))
+    assert calibration.rig["front"].mask is front.mask and calibration.unused_mask("front") == ""
 
 
 def _fields(info: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import Camera, Rig
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
 from fsmde_core.sources.source import IndexedSource
@@ -209,6 +210,30 @@ def test_exact_depth_goes_before_lidar_and_its_holes_are_sky() -> None:
             assert np.isinf(depth[: HEIGHT // 4]).all()
             assert (depth[HEIGHT // 4 :] == 9).all()
             assert focal == pytest.approx(10)
+
+
+def test_the_own_vehicle_has_no_label(tmp_path: Path) -> None:
+    """Neither exact depth, nor sky, nor a return: the point of the lidar falls on (2, 2) of the first camera."""
+    corner = mask_from_entry([[0, 0], [3, 0], [3, 3], [0, 3]], Path(), "front", SIZE)
+    rig = Rig((replace(RIG["front"], mask=corner), *RIG.cameras[1:]))
+    exact = np.full((HEIGHT, WIDTH), 9, np.float32)
+    exact[:2] = np.nan
+    swept = replace(frame(0, 5.0), rig=rig)
+    for shown, expected in ((swept, np.nan), (replace(swept, depth=dict.fromkeys(RIG.names, exact)), 9)):
+        (_, masked, _), (_, plain, _), _ = label_ring(next(with_sweeps([shown])), WIDTH, HEIGHT, sky=False)
+        assert np.isfinite(plain[2, 2]) and np.isnan(masked[:4, :4]).all()
+        assert masked[4, 4] == pytest.approx(expected, nan_ok=True)
+        assert np.array_equal(masked[4:], plain[4:], equal_nan=True)
+        assert np.array_equal(masked[:, 4:], plain[:, 4:], equal_nan=True)
+
+
+def test_a_set_made_with_a_mask_is_not_taken_for_one_without(tmp_path: Path) -> None:
+    source = Drive([0, PERIOD_NS])
+    recording_set(tmp_path, source, (0, None), ALL_TRAINING, SIZE, processes=1)
+    mask = mask_from_entry([[0, 0], [3, 0], [3, 3], [0, 3]], Path(), "front", SIZE)
+    source.rig = Rig((replace(RIG["front"], mask=mask), *RIG.cameras[1:]))
+    with pytest.raises(FsmdeError, match=r"'masks': \['front'\]"):
+        recording_set(tmp_path, source, (0, None), ALL_TRAINING, SIZE, processes=1)
 
 
 def test_training_and_validation_share_no_drive(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.frames import Frame, LidarSweep
-from fsmde_core.images.rectify import rectify_rgb
+from fsmde_core.images.rectify import rectify_maps, rectify_rgb
 from fsmde_core.lidar.projection import depth_map
 from fsmde_training.sets.cache import Sample
 
@@ -56,6 +56,7 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
     """Rectify and label all images of a frame.
 
     Depth is the frame's exact one where it has that, else the sweeps'; an image without a return has no label at all.
+    Nor has a pixel that looks past the edge of the image, or at the own vehicle by the camera's mask.
 
     Args:
         swept: The frame and its sweeps.
@@ -70,6 +71,7 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
     for camera in frame.rig.cameras:
         if camera.name not in frame.images:
             continue
+        view = camera.rectified(width, height)
         rgb = rectify_rgb(frame.images[camera.name].rgb(), camera, width, height)
         if camera.name in frame.depth:
             exact = cv2.resize(frame.depth[camera.name], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -78,7 +80,9 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
             depth = _lidar_depth(swept, camera.name, width, height)
             if sky and np.isfinite(depth).any():
                 depth[sky_mask(rgb, depth)] = np.inf
-        samples.append((rgb, depth.astype(np.float16), camera.rectified(width, height).fx))
+        if (outside := rectify_maps(camera, view).outside) is not None:
+            depth[outside] = np.nan
+        samples.append((rgb, depth.astype(np.float16), view.fx))
     return samples
 
 

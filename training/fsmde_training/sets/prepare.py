@@ -63,6 +63,8 @@ def recording_set(
     # A held-out set measures against lidar: its frames have a sweep of their own, and no sky labels.
     sky = sky and not part.held_out
     recipe |= {"source": source.name, "frames": list(frames), **part._asdict(), "size": list(size), "sky": sky}
+    if masked := [camera.name for camera in source.rig.cameras if camera.mask]:
+        recipe["masks"] = masked
     if _is_complete(folder, recipe):
         return
     rings = WholeRings(part.select(_with_progress(source.frames(*frames), folder.name, frame_count(source, frames))))

@@ -13,7 +13,10 @@ CapOption = Annotated[
 ]
 ScalingOption = Annotated[str, typer.Option("--scaling", help="none, or median: predictions are scaled to the truth.")]
 MasksOption = Annotated[
-    Path | None, typer.Option("--masks", metavar="DIR", help="<camera>.png each: what is black there is not measured.")
+    Path | None,
+    typer.Option(
+        "--masks", metavar="DIR", help="<camera>.png each, of the rectified image: what is black there is not measured."
+    ),
 ]
 BaselinesOption = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Score a constant depth and the ground plane too.")
