@@ -24,6 +24,7 @@ from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.evaluation.results.summary import Summary
 from fsmde_core.evaluation.throughput import measure_throughput
 from fsmde_core.pipeline.pipeline import CpuPipeline
+from fsmde_core.rig.plausibility import rig_doubts
 from fsmde_core.sources import open_source
 from fsmde_core.sources.registry import FrameRange, frame_count, open_recording, recording_place
 from fsmde_core.sources.source import Source
@@ -134,7 +135,7 @@ def result_document(
         FsmdeError: There is nothing to measure, or the document cannot be written.
     """
     summary = _summarize(source, protocol, frames, records, stored)
-    document = {**header, **summary.document(), "notes": [*source.notes, *summary.notes]}
+    document = {**header, **summary.document(), "notes": [*source.notes, *rig_doubts(source.rig), *summary.notes]}
     if stored:
         stored.finish(document)
     return document
@@ -175,6 +176,6 @@ def _summarize(
         raise FsmdeError(
             f"nothing to measure in frames {selected}: {summary.frames} read, {summary.samples} with lidar, "
             f"none with a point within the range measured; choose others of its {len(source)} frames"
-            + "".join(f" ({note})" for note in source.notes)
+            + "".join(f" ({note})" for note in (*source.notes, *rig_doubts(source.rig)))
         )
     return summary

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.plausibility import rig_doubts
 from fsmde_core.rig.rig import Camera, Rig
 
 
@@ -21,6 +23,7 @@ class Calibration:
         self.rig = rig
         self._infos: dict[str, tuple[Any, ...]] = {}
         self._masks = {camera.name: camera.mask for camera in rig.cameras}
+        self._judged: tuple[Rig | None, Collection[str], tuple[str, ...]] = None, (), ()
 
     def update(self, name: str, info: Any) -> bool:
         """Set a camera's intrinsics.
@@ -59,6 +62,16 @@ class Calibration:
             f"its mask in the rig file is {width}x{height}, its camera_info {camera.width}x{camera.height}: the own "
             "vehicle is not masked; draw the mask at the size of the images"
         )
+
+    def doubts(self, unknown: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the `rig_doubts` of the rig in force, but for cameras whose mounts are `unknown`."""
+        rig, names, doubts = self._judged
+        if rig is not self.rig or names != tuple(unknown):
+            rig, names = self.rig, tuple(unknown)
+            known = tuple(camera for camera in rig.cameras if camera.name not in names)
+            doubts = rig_doubts(replace(rig, cameras=known)) if known else ()
+            self._judged = rig, names, doubts
+        return doubts
 
     def intrinsics_source(self, name: str) -> str:
         """Return where the camera's intrinsics come from: `camera_info` or `rig`."""

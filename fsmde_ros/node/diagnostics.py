@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,19 @@ def node_status(name: str, state: str, failure: str, engine: Engine | None) -> D
         values |= {"model": model.path, "model_sha256": model.sha256, "model_input": f"{model.width}x{model.height}"}
     level, text = (ERROR, failure) if failure else (OK, state)
     return status(f"{name}: node", level, text, values, engine.device if engine is not None else "")
+
+
+def rig_status(name: str, doubts: Sequence[str]) -> DiagnosticStatus:
+    """Report what is hardly possible of the rig in force.
+
+    Args:
+        name: The node's, of `qualified_name`.
+        doubts: Sentences of `Calibration.doubts`.
+
+    Returns:
+        A warning with all of them, or OK.
+    """
+    return status(f"{name}: rig", WARN if doubts else OK, "; ".join(doubts) or "plausible", {"doubts": len(doubts)})
 
 
 @dataclass(eq=False)

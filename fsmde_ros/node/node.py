@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
@@ -81,6 +81,7 @@ class SurroundDepthNode(LifecycleNode):
         super().__init__("surround_depth", **node_options)
         survive_refused_transitions(self)
         self._failure = ""
+        self._doubts = 0
         self.loaded: _Loaded | None = None
         self._running: _Running | None = None
         parameters.declare(self)
@@ -151,6 +152,8 @@ class SurroundDepthNode(LifecycleNode):
             f"{setup.model.name} on {engine.name} ({engine.device}, {engine.precision}), "
             f"{engine.info.width}x{engine.info.height}, cameras {', '.join(setup.rig.names)}"
         )
+        self._doubts = 0
+        self._judge_rig(self.loaded)
 
     def _activate(self) -> None:
         assert self.loaded is not None, "the state machine activates only configured nodes"
@@ -210,6 +213,14 @@ class SurroundDepthNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
+    def _judge_rig(self, loaded: _Loaded) -> DiagnosticStatus:
+        """Report on the rig in force, and log what is doubtful when there is more of it than before."""
+        doubts = loaded.calibration.doubts(loaded.mounts.missing if loaded.mounts is not None else ())
+        if len(doubts) > self._doubts:
+            self.get_logger().warning(f"the rig is hardly possible: {'; '.join(doubts)}")
+        self._doubts = len(doubts)
+        return diagnostics.rig_status(diagnostics.qualified_name(self), doubts)
+
     def _on_timer(self) -> None:
         loaded, running = self.loaded, self._running
         if loaded is not None and loaded.mounts is not None:
@@ -217,6 +228,8 @@ class SurroundDepthNode(LifecycleNode):
         engine = loaded.pipeline.engine if loaded is not None else None
         state = self._state_machine.current_state[1]  # rclpy has no public way to it
         statuses = [diagnostics.node_status(diagnostics.qualified_name(self), state, self._failure, engine)]
+        if loaded is not None:
+            statuses.append(self._judge_rig(loaded))
         if running is not None:
             statuses += running.reporter.statuses(self._settings.stale_after_s)
             statuses += running.checks.statuses(diagnostics.qualified_name(self))

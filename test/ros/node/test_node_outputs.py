@@ -15,11 +15,23 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 
 from fsmde_core.messages.point_cloud import read_points
+from fsmde_core.rig.geometry import rigid
 from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_ros.client.depth_images import CvBridge
 from fsmde_ros.middleware import conversions
-from support.ros_harness import FX, HEIGHT, NAMES, WIDTH, Stage, constant_rgb, image_message, open_stage, ring_rig
+from support.ros_harness import (
+    FX,
+    HEIGHT,
+    NAMES,
+    WIDTH,
+    Stage,
+    constant_rgb,
+    image_message,
+    open_stage,
+    ring_rig,
+    start_node,
+)
 from support.tiny_model import HEIGHT as NET_HEIGHT
 from support.tiny_model import WIDTH as NET_WIDTH
 
@@ -143,6 +155,29 @@ def test_a_mask_that_camera_info_contradicts_is_named(stage: Stage, tmp_path: Pa
     assert np.isfinite(CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])).all()
     said = f"its mask in the rig file is {WIDTH}x{HEIGHT}, its camera_info {2 * WIDTH}x{2 * HEIGHT}"
     assert stage.spin_until(lambda: (found := stage.client.diagnosis("camera front")) and said in found.message)
+
+
+def test_a_rig_that_is_hardly_possible_is_named(
+    stage: Stage, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Poses of body frames in the rig file: x forward, y left, z up."""
+    body_to_optical = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+    cameras = [
+        replace(c, T_base_camera=rigid(c.T_base_camera[:3, :3] @ body_to_optical.T, c.T_base_camera[:3, 3]))
+        for c in ring_rig().cameras
+    ]
+    save_rig(Rig(tuple(cameras)), tmp_path / "body.yaml")
+    node = stage.node(rig=str(tmp_path / "body.yaml"))
+    said = "look at the sky, 90 degrees above the horizon: the pose seems to be that of a body frame"
+    assert stage.spin_until(lambda: (found := stage.client.diagnosis("surround_depth: rig")) and said in found.message)
+    assert said in capfd.readouterr().err
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert node.set_parameters([Parameter("rig", value=str(tmp_path / "rig.yaml"))])[0].successful
+    assert start_node(node)
+    assert stage.spin_until(
+        lambda: (found := stage.client.diagnosis("surround_depth: rig")) and found.message == "plausible"
+    )
 
 
 def test_millimetres(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fsmde_core.errors import FsmdeError, exit_on_user_error
+from fsmde_core.rig.plausibility import rig_doubts
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
 from fsmde_core.sources.registry import KINDS, FrameRange, frame_count, open_source, parse_frames
 from fsmde_core.sources.source import Source
@@ -67,6 +68,8 @@ def recording_set(
         recipe["masks"] = masked
     if _is_complete(folder, recipe):
         return
+    for doubt in rig_doubts(source.rig):
+        typer.echo(f"{source.name}: {doubt}", err=True)
     rings = WholeRings(part.select(_with_progress(source.frames(*frames), folder.name, frame_count(source, frames))))
     swept = (item for item in with_sweeps(rings) if item.frame.lidar is not None or not part.held_out)
     label = partial(label_ring, width=size[0], height=size[1], sky=sky)

@@ -38,6 +38,7 @@ def mounts(
     from fsmde_core.engines.model import default_model_path
     from fsmde_core.mounts import check_recording, misalignment_sentence
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
+    from fsmde_core.rig.plausibility import rig_doubts
     from fsmde_core.rig.rig import load_rig
     from fsmde_core.sources.registry import frame_count, open_recording, parse_frames
     from fsmde_ros.cli.progress import progress_bar
@@ -52,6 +53,8 @@ def mounts(
         found = check_recording(recording, pipeline, selected, assumed_rig, lambda: progress.advance(task))
     console = Console(highlight=False)
     console.print(_table(found, recording.rig.names))
+    for doubt in rig_doubts(assumed_rig or recording.rig):
+        console.print(f"Note: {doubt}", soft_wrap=True)
     for finding in found.misaligned:
         console.print(misalignment_sentence(finding), soft_wrap=True)
     if found.misaligned:
