@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,3 +121,68 @@ def test_rows_that_overlap_are_refused() -> None:
     with pytest.raises(FsmdeError, match="row_step is 0 bytes, a row of points of 12 bytes needs 24"):
         read_xyz(cloud(fields, 12, bytes(48), 2, height=2, row_step=0))
     assert len(read_xyz(cloud(fields, 12, bytes(24), 2, height=1, row_step=0))) == 2  # one row needs no step
+
+
+XYZ = [("x", 0, 7), ("y", 4, 7), ("z", 8, 7)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 0},
+        {"width": 0, "height": 0},
+        {"width": 0, "height": 5, "row_step": 0},
+        {"width": 5, "height": 0},
+        {"width": 0, "point_step": 0, "row_step": 0},
+        {"width": 0, "data": np.zeros(0, np.uint8)},
+    ],
+)
+def test_a_cloud_without_points_is_an_empty_sweep(changes: dict[str, Any]) -> None:
+    assert read_xyz(replace(cloud(XYZ, 12, bytes(12), 1), **changes)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fields": [], "width": 0, "height": 0, "point_step": 0, "row_step": 0}, r"no float field \['x', 'y', 'z'\]"),
+        ({"point_step": 0}, "does not fit its 48 bytes: the fields of a point need 12"),
+        ({"point_step": 11}, "does not fit its 48 bytes: the fields of a point need 12"),
+        ({"data": np.zeros(0, np.uint8)}, "does not fit its 0 bytes: they need 48"),
+        (
+            {"width": 2**32 - 1, "height": 2**32 - 1, "row_step": 2**32 - 1, "point_step": 0},
+            "does not fit its 48 bytes",
+        ),
+        ({"width": 2**32 - 1}, "does not fit its 48 bytes"),
+    ],
+)
+def test_broken_clouds_are_refused(changes: dict[str, Any], words: str) -> None:
+    message = replace(cloud(XYZ, 12, bytes(48), 4), **changes)
+    with pytest.raises(FsmdeError, match=words):
+        read_xyz(message)
+
+
+def test_types_are_named_as_in_the_message_definition() -> None:
+    with pytest.raises(FsmdeError, match=r"'z'\]: .*'z': 'INT16'.*expected x, y and z of FLOAT32 or FLOAT64"):
+        read_xyz(cloud([("x", 0, 7), ("y", 4, 7), ("z", 8, 3)], 12, bytes(12), 1))
+
+
+def test_of_fields_with_one_name_the_first_counts() -> None:
+    """As for PCL and the iterators of sensor_msgs."""
+    data = np.arange(8, dtype="<f4").tobytes()
+    message = cloud([*XYZ, ("x", 12, 7), ("ring", 14, 4), ("ring", 12, 4)], 16, data, 2)
+    np.testing.assert_array_equal(read_xyz(message), [[0, 1, 2], [4, 5, 6]])
+    assert read_points(message).dtype.names == ("x", "y", "z", "ring")
+
+
+def test_fields_of_several_values_are_passed_over() -> None:
+    data = np.arange(6, dtype="<f4").tobytes()
+    message = cloud([("normal", 0, 7), ("x", 12, 7), ("y", 16, 7), ("z", 20, 7)], 24, data, 1)
+    message.fields[0].count = 3
+    np.testing.assert_array_equal(read_xyz(message), [[3, 4, 5]])
+
+
+def test_coordinates_too_large_for_a_float_are_left_out_silently(recwarn: pytest.WarningsRecorder) -> None:
+    data = np.array([[1, 2, 3], [1e300, 0, 0]]).tobytes()
+    message = cloud([("x", 0, 8), ("y", 8, 8), ("z", 16, 8)], 24, data, 2)
+    np.testing.assert_array_equal(read_xyz(message), [[1, 2, 3]])
+    assert not recwarn
