@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.encodings import AnyImage, EncodedImage, RawImage, to_rgb
+from fsmde_core.images.encodings import AnyImage, EncodedImage, RawImage
 from fsmde_core.rig.geometry import Matrix
 from fsmde_core.rig.rig import Rig
 
@@ -34,10 +34,9 @@ class CameraImage:
         if self.pixels is not None:
             return self.pixels
         try:
-            image = EncodedImage(self.encoded or b"", "jpeg").decode()
+            return EncodedImage(self.encoded or b"", "jpeg").decode().rgb()
         except FsmdeError as error:
             raise FsmdeError(f"the image of stamp {self.stamp_ns} ns: {error}") from error
-        return to_rgb(image.pixels(), image.encoding)
 
 
 @dataclass(frozen=True, eq=False)

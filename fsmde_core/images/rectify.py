@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import AnyImage, EncodedImage, PixelLayout, RawImage, find_encoding, to_rgb
+from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.lens import is_pinhole, turning_angle
 from fsmde_core.rig.mask import VehicleMask
 from fsmde_core.rig.rig import Camera, scale_intrinsics
 
@@ -49,6 +51,10 @@ class RectifyMaps:
     outside: NDArray[np.bool_] | None
 
 
+_COARSE = (64, 48)
+"""Pixels at which a picture is looked through for what its lens shows twice."""
+
+
 @lru_cache(maxsize=32)
 def _rectify_maps(
     model: str, K: bytes, D: bytes, size: tuple[int, int], target: tuple[int, int], target_K: bytes
@@ -58,18 +64,50 @@ def _rectify_maps(
     supersample = 2 if factor >= 2 else 1
     halvings = max(int(factor).bit_length() - 2, 0)  # twice the target's size or more is left
     grid = (supersample * target_width, supersample * target_height)
-    if not any(np.frombuffer(D)) and width % 2**halvings == height % 2**halvings == 0:
+    intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
+    if is_pinhole(model, distortion) and width % 2**halvings == height % 2**halvings == 0:
         return RectifyMaps(halvings, supersample, grid, None, None)
     grid_K = scale_intrinsics(np.frombuffer(target_K).reshape(3, 3), supersample, supersample)
-    undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
-    intrinsics, distortion = np.frombuffer(K).reshape(3, 3), np.frombuffer(D)
-    coefficients = distortion if distortion.size else np.zeros(4)
-    x, y = undistort(intrinsics, coefficients, np.eye(3), grid_K, grid, cv2.CV_32FC1)
-    beyond = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
-    outside = beyond.reshape(target_height, supersample, target_width, supersample).any((1, 3))
+    x, y, seen, folded = _look_up(model, intrinsics, distortion, size, grid_K, grid)
+    beyond = (~seen | folded).reshape(target_height, supersample, target_width, supersample)
+    outside = beyond.any((1, 3))
+    # Beyond the edge the nearest pixel counts, whatever the model says there.
+    x, y = (np.clip(np.nan_to_num(axis), -1, end) for axis, end in ((x, width), (y, height)))
     x, y = ((axis + 0.5) / 2**halvings - 0.5 for axis in (x, y))
     maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
     return RectifyMaps(halvings, supersample, grid, maps, outside if outside.any() else None)  # type: ignore[arg-type]
+
+
+def _look_up(
+    model: str, K: Matrix, D: NDArray[np.float64], size: tuple[int, int], grid_K: Matrix, grid: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find where the pixels of a pinhole `grid_K` of size `grid` lie in the image.
+
+    Four arrays (h, w): x and y, whether that is within the image, and whether it is beyond the angle at which the lens
+    model turns back.
+    """
+    undistort = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
+    x, y = undistort(K, D if D.size else np.zeros(4), np.eye(3), grid_K, grid, cv2.CV_32FC1)
+    seen = (x >= -0.5) & (x <= size[0] - 0.5) & (y >= -0.5) & (y <= size[1] - 0.5)  # False for NaN
+    right, down = ((np.arange(end) - grid_K[axis, 2]) / grid_K[axis, axis] for axis, end in enumerate(grid))
+    folded = np.arctan(np.hypot(right, down[:, None])) >= turning_angle(model, tuple(D))
+    return x, y, seen, folded  # type: ignore[return-value]
+
+
+def lens_warning(camera: Camera) -> str | None:
+    """Say that the model of a camera's lens turns back within the picture; None where it does not."""
+    model, D = camera.distortion_model, camera.D
+    if not camera.is_distorted:
+        return None
+    view = camera.rectified(*_COARSE)
+    *_, seen, folded = _look_up(model, camera.K, D, (camera.width, camera.height), view.K, _COARSE)
+    if not (seen & folded).any():
+        return None
+    angle, lost = np.degrees(turning_angle(model, tuple(D))), 100 * (seen & folded).mean()
+    return (
+        f"camera '{camera.name}': its {model} lens turns back at {angle:.1f} degrees from the optical axis, within its "
+        f"picture, of which {lost:.0f} % lie beyond and have no depth; calibrate with the board in the corners too"
+    )
 
 
 def _halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -138,14 +176,13 @@ def decode_image(image: AnyImage, camera: Camera, steps: RectifyMaps) -> tuple[R
         steps: What will become of the pixels.
 
     Returns:
-        The pixels, and whether the first of the halvings is done.
+        The pixels in 8 bits, and whether the first of the halvings is done.
 
     Raises:
         FsmdeError: The pixels are not of the camera's calibrated size, or do not decode.
     """
     is_even = camera.width % 2 == camera.height % 2 == 0  # of odd sizes decoders keep more than a half
-    # No resize may touch a Bayer pattern.
-    resizable = isinstance(image, EncodedImage) and not image.format.startswith("bayer_")
+    resizable = isinstance(image, EncodedImage) and not image.is_mosaic
     halved = resizable and is_even and steps.halvings > 0
     try:
         raw = image.decode(halved) if isinstance(image, EncodedImage) else image
@@ -157,7 +194,7 @@ def decode_image(image: AnyImage, camera: Camera, steps: RectifyMaps) -> tuple[R
             f"camera '{camera.name}': the image is {width}x{height}, its calibration is for "
             f"{camera.width}x{camera.height}; correct the calibration (camera_info or the rig file)"
         )
-    return raw, halved
+    return raw.in_eight_bits(), halved
 
 
 def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:

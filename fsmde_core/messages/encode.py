@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
+from fsmde_core.images.compression import read_header
 from fsmde_core.messages.point_cloud import cloud_bytes, cloud_layout
 from fsmde_core.rig.geometry import Matrix, quaternion_from_rotation
-from fsmde_core.rig.rig import DISTORTION_SIZES, Camera, Rig
+from fsmde_core.rig.lens import INFO_SIZES
+from fsmde_core.rig.rig import Camera, Rig
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -148,15 +150,17 @@ class MessageEncoder:
         header = self._header(image.stamp_ns, camera.frame_id)
         topic = self._image_topic(camera.name)
         if self._compressed:
-            data = np.frombuffer(image.encoded or encode_jpeg(image.rgb()), dtype=np.uint8)
-            return self._message(topic, COMPRESSED, image.stamp_ns, header=header, format="jpeg", data=data)
+            encoded = image.encoded or encode_jpeg(image.rgb())
+            found, data = read_header(memoryview(encoded)), np.frombuffer(encoded, dtype=np.uint8)
+            kind = found.kind if found else "jpeg"
+            return self._message(topic, COMPRESSED, image.stamp_ns, header=header, format=kind, data=data)
         pixels = np.ascontiguousarray(image.rgb())
         height, width, channels = pixels.shape
         layout = {"height": height, "width": width, "encoding": "rgb8", "is_bigendian": 0, "step": width * channels}
         return self._message(topic, IMAGE, image.stamp_ns, header=header, data=pixels.reshape(-1), **layout)
 
     def _camera_info(self, camera: Camera, stamp_ns: int) -> Message:
-        D = np.zeros(max(camera.D.size, max(DISTORTION_SIZES[camera.distortion_model])))
+        D = np.zeros(max(camera.D.size, INFO_SIZES[camera.distortion_model]))
         D[: camera.D.size] = camera.D
         region = self._types["sensor_msgs/msg/RegionOfInterest"]
         return self._message(

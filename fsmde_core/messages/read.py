@@ -14,7 +14,8 @@ from fsmde_core.rig.rig import Camera
 
 def raw_image(msg: Any) -> RawImage:
     """Wrap a sensor_msgs/Image, whose data the RawImage shares."""
-    return RawImage(msg.data, msg.encoding, int(msg.width), int(msg.height), int(msg.step))
+    size = int(msg.width), int(msg.height), int(msg.step)
+    return RawImage(msg.data, msg.encoding, *size, bool(msg.is_bigendian))
 
 
 def compressed_image(msg: Any) -> RawImage:
@@ -31,7 +32,6 @@ def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None) 
     """Convert a sensor_msgs/CameraInfo to a camera at the size of the images beside it.
 
     `k` holds for the full, unbinned sensor; the images are its region of interest, then binned (REP-104).
-    An empty distortion model without coefficients, as simulators send it, is a pinhole.
 
     Args:
         info: The message.
@@ -45,7 +45,6 @@ def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None) 
         FsmdeError: The intrinsics are missing, the distortion model is unknown or its coefficients are wrong.
     """
     K = np.array(info.k, dtype=np.float64).reshape(3, 3)
-    D = np.array(info.d, dtype=np.float64)
     if not K.any():
         raise FsmdeError(f"camera '{name}': camera_info holds no intrinsics (k is all zero); calibrate the camera")
     binning = np.array([max(int(info.binning_x), 1), max(int(info.binning_y), 1)])
@@ -54,14 +53,13 @@ def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None) 
     K[:2, 2] -= offset
     K[:2] /= binning[:, None]
     K[:2, 2] += 0.5 / binning - 0.5  # pixel centres are at integer coordinates
-    pinhole = not info.distortion_model and not D.any()
     return Camera(
         name=name,
         width=int(size[0]),
         height=int(size[1]),
         K=K,
         T_base_camera=np.eye(4) if T_base_camera is None else T_base_camera,
-        distortion_model="plumb_bob" if pinhole else info.distortion_model,
-        D=np.zeros(0) if pinhole else D,
+        distortion_model=info.distortion_model,
+        D=np.array(info.d, dtype=np.float64),
         frame_id=info.header.frame_id,
     )

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.paths import find_shared
 from fsmde_core.rig.geometry import Matrix, is_rigid, quaternion_from_rotation, rigid, rotation_from_quaternion
+from fsmde_core.rig.lens import is_pinhole, standard_distortion
 from fsmde_core.rig.mask import VehicleMask, mask_from_entry, mask_to_entry
-
-DISTORTION_SIZES = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (0, 4)}
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
     """Describes a camera by its intrinsics in pixels at `width` x `height`, and its pose in the vehicle.
 
-    K: (3, 3) float64 pixels. D: coefficients of `distortion_model` (names of sensor_msgs/CameraInfo).
+    K: (3, 3) float64 pixels. D: coefficients of `distortion_model`, both brought to those of `standard_distortion`.
     T_base_camera: (4, 4) maps the optical frame (x right, y down, z forward, REP-103) to the base frame, metres.
     frame_id: the optical frame's name on /tf; `<name>_optical` unless given. mask: where the original image shows the
     own vehicle, None where it does not.
@@ -42,11 +41,16 @@ class Camera:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "K", np.asarray(self.K, dtype=np.float64).reshape(3, 3))
-        object.__setattr__(self, "D", np.asarray(self.D, dtype=np.float64).reshape(-1))
         object.__setattr__(self, "T_base_camera", np.asarray(self.T_base_camera, dtype=np.float64).reshape(4, 4))
         object.__setattr__(self, "frame_id", self.frame_id or f"{self.name}_optical")
         if fault := self._fault():
             raise FsmdeError(f"camera '{self.name}': {fault}")
+        try:
+            model, D = standard_distortion(self.distortion_model, self.D)
+        except FsmdeError as error:
+            raise FsmdeError(f"camera '{self.name}': {error}") from error
+        object.__setattr__(self, "distortion_model", model)
+        object.__setattr__(self, "D", D)
 
     def _fault(self) -> str | None:
         if self.width < 1 or self.height < 1:
@@ -55,11 +59,6 @@ class Camera:
             return f"fx and fy must be positive, K is {self.K.ravel().tolist()}"
         if self.K[0, 1] or self.K[1, 0] or not np.array_equal(self.K[2], [0, 0, 1]):
             return f"K must be [fx 0 cx, 0 fy cy, 0 0 1], is {self.K.ravel().tolist()}"
-        if self.distortion_model not in DISTORTION_SIZES:
-            return f"distortion model '{self.distortion_model}' is not in {list(DISTORTION_SIZES)}"
-        sizes = DISTORTION_SIZES[self.distortion_model]
-        if self.D.size not in sizes or not np.all(np.isfinite(self.D)):
-            return f"{self.distortion_model} takes {sizes} finite values, D is {self.D.tolist()}"
         if not is_rigid(self.T_base_camera):
             return f"T_base_camera must be a rotation and a translation, is {self.T_base_camera.round(4).tolist()}"
         if self.mask is not None and self.mask.size != (self.width, self.height):
@@ -74,8 +73,8 @@ class Camera:
 
     @property
     def is_distorted(self) -> bool:
-        """Whether any distortion coefficient differs from zero."""
-        return bool(np.any(self.D))
+        """Whether the lens bends straight lines."""
+        return not is_pinhole(self.distortion_model, self.D)
 
     @property
     def yaw(self) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
 from fsmde_core.rig.plausibility import rig_doubts
@@ -16,11 +17,12 @@ class Calibration:
     """Keeps `rig`, an immutable snapshot: one thread updates, any thread reads. Unchanged cameras stay the same object.
 
     Frame ids stay those of the rig file, whatever camera_info says, so that all outputs agree with one /tf tree; so do
-    masks, as long as camera_info has their size.
+    masks, as long as camera_info has their size. refused: per camera whose latest camera_info cannot be used, why.
     """
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self.refused: dict[str, str] = {}
         self._infos: dict[str, tuple[Any, ...]] = {}
         self._masks = {camera.name: camera.mask for camera in rig.cameras}
         self._judged: tuple[Rig | None, Collection[str], tuple[str, ...]] = None, (), ()
@@ -40,9 +42,16 @@ class Calibration:
         """
         key = _intrinsics(info)
         if self._infos.get(name) == key:
+            self.refused.pop(name, None)
             return False
         known, mask = self.rig[name], self._masks[name]
-        camera = replace(camera_from_info(info, name, known.T_base_camera), frame_id=known.frame_id)
+        try:
+            camera = replace(camera_from_info(info, name, known.T_base_camera), frame_id=known.frame_id)
+        except FsmdeError as error:
+            kept = "last good camera_info" if name in self._infos else "rig file"
+            self.refused[name] = f"{error}; the intrinsics of the {kept} stay in force"
+            raise FsmdeError(self.refused[name]) from error
+        self.refused.pop(name, None)
         fits = mask is not None and mask.size == (camera.width, camera.height)
         self._replace(replace(camera, mask=mask) if fits else camera)
         self._infos[name] = key

@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from fsmde_core.engines import Engine
 from fsmde_core.engines.timing import percentiles
+from fsmde_core.images.rectify import lens_warning
 from fsmde_ros.middleware.conversions import header
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.health import STAGES, Health, SetTiming
@@ -147,7 +148,9 @@ class Reporter:
             return ERROR, f"no image on {topic} {since}: {self.inputs.silence_reason(name)}"
         if bad:
             return ERROR, f"{bad} bad messages: {camera.last_fault}"
-        if fault := self.calibration.unused_mask(name):
+        if refused := self.calibration.refused.get(name):
+            return ERROR, refused
+        if fault := self.calibration.unused_mask(name) or lens_warning(self.calibration.rig[name]):
             return WARN, fault
         if unused:
             return WARN, f"{unused} images fitted into no set (late, duplicate, off the clock or incomplete)"

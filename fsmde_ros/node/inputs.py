@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage
+from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import COMPRESSED, IMAGE
 from fsmde_core.messages.read import raw_image, stamp_ns
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncStats
@@ -57,6 +58,9 @@ class SurroundSubscriber(SimpleFilter):
         names = calibration.rig.names
         self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, setup.sync)
         self._lag_ns = 0
+        self._warned: set[str] = set()
+        for name in names:
+            self._warn_of_lens(name)
         kind, suffix = (CompressedImage, "/compressed") if setup.compressed else (image_type(), "")
         self._kind = COMPRESSED if setup.compressed else IMAGE
         self._subscriptions: list[Any] = []
@@ -145,6 +149,14 @@ class SurroundSubscriber(SimpleFilter):
             self._node.get_logger().info(f"camera '{name}': its intrinsics are now those of camera_info")
             if fault := self._calibration.unused_mask(name):
                 self._node.get_logger().warning(f"camera '{name}': {fault}")
+            self._warn_of_lens(name)
+
+    def _warn_of_lens(self, name: str) -> None:
+        """Log once what is wrong with the lens in force."""
+        warning = lens_warning(self._calibration.rig[name])
+        if warning and warning not in self._warned:
+            self._warned.add(warning)
+            self._node.get_logger().warning(warning)
 
     def _on_timer(self) -> None:
         # While this thread is behind, images of the set may wait in the middleware: arrived, not missing.

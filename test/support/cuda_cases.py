@@ -93,7 +93,8 @@ def plain_sample(image: RawImage, sampling: Sampling) -> NDArray[np.uint8]:
 
 
 def noise_image(encoding: str, width: int, height: int, padding: int = 0, seed: int = 0) -> RawImage:
-    """Random bytes, also between the rows."""
+    """Random bytes, also between the rows; of a height one more where the encoding needs an even one."""
+    height += ENCODINGS[encoding].rows(2) == 3 and height % 2
     step = width * ENCODINGS[encoding].channels + padding
-    data = np.random.default_rng(seed).integers(0, 256, step * height, dtype=np.uint8)
+    data = np.random.default_rng(seed).integers(0, 256, step * ENCODINGS[encoding].rows(height), dtype=np.uint8)
     return RawImage(data.tobytes(), encoding, width, height, step)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import CAMERA_INFO, TF_TOPIC
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.rig import Camera, Rig, ring_order
@@ -79,6 +80,8 @@ def _rig(
             placed.append(camera_from_info(infos[name], name, tree.lookup(base_frame, frame)))
         except FsmdeError as error:
             raise bag.error(f"has a {topics.info} that cannot be used: {error}") from error
+        if warning := lens_warning(placed[-1]):
+            bag.note(f"has on {topics.info} {warning}")
     return Rig(ring_order(placed), base_frame)
 
 

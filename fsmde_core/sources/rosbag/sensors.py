@@ -8,9 +8,9 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
-from fsmde_core.images.encodings import RawImage, to_rgb
+from fsmde_core.images.encodings import EncodedImage, RawImage
 from fsmde_core.messages.encode import COMPRESSED, typestore
-from fsmde_core.messages.read import compressed_image, raw_image
+from fsmde_core.messages.read import raw_image
 from fsmde_core.rig.rig import Rig
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
@@ -43,10 +43,13 @@ class ImageReader:
         try:
             if topics.type != COMPRESSED:
                 return self._decoded(camera, record, raw_image(message))
-            if camera not in self._seen or _needs_conversion(message.format):
-                image = self._decoded(camera, record, compressed_image(message))
+            encoded = EncodedImage(message.data, message.format)
+            # Of a mosaic, or with red and blue swapped, the bytes alone do not say so.
+            needs_format = encoded.is_mosaic or encoded.is_swapped
+            if camera not in self._seen or needs_format:
+                image = self._decoded(camera, record, encoded.decode())
                 self._seen.add(camera)
-                if _needs_conversion(message.format):
+                if needs_format:
                     return image
         except FsmdeError as error:
             raise FsmdeError(f"{record.topic}, image of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
@@ -59,9 +62,4 @@ class ImageReader:
                 f"it is {image.width}x{image.height}, {self.topics[camera].info} says "
                 f"{calibrated.width}x{calibrated.height}; record the camera_info of this size (with binning or roi)"
             )
-        return CameraImage(record.stamp_ns, pixels=to_rgb(image.pixels(), image.encoding))
-
-
-def _needs_conversion(compressed_format: str) -> bool:
-    # A Bayer mosaic, or red and blue swapped before coding: the decoded picture does not yet have its colours.
-    return compressed_format.startswith("bayer_") or "compressed rgb" in compressed_format
+        return CameraImage(record.stamp_ns, pixels=image.rgb())

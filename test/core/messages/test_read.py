@@ -66,6 +66,27 @@ def test_camera_info_is_read_as_it_is() -> None:
     np.testing.assert_array_equal(camera.T_base_camera, T)
 
 
+def test_raw_image_of_sixteen_bits_has_the_message_s_byte_order() -> None:
+    message = Image(
+        header=HEADER,
+        height=1,
+        width=2,
+        encoding="mono16",
+        is_bigendian=1,
+        step=4,
+        data=np.array([0x0102, 0xFF03], ">u2").view(np.uint8),
+    )
+    assert raw_image(message).pixels().tolist() == [[0x0102, 0xFF03]]
+    assert raw_image(message).rgb()[0, :, 0].tolist() == [0x01, 0xFF]
+
+
+def test_any_lens_that_opencv_computes_is_read() -> None:
+    """Lengths and names as drivers send them; what they become, test_lens says."""
+    camera = camera_from_info(info(model="plumb_bob", d=[0.1] * 8), "front")
+    assert (camera.distortion_model, camera.D.tolist()) == ("rational_polynomial", [0.1] * 8)
+    assert camera_from_info(info(model="fisheye", d=[0.1] * 4), "front").distortion_model == "equidistant"
+
+
 def test_empty_distortion_model_is_a_pinhole() -> None:
     camera = camera_from_info(info(model="", d=[]), "front")
     assert camera.distortion_model == "plumb_bob" and not camera.is_distorted
@@ -90,6 +111,8 @@ def test_region_of_interest_then_binning() -> None:
         ({"model": "scaramuzza"}, "'scaramuzza'"),
         ({"model": ""}, "''"),
         ({"d": [0.1, 0.2]}, "plumb_bob takes"),
+        ({"d": [0.1, float("inf"), 0, 0]}, "finite values"),
+        ({"binning_x": 100}, "size 0x48"),
         ({"width": 0}, "size 0x48"),
     ],
 )

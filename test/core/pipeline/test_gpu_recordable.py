@@ -83,7 +83,7 @@ def test_sampling_of_any_encoding(encoding: str) -> None:
     look_up = sampling_from_maps(rectify_maps(seen, seen.rectified(112, 64)), 640, 400, False)
     step = 640 * ENCODINGS[encoding].channels + 5
     sampler = TorchSampler(look_up, 640, 400, step, encoding, META)
-    raw = torch.zeros(400 * step, dtype=torch.uint8, device=META)
+    raw = torch.zeros(sampler.nbytes, dtype=torch.uint8, device=META)
     recordable(lambda: sampler.sample(raw, torch.empty((64, 112, 3), dtype=torch.uint8, device=META)))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig.geometry import rigid, rotation_from_quaternion
-from fsmde_core.rig.rig import DISTORTION_SIZES, Camera, Rig, load_rig, ring_order, save_rig
+from fsmde_core.rig.lens import DISTORTION_SIZES
+from fsmde_core.rig.rig import Camera, Rig, load_rig, ring_order, save_rig
 from support.real_sources import KINDS, real_source
 from support.repository import ROOT
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +60,7 @@ def _with(change: Callable[[Image], object]) -> Callable[[int], Image]:
 
 
 BAD_IMAGES = {
-    "unknown encoding": (_with(lambda m: setattr(m, "encoding", "rgb16")), "rgb16"),
+    "unknown encoding": (_with(lambda m: setattr(m, "encoding", "h264")), "'h264' is not supported"),
     "truncated": (_with(lambda m: setattr(m, "data", m.data[:-1])), "truncated"),
     "no data": (_with(lambda m: setattr(m, "data", b"")), "truncated"),
     "no pixels": (_with(lambda m: (setattr(m, "width", 0), setattr(m, "height", 0))), "no pixels"),
@@ -125,6 +127,53 @@ def test_camera_info_takes_over_and_broken_ones_do_not(stage: Stage) -> None:
     assert after == pytest.approx(2 * before, rel=1e-4)
     assert stage.spin_until(lambda: values(stage, "camera front").get("bad_camera_info") == "3", PATIENCE_S)
     assert stage.client.received["front/depth/image"][1].header.frame_id == "front_optical"
+
+
+def test_a_refused_camera_info_stays_visible_until_a_good_one_comes(stage: Stage) -> None:
+    """Sent once, as by a latched publisher: the rig's intrinsics do not stay in force silently."""
+    stage.node()
+    unknown = camera_info()
+    unknown.distortion_model = "swirl"
+    stage.client.publish("front/camera_info", unknown)
+    assert stage.spin_until(lambda: values(stage, "camera front").get("bad_camera_info") == "1", PATIENCE_S)
+    stamps = itertools.count(STAMP, PERIOD)
+
+    def shown() -> str:
+        stage.client.send_set(ALL, next(stamps))
+        stage.spin_for(0.1)
+        status = stage.client.diagnosis("camera front")
+        return status.message if status else ""
+
+    said = r"camera 'front': distortion model 'swirl' is not in .*the intrinsics of the rig file stay in force"
+    # "1 bad messages: ..." in the report after it came, the reason itself in those that follow
+    assert any(re.match(said, shown()) for _ in range(80))
+    stage.client.publish("front/camera_info", camera_info())
+    assert any("swirl" not in shown() for _ in range(80))
+
+
+def test_a_lens_that_turns_back_is_warned_of_and_has_no_depth_beyond(stage: Stage) -> None:
+    stage.node()
+    stage.client.listen_to_all()
+    folding = camera_info()
+    folding.d = [-1 / 3, 0.0, 0.0, 0.0, 0.0]  # at 45 degrees
+    folding.k[0] = folding.k[4] = 50.0
+    stage.client.publish("front/camera_info", folding)
+    assert stage.spin_until(lambda: values(stage, "camera front").get("intrinsics") == "camera_info", PATIENCE_S)
+    stage.client.send_set(ALL, STAMP)
+    assert stage.spin_until(lambda: stage.client.received["front/depth/camera_info"], PATIENCE_S)
+    assert stage.spin_until(lambda: sets_of(stage, "front") == 1, PATIENCE_S)
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
+    height, width = depth.shape
+    K = stage.client.received["front/depth/camera_info"][0].k.reshape(3, 3)
+    rows, columns = np.mgrid[0:height, 0:width]
+    r = np.hypot((columns - K[0, 2]) / K[0, 0], (rows - K[1, 2]) / K[1, 1])
+    assert (r >= 1).any() and np.isnan(depth[r >= 1]).all() and np.isfinite(depth[r < 0.8]).all()
+
+    def warned() -> bool:
+        status = stage.client.diagnosis("camera front")
+        return status is not None and "lens turns back at 45.0 degrees" in status.message and status.level == b"\x01"
+
+    assert stage.spin_until(warned, PATIENCE_S)
 
 
 def test_swapped_topics_are_swapped_once(stage: Stage) -> None:

@@ -211,7 +211,8 @@ def test_compressed_images(stage: Stage) -> None:
     stage.node(image_transport="compressed")
     stage.client.listen_to_all()
     for name, grey in GREYS.items():
-        stage.client.send_jpeg(name, cv2.imencode(".jpg", constant_rgb(grey))[1].tobytes(), STAMP)
+        padding = bytes(4096) if name == "back" else b""  # as buffers of fixed size leave it behind the end marker
+        stage.client.send_jpeg(name, cv2.imencode(".jpg", constant_rgb(grey))[1].tobytes() + padding, STAMP)
     assert stage.spin_until(lambda: stage.client.received["back/depth/image"])
     depth = CvBridge().imgmsg_to_cv2(stage.client.received["back/depth/image"][0])
     np.testing.assert_allclose(depth, expected_depth(GREYS["back"]), rtol=0.05)
@@ -243,6 +244,42 @@ def test_encodings(stage: Stage, encoding: str, channels: int) -> None:
     assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
     depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
     np.testing.assert_allclose(depth, expected_depth(126), rtol=0.02)
+
+
+GREY_126 = {
+    "8UC1": np.full((HEIGHT, WIDTH), 126, np.uint8),
+    "8UC3": np.full((HEIGHT, WIDTH, 3), 126, np.uint8),
+    "8UC4": np.full((HEIGHT, WIDTH, 4), 126, np.uint8),
+    "nv12": np.concatenate([np.full((HEIGHT, WIDTH), 124, np.uint8), np.full((HEIGHT // 2, WIDTH), 128, np.uint8)]),
+    "nv21": np.concatenate([np.full((HEIGHT, WIDTH), 124, np.uint8), np.full((HEIGHT // 2, WIDTH), 128, np.uint8)]),
+    "mono16": np.full((HEIGHT, WIDTH), 126 << 4, "<u2"),
+    "rgb16": np.full((HEIGHT, WIDTH, 3), 126 * 257, "<u2"),
+    "bayer_gbrg16": np.full((HEIGHT, WIDTH), 126 << 2, "<u2"),
+}
+
+
+@pytest.mark.parametrize("encoding", GREY_126)
+def test_encodings_of_other_layouts(stage: Stage, encoding: str) -> None:
+    """As above; of 16 bits, mono16 comes from a sensor of 12, the mosaic from one of 10."""
+    stage.node(cameras=["front"])
+    stage.client.listen_to_all(("front",))
+    message = image_message(GREY_126[encoding], encoding, STAMP)
+    message.height = HEIGHT
+    stage.client.publish("front/image_raw", message)
+    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
+    np.testing.assert_allclose(depth, expected_depth(126), rtol=0.02)
+
+
+def test_a_big_endian_image(stage: Stage) -> None:
+    stage.node(cameras=["front"])
+    stage.client.listen_to_all(("front",))
+    message = image_message(np.full((HEIGHT, WIDTH), 126 << 8, ">u2"), "mono16", STAMP)
+    message.is_bigendian = 1
+    stage.client.publish("front/image_raw", message)
+    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
+    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
+    np.testing.assert_allclose(depth, expected_depth(126), rtol=1e-5)
 
 
 def test_row_padding_is_left_out(stage: Stage) -> None:

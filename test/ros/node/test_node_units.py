@@ -217,9 +217,10 @@ def test_calibration_replaces_only_what_changes() -> None:
     assert calibration.rig["front"].frame_id == "front_optical"
     assert before["front"].fx == 80, "a snapshot changed"
     assert all(calibration.rig[name] is before[name] for name in NAMES[1:])
-    with pytest.raises(FsmdeError, match="swirl"):
+    with pytest.raises(FsmdeError, match=r"swirl.*the intrinsics of the last good camera_info stay in force"):
         calibration.update("front", SimpleNamespace(**{**_fields(info), "distortion_model": "swirl"}))
-    assert calibration.rig["front"].fx == 99
+    assert calibration.rig["front"].fx == 99 and "swirl" in calibration.refused["front"]
+    assert not calibration.update("front", info) and not calibration.refused
 
 
 def test_masks_stay_as_long_as_camera_info_has_their_size() -> None:

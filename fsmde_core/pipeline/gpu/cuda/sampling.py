@@ -25,6 +25,8 @@ def _kernel_layout(encoding: Encoding) -> tuple[int, int, int, int]:
     first, second = encoding.positions[0], encoding.positions[2]
     if encoding.layout is PixelLayout.BAYER:
         second, first = divmod(encoding.pattern.index("r"), 2)
+    elif encoding.layout is PixelLayout.YUV420:
+        first = encoding.positions[1]
     return encoding.layout, encoding.channels, first, second
 
 

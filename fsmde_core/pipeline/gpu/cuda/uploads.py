@@ -71,7 +71,7 @@ class CudaUploader:
 
     def upload(self, image: RawImage, sampling: Sampling) -> CudaUpload:
         maps, outside = self._find_maps(sampling)
-        nbytes = image.step * image.height
+        nbytes = image.nbytes
         pool = self._pools.setdefault(nbytes, BufferPool())
         buffer = pool.acquire(partial(self._allocate, nbytes))
         size = image.width, image.height, image.step

@@ -13,10 +13,12 @@ from fsmde_core.images.encodings import PixelLayout, find_encoding
 
 
 def rgb_planes(pixels: Tensor, encoding: str) -> Tensor:
-    # (H, W, C) uint8, rows any number of bytes apart -> (3, H, W) float32, 0 to 255.
+    # (H, W, C) uint8, with YUV420 (3/2 H, W, 1), rows any number of bytes apart -> (3, H, W) float32, 0 to 255.
     described = find_encoding(encoding)
     if described.layout is PixelLayout.YUV422:
-        return _from_yuv(pixels.to(torch.float32), *described.positions)
+        return _from_yuv422(pixels.to(torch.float32), *described.positions)
+    if described.layout is PixelLayout.YUV420:
+        return _from_yuv420(pixels[..., 0].to(torch.float32), *described.positions[1:])
     if described.layout is PixelLayout.BAYER:
         return _from_bayer(pixels[..., 0].to(torch.float32), described.pattern)
     if described.to_rgb is None:
@@ -24,14 +26,24 @@ def rgb_planes(pixels: Tensor, encoding: str) -> Tensor:
     return torch.stack([pixels[..., channel] for channel in described.positions]).to(torch.float32)
 
 
-def _from_yuv(pixels: Tensor, y_at: int, u_at: int, v_at: int) -> Tensor:
-    """Convert by BT.601, studio range: luma 16 to 235."""
+def _from_yuv422(pixels: Tensor, y_at: int, u_at: int, v_at: int) -> Tensor:
     height, width, _ = pixels.shape
     pairs = pixels.reshape(height, width // 2, 4)
-    y = 1.164 * torch.clamp(pairs[..., y_at::2] - 16, min=0)
-    u, v = pairs[..., u_at, None] - 128, pairs[..., v_at, None] - 128
-    rgb = torch.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u])
-    return _round(rgb.reshape(3, height, width)).clamp(0, 255)
+    rgb = _from_yuv(pairs[..., y_at::2], pairs[..., u_at, None], pairs[..., v_at, None])
+    return rgb.reshape(3, height, width)
+
+
+def _from_yuv420(rows: Tensor, u_at: int, v_at: int) -> Tensor:
+    height, width = rows.shape[0] * 2 // 3, rows.shape[1]
+    luma = rows[:height].reshape(height // 2, 2, width // 2, 2)
+    colour = rows[height:].reshape(height // 2, 1, width // 2, 1, 2)
+    return _from_yuv(luma, colour[..., u_at], colour[..., v_at]).reshape(3, height, width)
+
+
+def _from_yuv(luma: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Convert by BT.601, studio range: luma 16 to 235; the result has the shape of `luma` behind its three colours."""
+    y, u, v = 1.164 * torch.clamp(luma - 16, min=0), u - 128, v - 128
+    return _round(torch.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u])).clamp(0, 255)
 
 
 def _from_bayer(mosaic: Tensor, pattern: str) -> Tensor:

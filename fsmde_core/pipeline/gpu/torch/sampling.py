@@ -15,12 +15,14 @@ class TorchSampler:
     """Applies one `Sampling` to raw images of one layout, with its constants on `device`.
 
     It stays within 2 grey levels of the CPU, which rounds after every step; here once, at the end. shape: (H, W).
-    raw: (step * height,) uint8. rgb: (H, W, 3) uint8, written.
+    raw: (nbytes,) uint8. rgb: (H, W, 3) uint8, written.
     """
 
     def __init__(self, sampling: Sampling, width: int, height: int, step: int, encoding: str, device: torch.device):
-        channels = find_encoding(encoding).channels
-        self._layout = ((height, width, channels), (step, channels, 1))
+        described = find_encoding(encoding)
+        rows, channels = described.rows(height), described.channels
+        self.nbytes = rows * step
+        self._layout = ((rows, width, channels), (step, channels, 1))
         self._encoding = encoding
         self.shape = tuple(size // sampling.supersample for size in sampling.maps.shape[:2])
         self._halvings, self._supersample = sampling.halvings, sampling.supersample

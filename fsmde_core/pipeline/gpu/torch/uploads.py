@@ -25,7 +25,6 @@ class _LayoutPool(BufferPool["_UploadBuffer"]):
 
     def __init__(self, stream: DeviceStream, sampling: Sampling, layout: _Layout) -> None:
         super().__init__()
-        self.nbytes = layout[2] * layout[1]
         self.sampler = TorchSampler(sampling, *layout, stream.device)
         outside = np.zeros(self.sampler.shape, np.bool_) if sampling.outside is None else sampling.outside
         self.outside = torch.from_numpy(outside).to(stream.device)
@@ -39,8 +38,8 @@ class _UploadBuffer:
 
     def __init__(self, stream: DeviceStream, pool: _LayoutPool) -> None:
         device = stream.device
-        self._staging = pinned_tensor((pool.nbytes,), torch.uint8, device)
-        self._raw = torch.zeros(pool.nbytes, dtype=torch.uint8, device=device)
+        self._staging = pinned_tensor((pool.sampler.nbytes,), torch.uint8, device)
+        self._raw = torch.zeros(pool.sampler.nbytes, dtype=torch.uint8, device=device)
         self.rgb = torch.zeros((*pool.sampler.shape, 3), dtype=torch.uint8, device=device)
         self._sample = stream.capture_graph(partial(pool.sampler.sample, self._raw, self.rgb))
         self.copy_start = self.copied = self.sample_start = self.sampled = stream.record_event()

@@ -4,17 +4,17 @@
 // structs are those of sampling.py in the folder above. Colour arithmetic is OpenCV's to the bit; see encodings.py and
 // rectify.py in fsmde_core/images for what it means.
 
-enum Kind { INTERLEAVED, YUV422, BAYER };
+enum Kind { INTERLEAVED, YUV422, BAYER, YUV420 };
 
 struct Source {
-    const unsigned char *image;    // rows of `step` bytes
+    const unsigned char *image;    // rows of `step` bytes; YUV420: luma, then half as many rows of U and V in turn
     const float2 *maps;            // (supersample * height, supersample * width) places in the image after its halvings
     const unsigned char *outside;  // (height, width) 1 where a pixel lies in no image; null where there is none
     long long step;
     int width, height;  // of the image
     int kind;
     int channels;  // INTERLEAVED: bytes per pixel
-    int first;     // INTERLEAVED: byte of red. YUV422: byte of luma. BAYER: column parity of red
+    int first;     // INTERLEAVED: byte of red. YUV422: byte of luma. BAYER: column parity of red. YUV420: byte of U
     int second;    // INTERLEAVED: byte of blue. BAYER: row parity of red
     int halvings;
     int supersample;
@@ -40,15 +40,26 @@ __device__ Color interleaved(const Source &source, int x, int y) {
     return {pixel[source.first], pixel[source.channels > 2], pixel[source.second]};
 }
 
-// BT.601, studio range, in fixed point of 20 bits. Two pixels share U and V: bytes Y U Y V, or U Y V Y.
-__device__ Color yuv422(const Source &source, int x, int y) {
-    const unsigned char *pair = source.image + y * source.step + (x / 2) * 4;
+// BT.601, studio range, in fixed point of 20 bits.
+__device__ Color from_yuv(int luma, int u, int v) {
     const int half = 1 << 19;
-    int luma = max(pair[source.first + 2 * (x % 2)] - 16, 0) * 1220542;
-    int u = pair[1 - source.first] - 128;
-    int v = pair[3 - source.first] - 128;
+    luma = max(luma - 16, 0) * 1220542;
+    u -= 128;
+    v -= 128;
     return {byte_from_fixed(luma + 1673527 * v + half), byte_from_fixed(luma - 852492 * v - 409993 * u + half),
             byte_from_fixed(luma + 2116026 * u + half)};
+}
+
+// Two pixels share U and V: bytes Y U Y V, or U Y V Y.
+__device__ Color yuv422(const Source &source, int x, int y) {
+    const unsigned char *pair = source.image + y * source.step + (x / 2) * 4;
+    return from_yuv(pair[source.first + 2 * (x % 2)], pair[1 - source.first], pair[3 - source.first]);
+}
+
+// Four pixels share U and V.
+__device__ Color yuv420(const Source &source, int x, int y) {
+    const unsigned char *pair = source.image + (source.height + y / 2) * source.step + (x / 2) * 2;
+    return from_yuv(source.image[y * source.step + x], pair[source.first], pair[1 - source.first]);
 }
 
 // Bilinear: a missing colour is the mean of its nearest neighbours. The outermost pixels repeat their inner neighbours.
@@ -75,6 +86,7 @@ __device__ Color raw_pixel(const Source &source, int x, int y) {
     switch (source.kind) {
         case YUV422: return yuv422(source, x, y);
         case BAYER: return bayer(source, x, y);
+        case YUV420: return yuv420(source, x, y);
         default: return interleaved(source, x, y);
     }
 }
