@@ -188,13 +188,22 @@ def decode_image(image: AnyImage, camera: Camera, steps: RectifyMaps) -> tuple[R
         raw = image.decode(halved) if isinstance(image, EncodedImage) else image
     except FsmdeError as error:
         raise FsmdeError(f"camera '{camera.name}': {error}") from error
-    width, height = (size << halved for size in (raw.width, raw.height))
+    check_size(camera, raw.width << halved, raw.height << halved)
+    return raw.in_eight_bits(), halved
+
+
+def check_size(camera: Camera, width: int, height: int) -> None:
+    """Check that an image has the size that its camera is calibrated for; raises FsmdeError where it has not.
+
+    Args:
+        camera: As calibrated.
+        width, height: Of the image, pixels.
+    """
     if (width, height) != (camera.width, camera.height):
         raise FsmdeError(
             f"camera '{camera.name}': the image is {width}x{height}, its calibration is for "
             f"{camera.width}x{camera.height}; correct the calibration (camera_info or the rig file)"
         )
-    return raw.in_eight_bits(), halved
 
 
 def _rectify_image(image: AnyImage, camera: Camera, target: Camera) -> NDArray[np.uint8]:

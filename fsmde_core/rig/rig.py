@@ -202,7 +202,7 @@ def shipped_rigs() -> dict[str, Path]:
 
 
 def _rig_from_mapping(document: Any, folder: Path) -> Rig:
-    _check_keys("the file", document, required=("cameras",), optional=("base_frame", "ring"))
+    _check_keys("the file", document, required=("cameras",), optional=("base_frame", "ring", "topics", "lidar"))
     entries, ring = document["cameras"], document.get("ring")
     if not isinstance(entries, dict):
         raise FsmdeError(f"'cameras' must map camera names to their calibration, found {entries!r}")

@@ -17,7 +17,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage
 from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import COMPRESSED, IMAGE
-from fsmde_core.messages.read import raw_image, stamp_ns
+from fsmde_core.messages.read import checked_stamp, raw_image, stamp_ns
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncStats
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.compat import SimpleFilter
@@ -137,9 +137,7 @@ class SurroundSubscriber(SimpleFilter):
         arrived_ns = time.monotonic_ns() - queued_ns
         self._lag_ns = queued_ns
         self._health.count_image(name)
-        stamp = stamp_ns(message.header.stamp)
-        if stamp <= 0:
-            raise FsmdeError(f"the image's stamp is {stamp} ns, expected the time of exposure; set it in the driver")
+        stamp = checked_stamp(stamp_ns(message.header.stamp))
         image = self._read(message)  # checks it, so that a broken image does not take a place in a set
         received = ReceivedImage(self._rectifier.submit(name, image), arrived_ns)
         self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))

@@ -1,24 +1,29 @@
-"""Decodes images and point clouds of a bag."""
+"""Judges and decodes images and point clouds of a bag."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
-from fsmde_core.images.encodings import EncodedImage, RawImage
+from fsmde_core.images.encodings import EncodedImage
+from fsmde_core.images.rectify import check_size
 from fsmde_core.messages.encode import COMPRESSED, typestore
-from fsmde_core.messages.read import raw_image
-from fsmde_core.rig.rig import Rig
+from fsmde_core.messages.read import checked_stamp, compressed_image, raw_image
+from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
+
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_PNG, _PNG_HEADER_BYTES, _PNG_END = b"\x89PNG", 33, b"IEND"
+_TAIL_BYTES = 1024
+_DEPTH = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 
 
 def deserialized(record: BagMessage, kind: str) -> Any:
     try:
-        return typestore().deserialize_cdr(record.data, kind)
+        return typestore().deserialize_cdr(memoryview(record.data), kind)  # of bytes it makes a copy
     except Exception as error:  # the generated code raises whatever the bytes lead it to
         reason = " ".join(str(error).split())
         raise FsmdeError(
@@ -26,40 +31,83 @@ def deserialized(record: BagMessage, kind: str) -> Any:
         ) from error
 
 
-@dataclass
-class ImageReader:
-    """Reads images and compares their size with the calibration: every raw one, the first compressed one of each.
+def depth_encoding(record: BagMessage, kind: str) -> str | None:
+    """Find out whether an image holds depth.
 
-    An image is decoded unless it is an ordinary JPEG or PNG. Raises FsmdeError for one that cannot be used.
+    Args:
+        record: The message.
+        kind: Its type.
+
+    Returns:
+        The encoding of such an image, None for a picture.
+
+    Raises:
+        FsmdeError: The message is damaged.
     """
+    message = deserialized(record, kind)
+    encoding = str(message.format if kind == COMPRESSED else message.encoding)
+    return encoding if encoding.startswith(_DEPTH) or "compressedDepth" in encoding else None
 
-    topics: Mapping[str, CameraTopics]
-    rig: Rig
-    _seen: set[str] = field(default_factory=set)
+
+class ImageReader:
+    """Reads the images of a bag's cameras."""
+
+    def __init__(self, topics: Mapping[str, CameraTopics]) -> None:
+        self._topics = topics
+        self._good: dict[str, tuple[Camera, bytes]] = {}  # calibration and header of the last one that was decoded
+
+    def check(self, camera: Camera, record: BagMessage) -> None:
+        """Judge an image; a compressed one is decoded unless it has an end, and the header of one that was good.
+
+        Args:
+            camera: As calibrated.
+            record: The image.
+
+        Raises:
+            FsmdeError: It cannot be used.
+        """
+        checked_stamp(record.stamp_ns)
+        topics = self._topics[camera.name]
+        message = deserialized(record, topics.type)
+        if topics.type != COMPRESSED:
+            image = raw_image(message)
+            check_size(camera, image.width, image.height)
+            return
+        header = _header(message.data)
+        if header and self._good.get(camera.name) == (camera, header):
+            return
+        image = compressed_image(message)
+        check_size(camera, image.width, image.height)
+        if header:
+            self._good[camera.name] = camera, header
 
     def read(self, camera: str, record: BagMessage) -> CameraImage:
-        topics = self.topics[camera]
+        """Read an image that was judged good.
+
+        Args:
+            camera: Its name.
+            record: The image.
+
+        Returns:
+            The image, decoded unless it is an ordinary JPEG or PNG.
+        """
+        topics = self._topics[camera]
         message = deserialized(record, topics.type)
-        try:
-            if topics.type != COMPRESSED:
-                return self._decoded(camera, record, raw_image(message))
-            encoded = EncodedImage(message.data, message.format)
-            # Of a mosaic, or with red and blue swapped, the bytes alone do not say so.
-            needs_format = encoded.is_mosaic or encoded.is_swapped
-            if camera not in self._seen or needs_format:
-                image = self._decoded(camera, record, encoded.decode())
-                self._seen.add(camera)
-                if needs_format:
-                    return image
-        except FsmdeError as error:
-            raise FsmdeError(f"{record.topic}, image of stamp {record.stamp_ns * 1e-9:.3f}: {error}") from error
+        if topics.type != COMPRESSED:
+            return CameraImage(record.stamp_ns, pixels=raw_image(message).rgb())
+        encoded = EncodedImage(message.data, message.format)
+        # Of a mosaic, or with red and blue swapped, the bytes alone do not say so.
+        if encoded.is_mosaic or encoded.is_swapped:
+            return CameraImage(record.stamp_ns, pixels=encoded.decode().rgb())
         return CameraImage(record.stamp_ns, encoded=message.data.tobytes())
 
-    def _decoded(self, camera: str, record: BagMessage, image: RawImage) -> CameraImage:
-        calibrated = self.rig[camera]
-        if (image.width, image.height) != (calibrated.width, calibrated.height):
-            raise FsmdeError(
-                f"it is {image.width}x{image.height}, {self.topics[camera].info} says "
-                f"{calibrated.width}x{calibrated.height}; record the camera_info of this size (with binning or roi)"
-            )
-        return CameraImage(record.stamp_ns, pixels=image.rgb())
+
+def _header(data: Any) -> bytes | None:
+    """Return what comes before the pixels of a whole JPEG or PNG; None of one that is cut off, or neither."""
+    whole = memoryview(data)
+    start, tail = bytes(whole[:65536]), bytes(whole[-_TAIL_BYTES:])
+    if start.startswith(_JPEG) and _JPEG_END in tail and (scan := start.find(_JPEG_SCAN)) > 0:
+        return start[:scan]
+    if start.startswith(_PNG) and _PNG_END in tail:
+        return start[:_PNG_HEADER_BYTES]
+    return None

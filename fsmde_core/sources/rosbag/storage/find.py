@@ -36,21 +36,31 @@ def find_files(root: Path) -> tuple[list[Path], list[str]]:
 
 
 def _folder(folder: Path) -> tuple[list[Path], list[str]]:
-    """Find the files of a bag's folder: those that its metadata lists, or, where it cannot be read, all of them."""
+    """Find the files of a bag's folder: those that its metadata lists, and any others that are there."""
     present = sorted(path for path in folder.iterdir() if path.is_file() and _is_storage(path))
     metadata = folder / METADATA
     if not metadata.exists():
         return present, [f"{folder} has no {METADATA}: its files were taken in order of time"] if present else []
     try:
         listed = yaml.safe_load(metadata.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
-        files = [folder / PurePath(name).name for name in listed["relative_file_paths"]]
+        names = [PurePath(name).name for name in listed["relative_file_paths"]]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         return present, [f"{metadata} cannot be read ({reason}): the files beside it were taken in order of time"]
-    missing = [path for path in files if not path.exists()]
-    notes = [f"{path} is missing, which {metadata} lists: its part of the recording was left out" for path in missing]
-    return [path for path in files if path not in missing], notes
+    by_content = {_unpacked(path.name): path for path in present}  # a file that was unpacked is the same one
+    by_name = {path.name: path for path in present}
+    chosen = {_unpacked(name): by_name.get(name) or by_content.get(_unpacked(name)) for name in names}
+    missing = [folder / name for name in names if chosen[_unpacked(name)] is None]
+    unlisted = {content: path for content, path in by_content.items() if content not in chosen}
+    end = "it may be a file that is not listed" if unlisted else "its part of the recording was left out"
+    notes = [f"{path} is missing, which {metadata} lists: {end}" for path in missing]
+    notes += [f"{path} was read, although {metadata} does not list it" for path in unlisted.values()]
+    return [path for path in (*chosen.values(), *unlisted.values()) if path is not None], notes
+
+
+def _unpacked(name: str) -> str:
+    return name.removesuffix(".zstd")
 
 
 def _is_storage(path: Path) -> bool:
-    return PurePath(path.name.removesuffix(".zstd")).suffix in STORAGES
+    return PurePath(_unpacked(path.name)).suffix in STORAGES

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsmde_core.sources.rosbag.storage.records import DamagedFileError
+from fsmde_core.sources.rosbag.storage.records import DamagedFileError, ros_names
 
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER_BYTES = 29  # with its opcode and length
@@ -57,8 +57,8 @@ class McapIndex:
             elif isinstance(record, Channel) and record.message_encoding != "cdr":
                 self.foreign.add(record.message_encoding)
             elif isinstance(record, Channel):
-                self.topics[record.id] = record.topic
-                self.types[record.id] = self._schemas.get(record.schema_id, "")
+                names = ros_names(record.topic, self._schemas.get(record.schema_id, ""))
+                self.topics[record.id], self.types[record.id] = names
         return start_ns
 
     def add_block(self, start_ns: int, offset: int, length: int) -> None:

@@ -35,6 +35,23 @@ class BagMessage(NamedTuple):
             raise FsmdeError(f"a message of {len(self.data)} bytes on {self.topic} has no header: {error}") from error
 
 
+def ros_names(topic: str, kind: str) -> tuple[str, str]:
+    """Bring the names of other recorders to those of ROS 2.
+
+    Args:
+        topic: As it was recorded; on the wire of DDS it begins with `rt/`.
+        kind: The type: `pkg/msg/Name`, `pkg/Name`, or `pkg::msg::dds_::Name_` as on the wire.
+
+    Returns:
+        The topic and the type.
+    """
+    parts = [part for part in kind.replace("::", "/").split("/") if part != "dds_"]
+    if "::" in kind:
+        parts[-1] = parts[-1].removesuffix("_")
+        topic = "/" + topic.removeprefix("/").removeprefix("rt/")
+    return topic, "/".join([parts[0], "msg", parts[1]] if len(parts) == 2 else parts)
+
+
 class DamagedFileError(Exception):
     """Says where and why a file cannot be read on."""
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError
+from fsmde_core.sources.rosbag.storage.records import BagMessage, DamagedFileError, ros_names
 
 
 class SqliteFile:
@@ -67,6 +67,7 @@ class SqliteFile:
                 continue
             with suppress(sqlite3.Error):  # damaged before its first message: none to be read
                 if database.execute("SELECT 1 FROM messages WHERE topic_id = ? LIMIT 1", [number]).fetchone():
+                    topic, kind = ros_names(topic, kind)
                     self._ids[number] = topic
                     self.topics[topic] = kind
         with suppress(sqlite3.Error):

@@ -1,0 +1,147 @@
+"""Finds the lidar sweep of each image set, and says of every other sweep why it belongs to none."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+from fsmde_core.errors import FsmdeError
+from fsmde_core.messages.encode import CLOUD
+from fsmde_core.messages.point_cloud import read_points
+from fsmde_core.messages.read import checked_stamp
+from fsmde_core.sources.rosbag.ledger import IMAGES, SWEEPS, LeftOut, PassCounts
+from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.storage.records import BagMessage
+from fsmde_core.sources.rosbag.transforms import LIMIT_NS
+
+# A sweep belongs to a set when it is at most half a period of a 10 Hz lidar away; with poses, half its own period.
+NEAR_NS = 50_000_000
+FAR_NS = 250_000_000
+_PERIODS = 9  # that the median is taken of
+
+
+class Period:
+    """Measures the period of a sensor from its latest stamps."""
+
+    def __init__(self) -> None:
+        self._gaps: deque[int] = deque(maxlen=_PERIODS)
+        self._stamp_ns: int | None = None
+
+    def add(self, stamp_ns: int) -> None:
+        if self._stamp_ns is not None and stamp_ns > self._stamp_ns:
+            self._gaps.append(stamp_ns - self._stamp_ns)
+        self._stamp_ns = stamp_ns
+
+    @property
+    def half_ns(self) -> int | None:
+        return int(median(self._gaps)) // 2 if self._gaps else None
+
+
+@dataclass(eq=False)
+class _Sweep:
+    """Holds a sweep. is_beaten: a set was near, but another sweep was nearer. ahead_ns: of the images' clock."""
+
+    record: BagMessage
+    ahead_ns: int | None
+    is_used: bool = False
+    is_beaten: bool = False
+
+
+class Sweeps:
+    """Holds the sweeps of a topic as long as a set may need them.
+
+    With poses a sweep is brought to an image's time by the vehicle's motion, so it may be up to half a period away
+    where its period is known, and that of the sets is no shorter.
+    """
+
+    def __init__(self, topic: str, counts: PassCounts, has_poses: bool, wait_ns: int, jump_ms: float) -> None:
+        self._topic, self._counts, self._has_poses, self._jump_ns = topic, counts, has_poses, int(jump_ms * 1e6)
+        self._keep_ns = LIMIT_NS + 2 * (FAR_NS if has_poses else NEAR_NS) + wait_ns
+        self._held: deque[_Sweep] = deque()
+        self._period, self._set_period = Period(), Period()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def frames(self) -> set[str]:
+        return {sweep.record.frame_id for sweep in self._held}
+
+    @property
+    def reach_ns(self) -> int:
+        """How far from a set its sweep may be."""
+        halves = self._period.half_ns, self._set_period.half_ns
+        known = [half for half in halves if half is not None]
+        return max(NEAR_NS, min([*known, FAR_NS])) if self._has_poses and len(known) == 2 else NEAR_NS
+
+    def add(self, record: BagMessage) -> None:
+        """Keep a sweep that can be used, and drop those that are too old."""
+        self._counts.add_read(SWEEPS, self._topic)
+        try:
+            stamp_ns = checked_stamp(record.stamp_ns, "sweep", "the time of the sweep")
+        except FsmdeError as error:
+            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, "no stamp", str(error)))
+            return
+        try:
+            message = deserialized(record, CLOUD)
+            if int(message.width) * int(message.height) == 0:
+                raise FsmdeError("it has no points")
+            read_points(message)
+            record.frame_id  # noqa: B018
+        except FsmdeError as error:
+            detail = f"the first of stamp {stamp_ns * 1e-9:.3f}: {error}"
+            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, "empty or broken", detail))
+            return
+        images = self._counts.offsets_ns.get(IMAGES)
+        self._held.append(_Sweep(record, None if images is None else stamp_ns - record.time_ns - images))
+        self._period.add(stamp_ns)
+        while self._held[0].record.time_ns < record.time_ns - self._keep_ns:
+            self._drop()
+
+    def add_set(self, stamp_ns: int) -> None:
+        """Measure the period of the sets."""
+        self._set_period.add(stamp_ns)
+
+    def may_come(self, stamp_ns: int) -> bool:
+        """Whether a sweep of a set may come yet: they come in order, so that only a later one shows that none will."""
+        if not self._held or (self._has_poses and self._period.half_ns is None):
+            return True
+        return self._held[-1].record.stamp_ns <= stamp_ns + self.reach_ns
+
+    def nearest(self, stamp_ns: int) -> BagMessage | None:
+        """Take the sweep of a set; sweeps stay until they are too old, because stamps may jump back."""
+        distance = {sweep: abs(sweep.record.stamp_ns - stamp_ns) for sweep in self._held}
+        near = sorted((s for s in self._held if distance[s] <= self.reach_ns), key=lambda sweep: distance[sweep])
+        for beaten in near[1:]:
+            beaten.is_beaten = True
+        if not near:
+            return None
+        if not near[0].is_used and distance[near[0]] > NEAR_NS:
+            self._counts.add_moved(self._topic)
+        near[0].is_used = True
+        return near[0].record
+
+    def finish(self) -> None:
+        """Drop all sweeps at the end of the bag."""
+        while self._held:
+            self._drop()
+
+    def _drop(self) -> None:
+        sweep = self._held.popleft()
+        if not sweep.is_used:
+            self._counts.add_left_out(self._reason(sweep))
+
+    def _reason(self, sweep: _Sweep) -> LeftOut:
+        images, stamp_ns, time_ns = self._counts.offsets_ns.get(IMAGES), sweep.record.stamp_ns, sweep.record.time_ns
+        ahead_ns = stamp_ns - time_ns - (images or 0) if sweep.ahead_ns is None else sweep.ahead_ns
+        if images is None:
+            return LeftOut(SWEEPS, self._topic, "no images beside them", "there are no images beside them")
+        if abs(ahead_ns) > self._jump_ns:
+            detail = f"their stamps lie {abs(ahead_ns) * 1e-9:.1f} s from the images recorded beside them"
+            return LeftOut(SWEEPS, self._topic, "stamps far from those of the images", detail)
+        if sweep.is_beaten:
+            return LeftOut(SWEEPS, self._topic, "another sweep is nearer to the images")
+        still = "" if self._has_poses else "; without motion on /tf they cannot be moved to the images' time"
+        detail = f"they lie more than {NEAR_NS * 1e-6:.0f} ms from every set of images{still}"
+        return LeftOut(SWEEPS, self._topic, "far from every set of images", detail)
