@@ -152,7 +152,7 @@ def test_pandaset_vehicle_drives_forward_and_its_sweep_ends_at_its_stamp(pandase
     np.testing.assert_allclose(transform(frame.lidar.T_world_base, frame.lidar.points), world, atol=1e-4)
 
 
-def test_pandaset_serves_whatever_complete_frames_there_are(pandaset_root: Path, tmp_path: Path) -> None:
+def test_pandaset_serves_whatever_frames_there_are(pandaset_root: Path, tmp_path: Path) -> None:
     number = PandaSetSource(pandaset_root).numbers[0]
     for folder in [*(pandaset_root / "camera").iterdir(), pandaset_root / "lidar"]:
         target = tmp_path / folder.relative_to(pandaset_root)
@@ -163,8 +163,9 @@ def test_pandaset_serves_whatever_complete_frames_there_are(pandaset_root: Path,
     source = PandaSetSource(tmp_path)
     assert source.numbers == (number,) and source.frame(0).lidar is None
     (tmp_path / "lidar" / f"{number:02d}.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(FsmdeError, match=r"npz is not laid out as expected \(BadZipFile"):
-        source.frame(0)
+    source = PandaSetSource(tmp_path)
+    assert source.frame(0).lidar is None
+    assert f"{number:02d}.npz is not laid out as expected (BadZipFile" in source.notes[-1]
     intrinsics = tmp_path / "camera" / "back_camera" / "intrinsics.json"
     intrinsics.write_text("{")
     with pytest.raises(FsmdeError, match=r"intrinsics.json is not JSON"):
@@ -198,7 +199,7 @@ def test_nuscenes_tells_which_file_or_version_is_missing(nuscenes_root: Path, tm
     next((tmp_path / "samples" / "LIDAR_TOP").iterdir()).unlink()
     assert NuScenesSource(tmp_path).frame(0).lidar is None
     shutil.copytree(version, tmp_path / "v1.0-trainval")
-    with pytest.raises(FsmdeError, match="give one as version"):
+    with pytest.raises(FsmdeError, match="choose one with --data-version"):
         NuScenesSource(tmp_path)
     assert len(NuScenesSource(tmp_path, version=version.name)) == 1
     (version / "sample.json").write_text('[{"token": "a"}]')
@@ -208,7 +209,12 @@ def test_nuscenes_tells_which_file_or_version_is_missing(nuscenes_root: Path, tm
     with pytest.raises(FsmdeError, match=r"sample.json cannot be read"):
         NuScenesSource(tmp_path, version=version.name)
     next((tmp_path / "samples" / "CAM_BACK").iterdir()).unlink()
-    with pytest.raises(FsmdeError, match="no keyframe has its six images"):
+    assert NuScenesSource(tmp_path, version="v1.0-trainval").rig.names == tuple(
+        name for name in RINGS["nuscenes"] if name != "back"
+    )
+    for image in (tmp_path / "samples").glob("CAM_*/*.jpg"):
+        image.unlink()
+    with pytest.raises(FsmdeError, match="no keyframe has an image"):
         NuScenesSource(tmp_path, version="v1.0-trainval")
 
 

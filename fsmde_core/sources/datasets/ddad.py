@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +14,14 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.geometry import Matrix, invert, transform
 from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.datasets.files import read_bytes, read_json, reading
+from fsmde_core.sources.datasets.dataset import DatasetSource
+from fsmde_core.sources.datasets.files import AbsentFileError, finite_points, read_image, read_json, read_sweep, reading
 from fsmde_core.sources.datasets.poses import recorded_pose
-from fsmde_core.sources.source import IndexedSource
+from fsmde_core.sources.source import Omission
 
 CAMERAS = ("camera_01", "camera_06", "camera_08", "camera_09", "camera_07", "camera_05")
 LIDAR = "lidar"
+SPLITS = {"train": "0", "val": "1", "test": "2"}
 
 
 class DgpDatum(NamedTuple):
@@ -33,37 +37,56 @@ class DgpSample(NamedTuple):
     calibration: Path
     datums: dict[str, DgpDatum]
 
+    def images_on_disk(self) -> list[str]:
+        return [name for name in CAMERAS if name in self.datums and self.datums[name].path.is_file()]
 
-class DdadSource(IndexedSource):
-    """Reads the samples of every scene, or of one split ("0" train, "1" val, "2" test); six cameras and lidar.
 
-    base_link is DDAD's own vehicle frame, which its lidar files are in: REP-103, close to the road.
-    T_world_base[name] @ T_base_camera is the recorded pose of the camera exactly. Raises FsmdeError when `root` is no
-    DGP data set with the six DDAD cameras.
+class DdadSource(DatasetSource):
+    """Reads the samples of every scene, or of one split ("0" or "train", "1" or "val", "2" or "test").
+
+    A sample is read where it has an image of any camera on disk. base_link is DDAD's own vehicle frame, which its lidar
+    files are in: REP-103, close to the road. T_world_base[name] @ T_base_camera is the recorded pose of the camera
+    exactly. cameras, rig: as in `DatasetSource`. Raises FsmdeError when `root` is no DGP data set with a DDAD camera.
     """
 
     name = "ddad"
 
-    def __init__(self, root: str | Path, split: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        cameras: Sequence[str] | None = None,
+        rig: str | Path | None = None,
+    ) -> None:
+        super().__init__(cameras, rig)
         self.root = Path(root)
         self._calibrations: dict[Path, dict[str, tuple[Matrix, Matrix]]] = {}
-        self._samples = tuple(sample for scene in self._scenes(split) for sample in _read_samples(scene))
+        samples = [sample for scene in self._scenes(split) for sample in _read_samples(scene)]
+        self._samples = tuple(sample for sample in samples if sample.images_on_disk())
         if not self._samples:
-            raise FsmdeError(f"{self.root}: no sample has images of all six cameras {[c.upper() for c in CAMERAS]}")
-        self.rig = self._rig(self._samples[0])
+            raise FsmdeError(f"{self.root}: no sample has an image on disk of a camera {[c.upper() for c in CAMERAS]}")
+        if absent := len(samples) - len(self._samples):
+            self._known.append(f"{absent} of {len(samples)} samples have no image on disk")
+        on_disk = set().union(*(sample.images_on_disk() for sample in self._samples))
+        first = {name: sample for sample in reversed(self._samples) for name in sample.images_on_disk()}
+        chosen = self._choose([name for name in CAMERAS if name in on_disk])
+        self._recorded = Rig(tuple(self._camera(name, first[name]) for name in chosen))
+        self.rig = self._rig_of(self._recorded)
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def frame(self, index: int) -> Frame:
+    def _read(self, index: int, omitted: list[Omission]) -> Frame:
         sample = self._samples[index]
         rig = self._rig(sample)
         images, poses = {}, {}
         for camera in rig.cameras:
-            datum = sample.datums[camera.name]
-            images[camera.name] = CameraImage(datum.stamp_ns, encoded=read_bytes(datum.path))
-            poses[camera.name] = datum.T_world_sensor @ invert(camera.T_base_camera)
-        return Frame(index, rig, images, poses, self._sweep(sample))
+            datum = sample.datums.get(camera.name)
+            if datum is not None and (encoded := read_image(datum.path, omitted)) is not None:
+                images[camera.name] = CameraImage(datum.stamp_ns, encoded=encoded)
+                poses[camera.name] = datum.T_world_sensor @ invert(camera.T_base_camera)
+        sweep = read_sweep(partial(self._sweep, sample), omitted) if LIDAR in sample.datums else None
+        return Frame(index, rig, images, poses, sweep)
 
     def _scenes(self, split: str | None) -> list[Path]:
         documents = {path: read_json(path) for path in sorted(self.root.glob("*.json"))}
@@ -72,13 +95,15 @@ class DdadSource(IndexedSource):
             raise FsmdeError(f"{self.root} is no DGP data set: no JSON file there has 'scene_splits'")
         with reading(path):
             splits = {key: group["filenames"] for key, group in sorted(documents[path]["scene_splits"].items())}
-            if split is None or split in splits:
-                chosen = splits.values() if split is None else [splits[split]]
+            key = SPLITS.get(split, split) if split else None
+            if key is None or key in splits:
+                chosen = splits.values() if key is None else [splits[key]]
                 return [self.root / name for name in dict.fromkeys(name for names in chosen for name in names)]
         raise FsmdeError(f"{self.root} has no split '{split}', only {list(splits)}")
 
     def _rig(self, sample: DgpSample) -> Rig:
-        return Rig(tuple(self._camera(name, sample) for name in CAMERAS))
+        cameras = self._recorded.cameras
+        return Rig(tuple(self._camera(c.name, sample) if c.name in sample.datums else c for c in cameras))
 
     def _camera(self, name: str, sample: DgpSample) -> Camera:
         K, T_base_camera = self._calibration(sample, name)
@@ -95,27 +120,26 @@ class DdadSource(IndexedSource):
             raise FsmdeError(f"calibration {path} lacks {name.upper()}, it has {sorted(self._calibrations[path])}")
         return self._calibrations[path][name]
 
-    def _sweep(self, sample: DgpSample) -> LidarSweep | None:
-        datum = sample.datums.get(LIDAR)
-        if datum is None or not datum.path.is_file():
-            return None
+    def _sweep(self, sample: DgpSample) -> LidarSweep:
+        datum = sample.datums[LIDAR]
+        if not datum.path.is_file():
+            raise AbsentFileError(str(datum.path))
         with reading(datum.path), np.load(datum.path) as arrays:
-            xyz = arrays["data"][:, :3]
+            xyz = finite_points(arrays["data"])
         _, T_base_lidar = self._calibration(sample, LIDAR)
         points = transform(T_base_lidar, xyz).astype(np.float32)
         return LidarSweep(datum.stamp_ns, points, datum.T_world_sensor @ invert(T_base_lidar))
 
 
 def _read_samples(scene: Path) -> list[DgpSample]:
-    """Read the samples of a scene whose six images are on disk, in the order of the file, which is that of time."""
+    """Read the samples of a scene in the order of the file, which is that of time."""
     document, samples = read_json(scene), []
     with reading(scene):
         entries = {entry["key"]: entry for entry in document["data"]}
         for sample in document["samples"]:
             wanted = [entries[key] for key in sample["datum_keys"] if key in entries]
             datums = {e["id"]["name"].lower(): _datum(scene.parent, e) for e in wanted}
-            if all(name in datums and datums[name].path.is_file() for name in CAMERAS):
-                samples.append(DgpSample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
+            samples.append(DgpSample(scene.parent / "calibration" / f"{sample['calibration_key']}.json", datums))
     return samples
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.geometry import Matrix, rigid
-from fsmde_core.rig.rig import Camera, Rig
-from fsmde_core.sources.source import IndexedSource
+from fsmde_core.rig.rig import Camera, Rig, load_rig
+from fsmde_core.sources.source import IndexedSource, choose_cameras
 from fsmde_core.sources.synthetic.layout.plan import Plan
 from fsmde_core.sources.synthetic.layout.style import Style
 from fsmde_core.sources.synthetic.rendering.lidar import sweep
@@ -64,7 +66,13 @@ class SyntheticStreet(IndexedSource):
     """
 
     def __init__(
-        self, seed: int = 0, frames: int = 50, width: int = 960, height: int = 540, rig: Rig | None = None
+        self,
+        seed: int = 0,
+        frames: int = 50,
+        width: int = 960,
+        height: int = 540,
+        rig: Rig | str | Path | None = None,
+        cameras: Sequence[str] | None = None,
     ) -> None:
         if seed < 0:
             raise FsmdeError(f"seed is {seed}; the synthetic street takes seeds from 0")
@@ -72,7 +80,8 @@ class SyntheticStreet(IndexedSource):
             raise FsmdeError(f"frames is {frames}; a synthetic street has at least 1")
         if min(width, height) < 1:
             raise FsmdeError(f"size is {width}x{height}; images have at least 1x1 pixels")
-        self.rig = rig or street_rig(width, height)
+        full = street_rig(width, height) if rig is None else rig if isinstance(rig, Rig) else load_rig(rig)
+        self.rig = Rig(tuple(full[name] for name in choose_cameras(full.names, cameras)), full.base_frame)
         for camera in self.rig.cameras:
             if camera.is_distorted:
                 raise FsmdeError(
