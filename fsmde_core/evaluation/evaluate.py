@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fsmde_core.engines import load_engine
 from fsmde_core.engines.model import default_model_path
-from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.distributed.ray import distributed_records, ray_cluster
+from fsmde_core.errors import FsmdeError, NothingJudgedError
+from fsmde_core.evaluation.distributed.ray import WorkerReadings, distributed_records, ray_cluster
 from fsmde_core.evaluation.distributed.shard import EvaluationJob, load_predictors
 from fsmde_core.evaluation.predictors.predictors import Predictor, model_and_baselines
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
@@ -37,7 +37,8 @@ Track = Callable[[Iterable[FrameRecord], str, int], Iterable[FrameRecord]]
 class EvaluationSettings:
     """Says what is evaluated, how it is scored, and where the result goes.
 
-    source, root: as in `open_recording`. model: an ONNX file; None for the shipped student. threads: 0 for the engine's
+    source, root, reading: kind, place and options as in `open_recording`.
+    model: an ONNX file; None for the shipped student. threads: 0 for the engine's
     own choice. protocol, cap_m, scaling: as in `make_protocol`. masks: a folder for `load_masks`. flip: average with
     the prediction of the mirrored images. baselines: score them too. throughput: measure the evaluation's rate, too.
     result: file of the document, beside which an interrupted run goes on, unless `fresh`. ray: address of a Ray cluster
@@ -60,6 +61,7 @@ class EvaluationSettings:
     result: Path | None = None
     fresh: bool = False
     ray: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.flip and self.protocol == "vfdepth":
@@ -81,34 +83,44 @@ def evaluate(settings: EvaluationSettings, track: Track = lambda records, *_: re
     Raises:
         FsmdeError: Recording, model or settings cannot be used, or there is nothing to measure.
     """
-    recording = open_recording(settings.source, settings.root)
+    recording = open_recording(settings.source, settings.root, **settings.reading)
     kind, root = recording_place(settings.source, recording)
     masks, frames, threads = load_masks(settings.masks, recording.rig), settings.frames, settings.threads
     protocol = make_protocol(settings.protocol, recording.name, settings.cap_m, settings.scaling, masks)
     engine = load_engine(settings.engine, settings.model or default_model_path(), threads, len(recording.rig.cameras))
     described = EngineDescription.of(engine)
-    header = document_header(recording, kind, root, frames, protocol, described, settings.flip)
+    header = document_header(recording, kind, root, frames, protocol, described, settings.flip, settings.reading)
     stored = _open_partial(settings, header, root)
     with closing(CpuPipeline(engine, threads)) as pipeline:
         predictors = model_and_baselines(pipeline, settings.flip, settings.baselines)
         if settings.throughput:
             header["throughput"] = measure_throughput(recording, predictors, protocol, frames)
         make_records: RecordMaker = partial(frame_records, recording, predictors, protocol)
+        readings: WorkerReadings | None = None
         if settings.ray is not None:
-            opened = partial(open_source, kind, root and root.absolute())
+            opened = partial(open_source, kind, root and root.absolute(), **_absolute(settings.reading))
             loaded = partial(load_predictors, settings.model and settings.model.absolute(), header, settings.baselines)
             job = EvaluationJob(opened, loaded, protocol, threads or 1)
-            make_records = partial(distributed_records, job, len(recording))
+            readings = WorkerReadings()
+            make_records = partial(distributed_records, job, len(recording), readings)
         with nullcontext() if settings.ray is None else ray_cluster(settings.ray, threads or 1):
             records = stored.resume(frames, make_records) if stored else make_records(frames, None)
             tracked = track(records, f"Evaluating {recording.name}", frame_count(recording, frames))
-            return result_document(recording, protocol, frames, header, tracked, stored)
+            document = result_document(recording, protocol, frames, header, tracked, stored, readings)
+    check_judged(document)
+    return document
+
+
+def _absolute(reading: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.absolute() if isinstance(value, Path) else value for name, value in reading.items()}
 
 
 def _open_partial(settings: EvaluationSettings, header: Mapping[str, Any], root: Path | None) -> PartialResult | None:
     if settings.result is None:
         return None
     paths = {"root": root and str(root.resolve()), "masks": settings.masks and str(settings.masks.resolve())}
+    if rig := settings.reading.get("rig"):
+        paths["rig"] = str(rig.resolve())
     return PartialResult(settings.result, {**header, **paths, "baselines": settings.baselines}, settings.fresh)
 
 
@@ -119,6 +131,7 @@ def result_document(
     header: Mapping[str, Any],
     records: Iterable[FrameRecord],
     stored: PartialResult | None = None,
+    readings: WorkerReadings | None = None,
 ) -> dict[str, Any]:
     """Summarize records in a result document.
 
@@ -127,18 +140,34 @@ def result_document(
         header: As `document_header` returns it.
         records: In order of time.
         stored: Writes the document to its file, too.
+        readings: What workers counted and noted who read the source; None where it was read here.
 
     Returns:
-        The document: the header, the scores and the notes.
+        The document: the header, the scores, what was read, and the notes. `check_judged` tells whether it has scores.
 
     Raises:
-        FsmdeError: There is nothing to measure, or the document cannot be written.
+        FsmdeError: The document cannot be written.
     """
-    summary = _summarize(source, protocol, frames, records, stored)
-    document = {**header, **summary.document(), "notes": [*source.notes, *rig_doubts(source.rig), *summary.notes]}
+    summary = _summarize(source, protocol, records)
+    reader = readings or source
+    notes = [*reader.notes, *rig_doubts(source.rig), *summary.notes]
+    if stored and stored.kept:
+        notes.append(
+            f"an interrupted run had read {stored.kept} frames, of which the counts of what was read know nothing"
+        )
+    if not summary.scores:
+        notes.append(_nothing_measured(source, frames, summary))
+    document = {**header, **summary.document(), "read": reader.counts.document(), "notes": notes}
     if stored:
         stored.finish(document)
     return document
+
+
+def check_judged(document: Mapping[str, Any]) -> None:
+    """Raise NothingJudgedError, with the reason, where a result document has no scores."""
+    if document["mean"] is None:
+        *notes, reason = document["notes"]
+        raise NothingJudgedError(f"{reason}{''.join(f' ({note})' for note in notes)}")
 
 
 def score_predictors(
@@ -153,29 +182,25 @@ def score_predictors(
         Their scores in `Summary.scores`, in the order of the predictors.
 
     Raises:
-        FsmdeError: There is nothing to measure.
+        NothingJudgedError: There is nothing to measure.
     """
-    return _summarize(source, protocol, frames, frame_records(source, predictors, protocol, frames))
+    summary = _summarize(source, protocol, frame_records(source, predictors, protocol, frames))
+    if not summary.scores:
+        raise NothingJudgedError(_nothing_measured(source, frames, summary))
+    return summary
 
 
-def _summarize(
-    source: Source,
-    protocol: EvaluationProtocol,
-    frames: FrameRange,
-    records: Iterable[FrameRecord],
-    stored: PartialResult | None = None,
-) -> Summary:
+def _summarize(source: Source, protocol: EvaluationProtocol, records: Iterable[FrameRecord]) -> Summary:
     summary = Summary(protocol, source.rig)
     for record in records:
         summary.add(record)
     summary.finish()
-    if not summary.scores:
-        if stored:
-            stored.discard()
-        selected = f"{frames[0]}:{'' if frames[1] is None else frames[1]} of {source.name}"
-        raise FsmdeError(
-            f"nothing to measure in frames {selected}: {summary.frames} read, {summary.samples} with lidar, "
-            f"none with a point within the range measured; choose others of its {len(source)} frames"
-            + "".join(f" ({note})" for note in (*source.notes, *rig_doubts(source.rig)))
-        )
     return summary
+
+
+def _nothing_measured(source: Source, frames: FrameRange, summary: Summary) -> str:
+    selected = f"{frames[0]}:{'' if frames[1] is None else frames[1]} of {source.name}"
+    return (
+        f"nothing to measure in frames {selected}: {summary.frames} read, {summary.samples} with lidar, "
+        f"none with a point within the range measured; choose others of its {len(source)} frames"
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.mounts.check import MIN_CHECKS, MountCheck
-from fsmde_core.mounts.lidar import LidarMisalignment, LidarMountCheck
+from fsmde_core.mounts.check import MIN_CHECKS, MountCheck, MountReport
+from fsmde_core.mounts.estimate import MIN_MATCHES
+from fsmde_core.mounts.lidar import MAX_ERROR, MIN_SWEEPS, LidarMisalignment, LidarMountCheck
 from fsmde_core.mounts.misalignment import Misalignment
 from fsmde_core.pipeline.pipeline import DepthPipeline
 from fsmde_core.rig.rig import Rig
@@ -23,6 +24,7 @@ class MountSummary:
     """Holds the result for a recording of which `frames` frames and `sweeps` sweeps were checked.
 
     overlap: cameras that neighbours could judge in the end. lidar: the last alignment of every camera that has one.
+    unjudged: why neither check could judge a camera, by its name, in ring order.
     misaligned: the last finding of each check on each camera that it has named, in ring order; with a second camera
     where the two cannot be told apart.
     """
@@ -31,7 +33,24 @@ class MountSummary:
     sweeps: int
     overlap: tuple[str, ...]
     lidar: dict[str, LidarMisalignment]
+    unjudged: dict[str, str]
     misaligned: tuple[tuple[Misalignment, ...], ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for a JSON document."""
+        named = {one.camera for finding in self.misaligned for one in finding}
+        cameras = (*self.overlap, *self.lidar, *self.unjudged, *named)
+        return {
+            "frames": self.frames,
+            "sweeps": self.sweeps,
+            "cameras": {name: self._camera(name) for name in dict.fromkeys(cameras)},
+            "misaligned": [[{"evidence": one.evidence, **asdict(one)} for one in found] for found in self.misaligned],
+        }
+
+    def _camera(self, name: str) -> dict[str, Any]:
+        found = self.lidar.get(name)
+        lidar = found and {"degrees": found.degrees, "error": found.error, "is_trusted": found.is_trusted}
+        return {"overlap": name in self.overlap, "lidar": lidar, "unjudged": self.unjudged.get(name)}
 
 
 def check_recording(
@@ -60,6 +79,7 @@ def check_recording(
     by_overlap, by_lidar = MountCheck(rig), LidarMountCheck()
     frames = sweeps = 0
     judged: tuple[str, ...] = ()
+    report: MountReport | None = None
     aligned: dict[str, LidarMisalignment] = {}
     misaligned: dict[tuple[str, str], tuple[Misalignment, ...]] = {}
 
@@ -87,4 +107,31 @@ def check_recording(
     if sweeps % EVERY:
         judge_by_lidar()
     in_ring = sorted(misaligned, key=lambda key: (rig.names.index(key[0]), key[1]))
-    return MountSummary(frames, sweeps, judged, aligned, tuple(misaligned[key] for key in in_ring))
+    named = {one.camera for finding in misaligned.values() for one in finding}
+    trusted = {name for name, found in aligned.items() if found.is_trusted}
+    unjudged = {
+        name: f"{_why_not_by_overlap(name, report)}; {_why_not_by_lidar(aligned.get(name), sweeps)}"
+        for name in rig.names
+        if name not in (*judged, *trusted, *named)
+    }
+    return MountSummary(frames, sweeps, judged, aligned, unjudged, tuple(misaligned[key] for key in in_ring))
+
+
+def _why_not_by_overlap(name: str, report: MountReport | None) -> str:
+    if report is None or report.checks < MIN_CHECKS:
+        return (
+            f"{MIN_CHECKS} frames are needed to compare neighbours, {0 if report is None else report.checks} were read"
+        )
+    matches = sum(edge.matches for pair, edge in report.edges.items() if name in pair.split("/"))
+    return f"its neighbours share {matches / report.checks:.1f} points per frame with it, {MIN_MATCHES} are needed"
+
+
+def _why_not_by_lidar(found: LidarMisalignment | None, sweeps: int) -> str:
+    if sweeps < MIN_SWEEPS:
+        return f"{MIN_SWEEPS} sweeps are needed, {sweeps} were read"
+    if found is None:
+        return "the lidar has too few points in its view"
+    return (
+        f"however it is turned, depth differs by {found.error:.0%} from the lidar, {MAX_ERROR:.0%} are allowed: "
+        "the model does not know such images, or the camera is turned by more than the check can find"
+    )

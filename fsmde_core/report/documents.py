@@ -72,6 +72,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     missing = [key for key in REQUIRED if key not in document] if isinstance(document, dict) else list(REQUIRED)
     if missing:
         raise FsmdeError(f"{path} is not a result of 'fsmde evaluate --json': it lacks {missing}")
+    if document["mean"] is None:
+        raise FsmdeError(f"in the result {path} nothing was measured: {document['notes'][-1]}")
     groups = [document, *(entry for key in ("baselines", "bands", "thirds") for entry in _entries(document.get(key)))]
     for group in groups:
         for scores in (group.get("mean"), *_entries(group.get("cameras"))):

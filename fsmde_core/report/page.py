@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsmde_core.evaluation.results.drops import drops_sentence
+from fsmde_core.evaluation.results.tables import baseline_sentences
 from fsmde_core.report.documents import LoadedResult, conditions
 from fsmde_core.report.gallery import Gallery
 from fsmde_core.report.measures import ABS_REL, DELTA, LATENCY, SCORES, Measure, Verdict
 from fsmde_core.report.sections import sections
+
+BASELINES = {"constant": "constant depth", "ground_plane": "the ground plane"}
+"""What the page calls the baselines."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,10 @@ def _title(results: Sequence[LoadedResult]) -> str:
 
 
 def _notes(results: Sequence[LoadedResult]) -> list[str]:
-    """List what a reader must know of the evaluation: damage in the recording, drops of the node."""
+    """List what a reader must know first: baselines that beat the model, damage in the recording, drops of the node."""
     notes = []
     for result in results:
-        own = list(result.at("notes") or [])
+        own = [*baseline_sentences(result.document), *(result.at("notes") or [])]
         if drops := result.at("drops"):
             own.append(drops_sentence(drops))
         notes += [f"{result.name}: {note}" if len(results) > 1 else note for note in own]
@@ -78,10 +82,12 @@ def _notes(results: Sequence[LoadedResult]) -> list[str]:
 
 def _result_tiles(result: LoadedResult) -> list[Tile]:
     error = result.at("mean", "abs_rel")
-    constant = result.at("baselines", "constant", "mean", "abs_rel")
+    baselines = {name: scores["mean"]["abs_rel"] for name, scores in (result.at("baselines") or {}).items()}
     note = "mean of the cameras"
-    if constant:
-        note = f"{100 * abs(1 - error / constant):.0f} % {'below' if error < constant else 'above'} constant depth"
+    if baselines:
+        best = min(baselines, key=baselines.__getitem__)
+        part = 100 * abs(1 - error / baselines[best])
+        note = f"{part:.0f} % {'below' if error < baselines[best] else 'above'} {BASELINES.get(best, best)}"
     seen = f"{result.samples}, {len(result.at('cameras'))} cameras"
     tiles = [
         Tile("AbsRel", ABS_REL, error, note),

@@ -16,8 +16,8 @@ Values = Mapping[str, float]
 
 FACTS = {
     "model": "model", "model_sha256": "sha256 of the model", "engine": "engine", "device": "device",
-    "precision": "precision", "kind": "kind of recording", "root_name": "recording", "span": "frames asked for",
-    "frames": "frames read", "flip": "flip averaging",
+    "precision": "precision", "kind": "kind of recording", "root_name": "recording", "options": "read with",
+    "span": "frames asked for", "frames": "frames read", "flip": "flip averaging",
 }  # fmt: skip
 """Entries of the document that are shown as they are, and what the page calls them."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -30,8 +31,20 @@ class ReadingCounts:
     sweeps: ItemCount = field(default_factory=ItemCount)
     poses: ItemCount = field(default_factory=ItemCount)
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ReadingCounts:
+        """Restore what `document` returned."""
+        kinds = ("images", "sweeps", "poses")
+        return cls(*(ItemCount(document[kind]["read"], Counter(document[kind]["left_out"])) for kind in kinds))
+
     def __iter__(self) -> Iterator[tuple[str, ItemCount]]:
         yield from (("images", self.images), ("sweeps", self.sweeps), ("poses", self.poses))
+
+    def add(self, other: ReadingCounts) -> None:
+        """Add what another reader has counted."""
+        for (_, ours), (_, theirs) in zip(self, other, strict=True):
+            ours.read += theirs.read
+            ours.left_out.update(theirs.left_out)
 
     def lines(self) -> list[str]:
         """Return a sentence for each kind, as commands print it: `images: 48 read, 47 used; 1 left out: cut off`."""

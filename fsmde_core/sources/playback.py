@@ -84,6 +84,11 @@ def _schedule_frames(frames: Iterable[tuple[int, list[Message]]], rate: Playback
         yield [TimedMessage(number, due, m.stamp_ns + shift_ns, m) for due, m in zip(due_s, messages, strict=True)]
 
 
+def has_jpeg(source: Source) -> bool:
+    """Tell whether all images of the first frame are compressed bytes."""
+    return all(image.encoded for frame in source.frames(0, 1) for image in frame.images.values())
+
+
 class MessagePrefetcher:
     """Encodes the messages of a source's frames ahead in a thread: decoding six large JPEGs takes too long in playback.
 

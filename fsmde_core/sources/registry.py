@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,16 @@ READERS = {
 }
 KINDS = tuple(READERS)
 
+FLAGS = {
+    "rig": "--rig",
+    "cameras": "--cameras",
+    "lidar": "--lidar",
+    "base_frame": "--base-frame",
+    "version": "--data-version",
+    "split": "--split",
+}
+"""Options of readers, and how commands call them; each kind takes some of them."""
+
 FrameRange = tuple[int, "int | None"]
 """First frame and the one after the last; None means to the end."""
 
@@ -33,13 +45,13 @@ def open_source(kind: str, root: str | Path | None = None, **options: Any) -> So
     Args:
         kind: One of KINDS.
         root: Folder or file; None for the sample in $FSMDE_DATA or ../shared/data, and for the synthetic street.
-        **options: Those of the kind's reader.
+        **options: Those of the kind's reader, see FLAGS.
 
     Returns:
         The recording.
 
     Raises:
-        FsmdeError: The kind is unknown, or the root is missing or holds something else.
+        FsmdeError: The kind is unknown or does not take an option, or the root is missing or holds something else.
     """
     if kind not in READERS:
         raise FsmdeError(f"source '{kind}' is unknown; use one of {list(KINDS)}")
@@ -48,7 +60,16 @@ def open_source(kind: str, root: str | Path | None = None, **options: Any) -> So
         raise FsmdeError(f"the synthetic street is made on the spot and reads no files; leave out the root {root}")
     roots = () if kind == "synthetic" else (_find_root(kind, root, sample),)
     reader = getattr(import_module(f"fsmde_core.sources.{module}"), name)
+    _check_options(kind, reader, options)
     return reader(*roots, **options)  # type: ignore[no-any-return]
+
+
+def _check_options(kind: str, reader: type[Source], options: Iterable[str]) -> None:
+    taken = signature(reader).parameters
+    for option in options:
+        if option not in taken:
+            found = ", ".join(flag for name, flag in FLAGS.items() if name in taken)
+            raise FsmdeError(f"a recording of kind '{kind}' takes no {FLAGS.get(option, option)}, only {found}")
 
 
 def _find_root(kind: str, root: str | Path | None, sample: str | None) -> Path:
@@ -100,6 +121,14 @@ def open_recording(kind: str | None, root: Path | None, **options: Any) -> Sourc
 def recording_place(kind: str | None, source: Source) -> tuple[str, Path | None]:
     root = getattr(source, "root", None) or getattr(source, "path", None)
     return kind or ("rosbag" if hasattr(source, "path") else source.name), root
+
+
+def parse_names(text: str) -> list[str]:
+    """Read names that commas separate, such as 'front,back'; FsmdeError where there is none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise FsmdeError(f"'{text}' names no camera; write names with commas between them, such as front,back")
+    return names
 
 
 def parse_frames(text: str) -> FrameRange:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources import KINDS
+
+if TYPE_CHECKING:
+    from fsmde_core.sources.source import Source
 
 
 class _Kind(str, Enum):
@@ -30,6 +37,7 @@ RootOption = Annotated[
     Path | None,
     typer.Option("--root", help="Place of the recording. Default: its sample under $FSMDE_DATA or ../shared/data."),
 ]
+READING = "How the recording is read"
 FramesOption = Annotated[
     str, typer.Option("--frames", metavar="A:B", help="Frames from A up to B, counted as in a Python slice.")
 ]
@@ -37,6 +45,88 @@ FramesOption = Annotated[
 ModelOption = Annotated[Path | None, typer.Option("--model", help="ONNX file. Default: the shipped student.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="Engine: auto, tensorrt, openvino, onnxruntime or torch.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is the engine's own choice.")]
+
+
+def _reading(flag: str, metavar: str, text: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=READING)
+
+
+RigOption = Annotated[
+    str | None,
+    _reading("--rig", "FILE", "Rig file, or name of a shipped rig: its cameras and calibration, not the recorded."),
+]
+
+
+def find_rig(name: str) -> Path:
+    """Return the file of a shipped rig of that name, else the file of that path."""
+    from fsmde_core.rig.rig import shipped_rigs
+
+    return shipped_rigs().get(name, Path(name).expanduser())
+
+
+@dataclass(frozen=True)
+class RecordingOptions:
+    """Holds the options with which every command opens a recording; `recording_options` gives them to a command."""
+
+    source: SourceOption = None
+    root: RootOption = None
+    rig: RigOption = None
+    cameras: Annotated[str | None, _reading("--cameras", "A,B", "Cameras that are read. Default: all.")] = None
+    lidar: Annotated[
+        str | None, _reading("--lidar", "NAME", "Topic of a bag's point clouds; of PandaSet pandar64 or pandargt.")
+    ] = None
+    base_frame: Annotated[
+        str | None, _reading("--base-frame", "FRAME", "The vehicle's frame in a bag. Default: base_link.")
+    ] = None
+    data_version: Annotated[
+        str | None, _reading("--data-version", "VERSION", "Tables of nuScenes, such as v1.0-mini.")
+    ] = None
+    split: Annotated[str | None, _reading("--split", "NAME", "Part of DDAD: train, val or test.")] = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options for `open_source`, without those that were not given."""
+        from fsmde_core.sources.registry import parse_names
+
+        options = {
+            "rig": self.rig and find_rig(self.rig),
+            "cameras": self.cameras and parse_names(self.cameras),
+            "lidar": self.lidar,
+            "base_frame": self.base_frame,
+            "version": self.data_version,
+            "split": self.split,
+        }
+        return {name: value for name, value in options.items() if value}
+
+    def open(self) -> Source:
+        """Open the recording; FsmdeError where that is not possible."""
+        from fsmde_core.sources.registry import open_recording
+
+        return open_recording(self.source, self.root, **self.reading)
+
+    def at(self, root: Path | None) -> RecordingOptions:
+        """Return the same options for a recording elsewhere; None leaves the place."""
+        return self if root is None else replace(self, root=root)
+
+
+def recording_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per field of RecordingOptions, in place of its parameter `recording`."""
+    fields = inspect.signature(RecordingOptions, eval_str=True).parameters
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        parameters += fields.values() if parameter.name == "recording" else [parameter]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        recording = RecordingOptions(**{name: values.pop(name) for name in fields})
+        command(recording=recording, **values)
+
+    # Typer reads either of these, depending on its version.
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
 def check_output(option: str, file: Path | None) -> None:

@@ -18,7 +18,7 @@ from fsmde_core.evaluation.results.document import EngineDescription
 from fsmde_core.frames import Frame
 from fsmde_core.messages.encode import COMPRESSED, IMAGE, TRANSFORMS, Message, MessageEncoder
 from fsmde_core.rig.rig import Rig
-from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, timed_messages
+from fsmde_core.sources.playback import MessagePrefetcher, PlaybackRate, has_jpeg, timed_messages
 from fsmde_core.sources.source import Source
 from fsmde_ros.client.depth_listener import DepthListener
 from fsmde_ros.client.listener import wait_until_ready
@@ -100,7 +100,7 @@ def open_replay(recording: Source, settings: ReplaySettings) -> Iterator[Replay]
     if settings.node is not None:
         isolate_domain()
     tracker = ReplayTracker()
-    compressed = _has_jpeg(recording) if settings.compressed is None else settings.compressed
+    compressed = has_jpeg(recording) if settings.compressed is None else settings.compressed
     encoder = _TrackingEncoder(tracker, recording.rig, compressed)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -127,10 +127,6 @@ def open_replay(recording: Source, settings: ReplaySettings) -> Iterator[Replay]
         player.publish(encoder.static_transforms(0), 0)  # tf2 reads no stamp of a static transform
         engine = _warm_up(player, listener, tracker, first, check)
         yield Replay(engine, tracker, pool.submit(_play, player, tracker, chain([first], frames), settings.hz), check)
-
-
-def _has_jpeg(recording: Source) -> bool:
-    return all(image.encoded for frame in recording.frames(0, 1) for image in frame.images.values())
 
 
 class _TrackingEncoder(MessageEncoder):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fsmde_core.engines import load_engine
+from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation import throughput
 from fsmde_core.evaluation.measures.metrics import MEASURES
 from fsmde_core.evaluation.predictors.predictors import ModelPredictor
@@ -21,8 +22,11 @@ from fsmde_core.evaluation.protocols.surrounddepth import SurroundDepthProtocol
 from fsmde_core.frames import Frame
 from fsmde_core.messages.encode import BagWriter, MessageEncoder
 from fsmde_core.pipeline.pipeline import CpuPipeline
+from fsmde_core.report.documents import load_results
+from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_ros.cli.app import main
+from support.small_datasets import write_nuscenes
 from support.small_rig import SmallRig
 
 MEASURED = {*MEASURES, "n"}
@@ -39,9 +43,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 def check_document(document: dict[str, Any], cameras: int) -> None:
     keys = (
-        "protocol source kind root_name span frames samples cap_m scaling flip masks engine device precision model "
-        "model_sha256 environment cameras mean latency_ms baselines bands thirds sigma consistency steadiness extremes "
-        "notes"
+        "protocol source kind root_name options read span frames samples cap_m scaling flip masks engine device "
+        "precision model model_sha256 environment cameras mean latency_ms baselines bands thirds sigma consistency "
+        "steadiness extremes notes"
     )
     assert set(document) == set(keys.split())
     assert (document["protocol"], document["scaling"]) == ("surrounddepth", "none")
@@ -232,5 +236,38 @@ def test_frames_without_lidar_say_so(
 ) -> None:
     out = tmp_path / "scores.json"
     options = ["--source", "pandaset", "--root", pandaset_root, "--model", tiny_model, "--frames", "1:2"]
-    assert run(monkeypatch, *options, "--json", out) == 2
-    assert "1 read, 0 with lidar" in capsys.readouterr().err and not out.exists()
+    assert run(monkeypatch, *options, "--json", out) == 3
+    said = capsys.readouterr().err
+    assert "1 read, 0 with lidar" in said and "1 of 1 sweeps left out: the file is absent" in said
+    document = json.loads(out.read_text())
+    assert (document["samples"], document["mean"], document["cameras"]) == (0, None, {})
+    assert document["read"]["sweeps"] == {"read": 1, "used": 0, "left_out": {"the file is absent": 1}}
+    with pytest.raises(FsmdeError, match=r"scores.json nothing was measured: nothing to measure in frames 1:2"):
+        load_results([out])
+
+
+def test_options_of_reading_reach_the_recording_and_the_document(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_nuscenes(tmp_path / "set", ("v1.0-mini", "v1.0-trainval"))
+    save_rig(Rig(NuScenesSource(root, "v1.0-mini").rig.cameras[:3]), tmp_path / "three.yaml")
+    out = tmp_path / "scores.json"
+    options = ["--source", "nuscenes", "--root", root, "--model", tiny_model, "--engine", "onnxruntime", "--json", out]
+    options += ["--data-version", "v1.0-mini", "--cameras", "back_right, front", "--rig", tmp_path / "three.yaml"]
+    assert run(monkeypatch, *options) in (0, 3)  # the few points may be in no view
+    document = json.loads(out.read_text())
+    assert document["read"]["images"] == {"read": 4, "used": 4, "left_out": {}}
+    expected = {"version": "v1.0-mini", "cameras": ["back_right", "front"], "rig": "three.yaml"}
+    assert document["options"] == expected
+    assert any("cameras ['front_right'] of the rig file are not read" in note for note in document["notes"])
+    assert run(monkeypatch, *options, "--split", "train") == 2
+    assert "'nuscenes' takes no --split, only --rig, --cameras, --data-version" in capsys.readouterr().err
+
+
+def test_baseline_that_beats_the_model_is_said_first(
+    pandaset_root: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--source", "pandaset", "--root", pandaset_root, "--frames", "40:41", "--model", tiny_model]
+    assert run(monkeypatch, *options, "--engine", "onnxruntime") == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("the baseline constant, which sees no image, beats the model here: AbsRel 0.")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsmde_core.errors import FsmdeError
-from fsmde_core.evaluation.evaluate import result_document
+from fsmde_core.errors import FsmdeError, NothingJudgedError
+from fsmde_core.evaluation.evaluate import check_judged, result_document
 from fsmde_core.evaluation.predictors.predictors import MODEL, ConstantDepth, Prediction, Predictor
 from fsmde_core.evaluation.protocols.protocol import EvaluationProtocol
 from fsmde_core.evaluation.protocols.registry import make_protocol
@@ -93,8 +93,10 @@ def test_what_was_interrupted_goes_on_to_the_same_document(
     assert not out.exists()
     kept = (tmp_path / "result.json.partial.jsonl").read_text().splitlines()
     assert len(kept) == 1 + at  # what was asked, and every frame before the error
-    assert run(Drive(14), protocol, out) == whole
-    assert json.loads(out.read_text()) == whole
+    resumed = run(Drive(14), protocol, out)
+    assert resumed["notes"].pop().startswith(f"an interrupted run had read {at} frames")
+    assert resumed == whole
+    assert {**json.loads(out.read_text()), "notes": resumed["notes"]} == whole
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -106,7 +108,7 @@ def test_a_torn_last_line_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "result.json.partial.jsonl"
     complete_lines = path.read_bytes()
     path.write_bytes(complete_lines[:-20])
-    assert run(Drive(8), protocol, out) == whole
+    assert {**run(Drive(8), protocol, out), "notes": whole["notes"]} == whole
 
 
 def test_of_another_evaluation_nothing_is_taken(tmp_path: Path) -> None:
@@ -156,10 +158,13 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
         kept.finish({})
 
 
-def test_nothing_is_left_behind_where_nothing_was_measured(tmp_path: Path) -> None:
-    with pytest.raises(FsmdeError, match=r"frames 1:2 of small: 1 read, 0 with lidar"):
-        run(Drive(8), SurroundDepthProtocol(8.0), tmp_path / "result.json", (1, 2))
-    assert not list(tmp_path.iterdir())
+def test_where_nothing_was_measured_the_document_says_so(tmp_path: Path) -> None:
+    document = run(Drive(8), SurroundDepthProtocol(8.0), tmp_path / "result.json", (1, 2))
+    with pytest.raises(NothingJudgedError, match=r"frames 1:2 of small: 1 read, 0 with lidar"):
+        check_judged(document)
+    assert json.loads((tmp_path / "result.json").read_text()) == document
+    assert (document["samples"], document["mean"]) == (0, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.name}-{p.scaling}")
@@ -215,5 +220,11 @@ def test_a_killed_command_goes_on_where_it_was(
     documents = [json.loads(file.read_text()) for file in (out, whole)]
     for document in documents:
         del document["latency_ms"]
+    interrupted = documents[0]["notes"].pop()
+    assert interrupted.startswith("an interrupted run had read ")
+    assert documents[0].pop("read")["images"]["read"] < documents[1].pop("read")["images"]["read"] == 180
+    assert [document.pop("notes")[0].partition("sweeps")[2][:39] for document in documents] == 2 * [
+        " left out: the file is absent, such as "
+    ]
     assert documents[0] == documents[1] and documents[0]["frames"] == 30
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.json", "whole.json"]

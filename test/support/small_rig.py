@@ -10,6 +10,7 @@ import numpy as np
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
 from fsmde_core.rig.geometry import rigid, rotation_from_quaternion
 from fsmde_core.rig.rig import Camera, Rig
+from fsmde_core.sources.counts import ReadingCounts
 
 MS = 1_000_000
 OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -26,6 +27,7 @@ class SmallRig:
 
     name = "small"
     notes = ()
+    counts = ReadingCounts()
 
     def __init__(self, frames: int = 6, missing: tuple[int, str] | None = None) -> None:
         K = np.array([[30.0, 0, 16], [0, 30.0, 10], [0, 0, 1]])

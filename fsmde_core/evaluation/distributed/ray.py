@@ -22,6 +22,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.evaluation.distributed.shard import EvaluationJob, Shard, evaluate_shard
 from fsmde_core.evaluation.measures.steadiness import DepthViews, steadiness
 from fsmde_core.evaluation.results.record import FrameRecord
+from fsmde_core.sources.counts import ReadingCounts
 from fsmde_core.sources.registry import FrameRange
 
 LOCAL = "local"
@@ -73,8 +74,38 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
         ) from error
 
 
+class WorkerReadings:
+    """Gathers what the workers have counted and noted while they read the recording, each by itself."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, Shard] = {}
+
+    def add(self, shard: Shard) -> None:
+        before = self._latest.get(shard.worker)
+        if before is None or before.counts.images.read <= shard.counts.images.read:
+            self._latest[shard.worker] = shard
+
+    @property
+    def counts(self) -> ReadingCounts:
+        """The sum over the workers."""
+        total = ReadingCounts()
+        for shard in self._latest.values():
+            total.add(shard.counts)
+        return total
+
+    @property
+    def notes(self) -> list[str]:
+        said = [note for shard in self._latest.values() for note in shard.notes]
+        workers = len(self._latest)
+        return [f"counts are sums over {workers} workers, which may read a part of a bag each", *dict.fromkeys(said)]
+
+
 def distributed_records(
-    job: EvaluationJob, length: int, frames: FrameRange = (0, None), after: int | None = None
+    job: EvaluationJob,
+    length: int,
+    readings: WorkerReadings,
+    frames: FrameRange = (0, None),
+    after: int | None = None,
 ) -> Iterator[FrameRecord]:
     """Make records as `frame_records` does, by Ray's workers; call it within `ray_cluster`.
 
@@ -83,6 +114,7 @@ def distributed_records(
     Args:
         job: The evaluation.
         length: Of the recording, frames.
+        readings: Takes what the workers count and note.
         frames, after: As in `frame_records`.
 
     Yields:
@@ -103,6 +135,7 @@ def distributed_records(
         if not pending:
             return
         result = _result(ray, *pending.popleft())
+        readings.add(result)
         yield from _with_steadiness(result, previous, job.protocol.cap_m)
         if result.failure:
             # What is still in flight ends by itself or with the cluster: Ray (2.60) aborts the whole process now and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from fsmde_core.evaluation.results.document import EngineDescription, environmen
 from fsmde_core.evaluation.results.record import FrameRecord
 from fsmde_core.frames import Frame
 from fsmde_core.pipeline.pipeline import CpuPipeline
+from fsmde_core.sources.counts import ReadingCounts
 from fsmde_core.sources.registry import FrameRange
 from fsmde_core.sources.source import Source
 
@@ -47,6 +49,7 @@ class EvaluationJob:
 class Shard(NamedTuple):
     """Holds the records of a part, complete but for the steadiness of the first frame with lidar.
 
+    worker, counts, notes: a name of the process, and what its source has counted and noted so far.
     first_index, first_views, last_views: index and depth of that frame, and depth of the last one; None where there is
     none. failure: the FsmdeError that ended it.
     """
@@ -56,6 +59,9 @@ class Shard(NamedTuple):
     first_views: DepthViews | None = None
     last_views: DepthViews | None = None
     failure: str | None = None
+    worker: str = ""
+    counts: ReadingCounts = ReadingCounts()
+    notes: Sequence[str] = ()
 
 
 def evaluate_shard(packed: bytes, frames: FrameRange, after: int | None = None) -> Shard:
@@ -73,7 +79,9 @@ def evaluate_shard(packed: bytes, frames: FrameRange, after: int | None = None) 
             records.append(record)  # one by one: those before a failure count
     except FsmdeError as error:
         failure = str(error)
-    return Shard(records, model.first_index, model.first_views, model.last_views, failure)
+    worker = f"{socket.gethostname()} {os.getpid()}"
+    boundary = model.first_index, model.first_views, model.last_views
+    return Shard(records, *boundary, failure, worker, source.counts, list(source.notes))
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,7 @@ def document_header(
     protocol: EvaluationProtocol,
     engine: EngineDescription,
     flip: bool,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make the first keys of a result document, all known before the first frame is read.
 
@@ -52,6 +53,7 @@ def document_header(
         kind, root: Its kind and place, as `recording_place` returns them.
         frames, protocol, engine: What is measured, and how.
         flip: Whether each prediction is averaged with that of the mirrored image.
+        reading: The options with which the recording was opened.
 
     Returns:
         The keys and their values.
@@ -61,6 +63,7 @@ def document_header(
         "source": source.name,
         "kind": kind,
         "root_name": "" if root is None else root.name,
+        "options": {name: getattr(value, "name", value) for name, value in (reading or {}).items()},
         "span": list(frames),
         "cap_m": protocol.cap_m,
         "scaling": protocol.scaling,

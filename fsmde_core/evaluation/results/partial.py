@@ -28,6 +28,8 @@ class PartialResult:
     def __init__(self, result: Path, settings: Mapping[str, Any], fresh: bool = False) -> None:
         self.path = result.with_name(result.name + ".partial.jsonl")
         self._result = result
+        self.kept = 0
+        """Number of records that an interrupted run left."""
         self._first_line = json.dumps(settings).encode() + b"\n"
         with explained_write_errors(self.path):
             if fresh:
@@ -54,6 +56,7 @@ class PartialResult:
         # the records of an interrupted run, then the others as they are made
         start, after = frames[0], None
         for record in self.records():
+            self.kept += 1
             yield record
             after = record.index
             if record.sampled:

@@ -146,14 +146,19 @@ class Summary:
         return Scores(means, average(means.values()))
 
     def document(self) -> dict[str, Any]:
-        """Return the result document's keys that come from records; `finish` comes first."""
+        """Return the result document's keys that come from records; `finish` comes first.
+
+        Without a score there are only the counts, no camera, and None for the mean.
+        """
         scores = self.scores
+        counted = {"frames": self.frames, "samples": self.samples}
+        if not scores:
+            return {**counted, "cameras": {}, "mean": None, "baselines": {}}
         regions = {name: self._scores(cameras).document() for name, cameras in self._regions[MODEL].items()}
         bands = [name for name in band_names(self._protocol.cap_m) if name in regions]
         steadiness = self._steadiness.document("cameras")
         return {
-            "frames": self.frames,
-            "samples": self.samples,
+            **counted,
             **scores[MODEL].document(),
             "latency_ms": {f"p{percent}": self._latency(percent) for percent in (50, 95, 99)},
             "baselines": {name: baseline.document() for name, baseline in scores.items() if name != MODEL},

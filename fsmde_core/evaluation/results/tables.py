@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsmde_core.evaluation.measures.metrics import MEASURES
 from fsmde_core.evaluation.results.drops import drops_sentence
+from fsmde_core.sources.counts import ReadingCounts
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -28,11 +29,31 @@ def conditions(document: Document) -> str:
     return ", ".join(parts)
 
 
+def baseline_sentences(document: Document) -> list[str]:
+    """Say of each baseline that beats the model, which sees the images, by how much it does."""
+    mean = document["mean"]
+    sentences = []
+    for name, scores in (document.get("baselines") or {}).items():
+        other = scores["mean"]
+        better = [
+            f"{label} {other[key]:.3f} against {mean[key]:.3f}"
+            for key, label, sign in (("abs_rel", "AbsRel", 1), ("a1", "share within 25 %", -1))
+            if None not in (other[key], mean[key]) and sign * other[key] < sign * mean[key]
+        ]
+        if better:
+            sentences.append(
+                f"the baseline {name.replace('_', ' ')}, which sees no image, beats the model here: {', '.join(better)}"
+            )
+    return sentences
+
+
 def to_tables(document: Document) -> Iterator[Group]:
     """Yield cameras with mean and baselines, bands and thirds, and the rest, each below its conditions."""
     from rich.console import Group
     from rich.text import Text
 
+    for sentence in baseline_sentences(document):
+        yield Group(Text(sentence, style="bold red"))
     for table in (_cameras(document), _bands_and_thirds(document), _other_measures(document)):
         yield Group(Text(conditions(document), style="italic"), table)
 
@@ -104,4 +125,5 @@ def to_lines(document: Document) -> Iterator[str]:
             f"{found['frames_per_s']:.1f} frames per second, {found['samples_per_s']:.1f} with lidar; the engine alone "
             f"{found['engine_frames_per_s']:.1f}: {found['ratio']:.0%} of its rate"
         )
+    yield from ReadingCounts.of(document["read"]).lines()
     yield from document["notes"]

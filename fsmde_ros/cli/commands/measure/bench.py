@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsmde_ros.cli.options import EngineOption, ModelOption, RootOption, SourceOption, ThreadsOption, check_output
+from fsmde_ros.cli.options import (
+    EngineOption,
+    ModelOption,
+    RecordingOptions,
+    ThreadsOption,
+    check_output,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@recording_options
 def bench(
-    source: SourceOption = None,
-    root: RootOption = None,
+    recording: RecordingOptions,
     seconds: Annotated[float, typer.Option(help="How long the recording is played.")] = 20.0,
     rate: Annotated[float, typer.Option(help="Sets of images per second.")] = 10.0,
     engine: EngineOption = "auto",
@@ -36,7 +43,6 @@ def bench(
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
     from fsmde_core.evaluation.results.document import write_document
-    from fsmde_core.sources.registry import open_recording
     from fsmde_ros.client.live_run import LiveRunSettings
     from fsmde_ros.client.session import needing_ros
 
@@ -51,7 +57,7 @@ def bench(
         loaded = load_engine(engine, model or default_model_path(), threads, CAMERAS)
         result: dict[str, Any] = {"stages": measure_stages(loaded, threads)}
     if live:
-        result |= bench_live(open_recording(source, root), settings, console)
+        result |= bench_live(recording.open(), settings, console)
     if vs_teacher:
         with console.status("The student against Depth Anything V2 Small"):
             result["vs_teacher"] = bench_teacher(settings, result.get("cameras", CAMERAS))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from fsmde_core.evaluation.results.record import FrameRecord
 
 
+@options.recording_options
 def evaluate(
-    source: options.SourceOption = None,
-    root: options.RootOption = None,
+    recording: options.RecordingOptions,
     frames: options.FramesOption = ":",
     model: options.ModelOption = None,
     engine: options.EngineOption = "auto",
@@ -48,8 +48,9 @@ def evaluate(
 
     options.check_output("--json", json_file)
     settings = EvaluationSettings(
-        source=source,
-        root=root,
+        source=recording.source,
+        root=recording.root,
+        reading=recording.reading,
         frames=parse_frames(frames),
         model=model,
         engine=engine,

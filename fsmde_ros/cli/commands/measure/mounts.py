@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsmde_ros.cli.options import EngineOption, FramesOption, ModelOption, RootOption, SourceOption, ThreadsOption
+from fsmde_core.errors import NothingJudgedError
+from fsmde_ros.cli.options import (
+    EngineOption,
+    FramesOption,
+    ModelOption,
+    RecordingOptions,
+    ThreadsOption,
+    check_output,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,47 +27,57 @@ MISALIGNED = 1
 """Exit code when a camera is turned."""
 
 
+@recording_options
 def mounts(
-    source: SourceOption = None,
-    root: RootOption = None,
+    recording: RecordingOptions,
     frames: FramesOption = ":",
-    rig: Annotated[
-        Path | None, typer.Option(help="Rig file whose mounts are checked. Default: the recording's own mounts.")
-    ] = None,
     model: ModelOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result there.")] = None,
 ) -> None:
-    """Check every camera's mount against its neighbours' views and the lidar; exit with 1 if a camera is turned."""
+    """Check every camera's mount, of the recording or of --rig, against its neighbours' views and the lidar.
+
+    Exit with 1 if a camera is turned, and with 3 if none could be judged.
+    """
     from contextlib import closing
 
     from rich.console import Console
 
     from fsmde_core.engines import load_engine
     from fsmde_core.engines.model import default_model_path
+    from fsmde_core.evaluation.results.document import write_document
     from fsmde_core.mounts import check_recording, misalignment_sentence
     from fsmde_core.pipeline.gpu_pipeline import open_pipeline
     from fsmde_core.rig.plausibility import rig_doubts
-    from fsmde_core.rig.rig import load_rig
-    from fsmde_core.sources.registry import frame_count, open_recording, parse_frames
+    from fsmde_core.sources.registry import frame_count, parse_frames
     from fsmde_ros.cli.progress import progress_bar
 
-    selected = parse_frames(frames)
-    assumed_rig = load_rig(rig) if rig else None
-    recording = open_recording(source, root)
-    total, cameras = frame_count(recording, selected), len(recording.rig.cameras)
+    check_output("--json", json_file)
+    selected, source = parse_frames(frames), recording.open()
+    total, cameras = frame_count(source, selected), len(source.rig.cameras)
     loaded = load_engine(engine, model or default_model_path(), threads, cameras)
     with closing(open_pipeline(loaded, cameras, threads)) as pipeline, progress_bar() as progress:
-        task = progress.add_task(f"Checking {recording.name}", total=total)
-        found = check_recording(recording, pipeline, selected, assumed_rig, lambda: progress.advance(task))
+        task = progress.add_task(f"Checking {source.name}", total=total)
+        found = check_recording(source, pipeline, selected, on_frame=lambda: progress.advance(task))
+    if json_file is not None:
+        read = {"read": source.counts.document(), "notes": [*source.notes, *rig_doubts(source.rig)]}
+        write_document(json_file, {"source": source.name, **found.document(), **read})
     console = Console(highlight=False)
-    console.print(_table(found, recording.rig.names))
-    for doubt in rig_doubts(assumed_rig or recording.rig):
-        console.print(f"Note: {doubt}", soft_wrap=True)
+    console.print(_table(found, source.rig.names))
+    for line in (*source.counts.lines(), *source.notes, *rig_doubts(source.rig)):
+        console.print(line, soft_wrap=True)
+    for name, reason in found.unjudged.items():
+        console.print(f"camera '{name}' is not judged: {reason}", soft_wrap=True)
     for finding in found.misaligned:
         console.print(misalignment_sentence(finding), soft_wrap=True)
     if found.misaligned:
         raise typer.Exit(MISALIGNED)
+    if set(found.unjudged) == set(source.rig.names):
+        raise NothingJudgedError(
+            f"no camera of {source.name} could be judged in {found.frames} frames and {found.sweeps} sweeps, for the "
+            "reasons above; this says nothing about the mounts"
+        )
 
 
 def _table(found: MountSummary, names: tuple[str, ...]) -> Table:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from fsmde_ros.client.replay import NodeSettings
 
 
+@options.recording_options
 def replay(
-    source: options.SourceOption = None,
-    root: options.RootOption = None,
+    recording: options.RecordingOptions,
     frames: options.FramesOption = ":",
     hz: Annotated[
         float | None,
@@ -42,12 +42,12 @@ def replay(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers there.")] = None,
 ) -> None:
     """Play a recording into the node over DDS, score what it publishes against the lidar, and count the drops."""
-    from fsmde_core.evaluation.evaluate import result_document
+    from fsmde_core.evaluation.evaluate import check_judged, result_document
     from fsmde_core.evaluation.predictors.predictors import make_baselines
     from fsmde_core.evaluation.protocols.registry import load_masks, make_protocol
     from fsmde_core.evaluation.results.document import document_header, write_document
     from fsmde_core.evaluation.results.drops import DropCounter
-    from fsmde_core.sources.registry import frame_count, open_recording, parse_frames, recording_place
+    from fsmde_core.sources.registry import frame_count, parse_frames, recording_place
     from fsmde_ros.cli.progress import progress_bar
     from fsmde_ros.client.replay import NodeSettings, ReplaySettings, open_replay
     from fsmde_ros.client.replay_score import published_records
@@ -56,24 +56,25 @@ def replay(
     node = NodeSettings(engine, model, threads)
     _check_running(running, namespace, node)
     selected = parse_frames(frames)
-    recording = open_recording(source, root)
-    kind, place = recording_place(source, recording)
-    rules = make_protocol(protocol, recording.name, cap, scaling, load_masks(masks, recording.rig))
+    source = recording.open()
+    kind, place = recording_place(recording.source, source)
+    rules = make_protocol(protocol, source.name, cap, scaling, load_masks(masks, source.rig))
     compressed = None if raw is None else not raw
     settings = ReplaySettings(selected, None if running else node, hz, compressed, namespace)
-    drops = DropCounter(recording.rig.names)
+    drops = DropCounter(source.rig.names)
     with progress_bar() as progress:
-        count = frame_count(recording, selected)
+        count = frame_count(source, selected)
         task = progress.add_task("Waiting for the node", total=count)
-        with open_replay(recording, settings) as replayed:
-            progress.update(task, description=f"Replaying {recording.name}")
-            header = document_header(recording, kind, place, selected, rules, replayed.engine, flip=False)
+        with open_replay(source, settings) as replayed:
+            progress.update(task, description=f"Replaying {source.name}")
+            header = document_header(source, kind, place, selected, rules, replayed.engine, False, recording.reading)
             records = published_records(replayed.frames(), make_baselines() if baselines else [], rules, drops)
             tracked = progress.track(records, total=count, task_id=task)
-            document = result_document(recording, rules, selected, header, tracked)
+            document = result_document(source, rules, selected, header, tracked)
     document["drops"] = drops.document(hz)
     if json_file is not None:
         write_document(json_file, document)
+    check_judged(document)
     scoring_options.print_result(document)
 
 

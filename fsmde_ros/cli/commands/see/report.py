@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsmde_ros.cli.options import EngineOption, RootOption, ThreadsOption, check_output
+from fsmde_core.errors import FsmdeError
+from fsmde_ros.cli.options import EngineOption, RigOption, RootOption, ThreadsOption, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files that fsmde evaluate --json wrote.")],
     html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Write the page to this file.")],
     root: RootOption = None,
+    rig: RigOption = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(help="ONNX file that was evaluated; repeat it for several. Default: the shipped student."),
@@ -34,14 +36,19 @@ def report(
 
     check_output("--html", html)
     documents = load_results(results)
-    gallery = _gallery(documents, root, model, engine, threads) if pictures else None
+    gallery = _gallery(documents, root, rig, model, engine, threads) if pictures else None
     page = render(documents, gallery).encode()
     html.write_bytes(page)
     typer.echo(f"{html}: {len(page) / 1e6:.1f} MB, open it in a browser")
 
 
 def _gallery(
-    results: Sequence[LoadedResult], root: Path | None, models: list[Path] | None, engine: str, threads: int
+    results: Sequence[LoadedResult],
+    root: Path | None,
+    rig: str | None,
+    models: list[Path] | None,
+    engine: str,
+    threads: int,
 ) -> Gallery:
     from contextlib import ExitStack, closing
 
@@ -51,8 +58,14 @@ def _gallery(
     from fsmde_core.report.documents import match_models
     from fsmde_core.report.gallery import make_gallery
     from fsmde_core.sources import open_source
+    from fsmde_ros.cli.options import find_rig
 
-    source = open_source(results[0].at("kind"), root)
+    options = results[0].at("options") or {}
+    if "rig" in options:
+        if rig is None:
+            raise FsmdeError(f"the recording was read with the rig {options['rig']}; give it again with --rig")
+        options = {**options, "rig": find_rig(rig)}
+    source = open_source(results[0].at("kind"), root, **options)
     files = match_models(results, models or [default_model_path()])
     with ExitStack() as stack:
         pipelines = {

@@ -23,16 +23,15 @@ class Color(str, Enum):
     sigma = "sigma"
 
 
+@options.recording_options
 def view(
-    source: options.SourceOption = None,
-    root: options.RootOption = None,
+    recording: options.RecordingOptions,
     frames: options.FramesOption = ":",
     model: options.ModelOption = None,
     engine: options.EngineOption = "auto",
     threads: options.ThreadsOption = 0,
     color: Annotated[Color, typer.Option(help="What colours the cloud.")] = Color.rgb,
-    live: Annotated[bool, typer.Option("--live", help="Show the topics of a running node; needs --rig.")] = False,
-    rig: Annotated[str, typer.Option(help="With --live: the node's rig file, or the name of a shipped one.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="Show the topics of a running node; needs its --rig.")] = False,
     raw: Annotated[bool, typer.Option("--raw/--compressed", help="With --live: which images to subscribe to.")] = True,
     namespace: Annotated[str, typer.Option(help="With --live: namespace of the topics.")] = "",
     save: Annotated[
@@ -47,12 +46,10 @@ def view(
             "--save and --serve exclude each other; a saved file is served by `rerun FILE.rrd --serve-web`"
         )
     options.check_output("--save", save)
-    if live != bool(rig):
-        raise FsmdeError("--live and --rig belong together: the rig says which cameras the node has, and where")
-    if live and (source is not None or root is not None):
-        raise FsmdeError(
-            "--live shows topics, not a recording; leave out --source and --root, or play it: `fsmde play`"
-        )
+    if live and not recording.rig:
+        raise FsmdeError("--live needs --rig: it says which cameras the node has, and where")
+    if live and recording != options.RecordingOptions(rig=recording.rig):
+        raise FsmdeError("--live shows topics, not a recording; leave out what chooses one, or play it: `fsmde play`")
     if save is None and not serve:
         from fsmde_core.views.rerun_target import check_screen
 
@@ -61,15 +58,15 @@ def view(
         from fsmde_core.rig.rig import load_rig
         from fsmde_ros.node.settings import rig_path
 
-        _show_live(load_rig(rig_path(rig)), not raw, namespace, color.value, save, serve)
+        _show_live(load_rig(rig_path(recording.rig or "")), not raw, namespace, color.value, save, serve)
     else:
         from fsmde_core.engines import load_engine
         from fsmde_core.engines.model import default_model_path
-        from fsmde_core.sources.registry import open_recording, parse_frames
+        from fsmde_core.sources.registry import parse_frames
 
-        selected, recording = parse_frames(frames), open_recording(source, root)
-        loaded = load_engine(engine, model or default_model_path(), threads, len(recording.rig.cameras))
-        _show_recording(recording, selected, loaded, threads, color.value, save, serve)
+        selected, source = parse_frames(frames), recording.open()
+        loaded = load_engine(engine, model or default_model_path(), threads, len(source.rig.cameras))
+        _show_recording(source, selected, loaded, threads, color.value, save, serve)
 
 
 def _show_recording(
