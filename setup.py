@@ -11,7 +11,7 @@ RUNTIME = [
     "numba>=0.60,<0.70",
     "opencv-python-headless>=4.5,<6",
     "onnx>=1.22,<1.24",
-    "onnxruntime>=1.30,<1.32",
+    "onnxruntime>=1.30,<1.33",
     "openvino>=2026.3,<2027",
     "pyyaml",
     "rosbags>=0.11",

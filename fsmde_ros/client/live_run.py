@@ -172,9 +172,11 @@ def _play(
         played = frame - warm_up
         if played == 0:
             statistics.start()
-        elif played > 0 and played % per_line == 0:
+        if played >= 0:
+            statistics.begin_set()
+        if played > 0 and played % per_line == 0:
             node.check()
-            console.print(statistics.progress_line(played / settings.rate, played))
+            console.print(statistics.progress_line(played / settings.rate))
         return played < statistics.played_sets
 
     player.play(timed_messages(prefetcher, PlaybackRate(hz=settings.rate)), on_frame)
@@ -187,12 +189,24 @@ class LiveStatistics:
         self._collector = collector
         self._cameras = cameras
         self._start_ns = self._reported_sets = 0
+        self._begun_ns: list[int] = []
         self._reported_s = 0.0
         self.played_sets = played_sets
 
     def start(self) -> None:
         """Count sets from now on."""
         self._start_ns, self._reported_s = time.time_ns(), time.monotonic()
+
+    def begin_set(self) -> None:
+        """Mark the time from which on images have the stamps of a new set."""
+        self._begun_ns.append(time.time_ns())
+
+    @property
+    def dropped_sets(self) -> int:
+        """The number of sets so far that cannot become complete any more: the node has finished a later one."""
+        timings = self.timings
+        begun = sum(begun_ns <= timings[-1]["stamp_ns"] for begun_ns in self._begun_ns) if timings else 0
+        return max(0, begun - self.complete_sets)
 
     @property
     def complete_sets(self) -> int:
@@ -220,15 +234,14 @@ class LiveStatistics:
         """Return p50, p95, p99 of the milliseconds from the arrival of a set's last image to its last publication."""
         return _percentiles(self.timings, "end_to_end_ms", (50, 95, 99))
 
-    def progress_line(self, seconds: float, played: int) -> str:
+    def progress_line(self, seconds: float) -> str:
         timings, now = self.timings, time.monotonic()
         new = timings[self._reported_sets :]
         rate = len(self._complete_of(new)) / (now - self._reported_s)
         self._reported_sets, self._reported_s = len(timings), now
         p50, p99 = _percentiles(new, "end_to_end_ms", (50, 99)).values()
         latency = f"p50 {p50:4.0f} ms   p99 {p99:4.0f} ms" if new else "nothing processed yet"
-        dropped = max(0, played - self.complete_sets - 1)  # the newest set is on its way
-        return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {dropped}"
+        return f"{seconds:4.0f} s   {rate:4.1f} sets/s   {latency}   dropped {self.dropped_sets}"
 
     def _complete_of(self, timings: list[dict[str, float]]) -> list[dict[str, float]]:
         return [timing for timing in timings if timing["cameras"] == self._cameras]

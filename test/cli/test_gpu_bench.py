@@ -87,7 +87,14 @@ def test_operations_of_a_convolution(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]
     output = helper.make_tensor_value_info("depth", TensorProto.FLOAT, ["N", 5, HEIGHT, WIDTH])
     path = tmp_path / "one.onnx"
-    onnx.save(helper.make_model(helper.make_graph(nodes, "one", inputs, [output], [weight])), path)
+    onnx.save(
+        helper.make_model(
+            helper.make_graph(nodes, "one", inputs, [output], [weight]),
+            opset_imports=[helper.make_opsetid("", 20)],
+            ir_version=10,
+        ),
+        path,
+    )
     info: Any = read_model_info(tiny_model)
     object.__setattr__(info, "path", path)
     assert gflop(info) == round(2 * 64 * 112 * 5 * 3 * 9 / 1e9, 3)

@@ -108,7 +108,14 @@ def test_a_graph_that_looks_at_values_is_found(tmp_path: Path) -> None:
     ones = numpy_helper.from_array(np.ones(4, np.float32), "ones")
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "image")]
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    onnx.save(helper.make_model(helper.make_graph(nodes, "one", inputs, [output], [ones])), tmp_path / "one.onnx")
+    onnx.save(
+        helper.make_model(
+            helper.make_graph(nodes, "one", inputs, [output], [ones]),
+            opset_imports=[helper.make_opsetid("", 20)],
+            ir_version=10,
+        ),
+        tmp_path / "one.onnx",
+    )
     graph = TorchGraph(tmp_path / "one.onnx", META)
     feeds = {"x": torch.ones(4, device=META), "image": torch.zeros((1, 1, 4, 4), device=META)}
     with pytest.raises(Exception, match=r"Resize|moves data|meta"):

@@ -30,9 +30,29 @@ def test_only_complete_sets_make_the_rate() -> None:
     assert statistics.complete_sets == 21
     assert statistics.sets_per_s == 10.0
     statistics._reported_s = time.monotonic() - 2.1
-    assert " 10.0 sets/s " in statistics.progress_line(2.1, 21)
+    assert " 10.0 sets/s " in statistics.progress_line(2.1)
     timings[:] = [timing for timing in timings if timing["cameras"] < 6]
     assert statistics.sets_per_s == 0.0
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 5])
+def test_a_set_on_its_way_is_not_dropped(in_flight: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twelve sets begun the fourth and the eighth are lost, the last ones are still being processed."""
+    now = 0
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    timings: list[dict[str, float]] = []
+    collector: Any = SimpleNamespace(timings=lambda: timings)
+    statistics = LiveStatistics(collector, played_sets=12, cameras=6)
+    statistics.start()
+    for number in range(12):
+        now = number * 100
+        statistics.begin_set()
+        finished = number - in_flight
+        if finished >= 0 and finished not in (3, 7):
+            timings.append({"stamp_ns": finished * 100 + 40, "cameras": 6.0, "received_s": now, "end_to_end_ms": 9.0})
+        assert statistics.dropped_sets == (finished >= 4) + (finished >= 8)
+    timings.append({"stamp_ns": 1140, "cameras": 6.0, "received_s": now, "end_to_end_ms": 9.0})
+    assert statistics.dropped_sets == statistics.played_sets - statistics.complete_sets
 
 
 @pytest.mark.parametrize(("namespace", "state"), [("", "mine"), ("car", "theirs"), ("/truck/rear", "another's")])

@@ -71,6 +71,17 @@ def test_half_precision_keeps_the_contract_and_halves_the_file(float32: Path, im
     assert types.count(TensorProto.FLOAT16) > 0.9 * len(types)
 
 
+def test_files_are_of_a_version_that_older_engines_read(float32: Path, quantised: Path, tmp_path: Path) -> None:
+    """Not of the newest one, which the installed onnx would take: onnxruntime reads it half a year later."""
+    half = tmp_path / "half.onnx"
+    fp16.convert_fp16(float32, half)
+    for path in (float32, half, quantised):
+        model = onnx.load(path)
+        versions = {opset.domain: opset.version for opset in model.opset_import}
+        assert (model.ir_version, versions[""]) == (10, 20), path
+        assert set(versions) <= {"", "com.microsoft", "ai.onnx.ml"}
+
+
 def test_half_precision_that_differs_too_much_is_refused(float32: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fp16, "LIMIT", Deviation(1e-9, 1e-9))
     with pytest.raises(FsmdeError, match="float16 differs from float32 by median"):
@@ -177,7 +188,11 @@ def test_equalisation_by_hand() -> None:
     ]
     shape = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 1, 1])
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 1, 1])
-    model = helper.make_model(helper.make_graph(nodes, "g", [shape], [out], tensors))
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [shape], [out], tensors),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
     peak = np.array([1, 4], np.float32)
     found = {t.name: numpy_helper.to_array(t) for t in equalise(model, {"a": peak, "b": peak}).graph.initializer}
     np.testing.assert_allclose(found["w1"].ravel(), [2, 4])

@@ -265,7 +265,8 @@ def test_a_complete_set_stays_and_is_never_taken_for_another(
         (["--network-size=100x64"], "--network-size 100x64 must be multiples of 32 pixels"),
         (["--root=/nowhere"], "--root /nowhere needs its --source"),
         (["--source=nuscenes", "--root=/nowhere"], "/nowhere does not exist"),
-        (["--source=synthetic", "--option=colour=red"], "does not take the options"),
+        (["--source=synthetic", "--option=colour=red"], "takes no colour, only --rig, --cameras"),
+        (["--source=synthetic", "--option=seed=red"], "does not take the options"),
         (["--source=synthetic", "--option=red"], "must be KEY=VALUE"),
     ],
 )

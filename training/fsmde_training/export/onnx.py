@@ -18,6 +18,8 @@ from fsmde_core.errors import FsmdeError
 from fsmde_training.networks.sizes import check_size
 from fsmde_training.networks.student import Student
 
+OPSET, IR_VERSION = 20, 10
+"""Of every file: what onnxruntime from 1.17, OpenVINO and TensorRT read, whatever the installed onnx writes unasked."""
 TOLERANCE = 1e-3
 """Largest relative difference of depth and sigma allowed between PyTorch and ONNX Runtime, both in float32."""
 
@@ -56,12 +58,14 @@ def write_graph(network: nn.Module, path: Path, size: tuple[int, int], metadata:
             output_names=["depth", "sigma"],
             dynamic_shapes={"images": {0: cameras}, "focal": {0: cameras}},
             dynamo=True,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None  # a path-less dynamo export returns the program
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
+    model.ir_version = IR_VERSION
     onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
 

@@ -16,7 +16,7 @@ from rich.progress import track
 from fsmde_core.errors import FsmdeError, exit_on_user_error
 from fsmde_core.rig.plausibility import rig_doubts
 from fsmde_core.sources.datasets.pandaset import PandaSetSource
-from fsmde_core.sources.registry import KINDS, FrameRange, frame_count, open_source, parse_frames
+from fsmde_core.sources.registry import KINDS, FrameRange, frame_count, open_source, parse_frames, parse_names
 from fsmde_core.sources.source import Source
 from fsmde_training.networks.sizes import check_size, parse_size
 from fsmde_training.sets import cache
@@ -79,6 +79,8 @@ def recording_set(
         f"{folder}: {len(labelled)} images, {labelled.sum()} with labels; "
         f"{rings.left_out} frames left out that lack an image of a camera"
     )
+    for line in (*source.counts.lines(), *source.notes):
+        typer.echo(line)
 
 
 def _is_complete(folder: Path, recipe: dict[str, Any]) -> bool:
@@ -101,10 +103,11 @@ def _with_progress(items: Iterable[T], name: str, total: int) -> Iterator[T]:
     yield from track(items, name, total, console=Console(stderr=True))
 
 
-def _parse_options(options: list[str]) -> dict[str, str]:
+def _parse_options(options: list[str]) -> dict[str, Any]:
     if wrong := [option for option in options if "=" not in option]:
         raise FsmdeError(f"options {wrong} must be KEY=VALUE, such as version=v1.0-trainval")
-    return dict(option.split("=", 1) for option in options)
+    parsed: dict[str, Any] = dict(option.split("=", 1) for option in options)
+    return parsed | ({"cameras": parse_names(parsed["cameras"])} if "cameras" in parsed else {})
 
 
 def _command(
@@ -122,7 +125,10 @@ def _command(
     ] = 0.0,
     option: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="KEY=VALUE", help="Of the source: version=v1.0-trainval (nuscenes), split=0 (ddad)."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Of the source: version=v1.0-trainval (nuscenes), split=train (ddad), cameras=front,back, rig=FILE.",
+        ),
     ] = None,
     streets: Annotated[
         Optional[int],  # noqa: UP045
@@ -164,10 +170,10 @@ def _command(
         street_sets(out, streets, network, processes)
 
 
-def _open(kind: str, root: Path | None, options: dict[str, str]) -> Source:
+def _open(kind: str, root: Path | None, options: dict[str, Any]) -> Source:
     try:
         return open_source(kind, root, **options)
-    except TypeError as error:
+    except TypeError as error:  # a text where a number is due
         raise FsmdeError(f"source '{kind}' does not take the options {options}: {error}") from error
 
 

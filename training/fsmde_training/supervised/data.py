@@ -89,7 +89,7 @@ class ViewsDataModule(L.LightningDataModule):
     validation: Names of sets at the network's size.
     crop: (height, width) of training crops, multiples of 32.
     network_width: Width of the network's input, pixels.
-    samples, pixels: Views per epoch, and labelled pixels per view.
+    samples, pixels: Views per epoch, None for as many as the sets have images; and labelled pixels per view.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class ViewsDataModule(L.LightningDataModule):
         crop: tuple[int, int] = (192, 320),
         network_width: int = 448,
         batch_size: int = 16,
-        samples: int = 4000,
+        samples: int | None = None,
         pixels: int = 2048,
         workers: int = 2,
     ) -> None:
         super().__init__()
         check_size(crop, "data.crop")
-        if samples < batch_size:
+        if samples is not None and samples < batch_size:
             raise FsmdeError(f"data.samples={samples}, expected at least data.batch_size={batch_size}; raise samples")
         self.root, self.validation, self.augmentation = root, validation, augmentation
         self.train: Mapping[str, float] = train
@@ -132,10 +132,11 @@ class ViewsDataModule(L.LightningDataModule):
             for name in self.train
         ]
         weights = [share / len(views) for views, share in zip(sets, self.train.values(), strict=True) for _ in views]  # type: ignore[attr-defined]
+        samples = self.samples or max(len(weights), self.batch_size)  # a batch that is not full is left out
         return DataLoader(
             ConcatDataset(sets),
             batch_size=self.batch_size,
-            sampler=WeightedRandomSampler(weights, self.samples),
+            sampler=WeightedRandomSampler(weights, samples),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),

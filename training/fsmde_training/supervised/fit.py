@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fsmde_core.errors import exit_on_user_error
 from fsmde_training.supervised.data import ViewsDataModule
+from fsmde_training.supervised.duration import DurationEstimate
 from fsmde_training.supervised.module import StudentModule
 
 
@@ -39,7 +40,7 @@ class TrainingCLI(LightningCLI):
         args: list[str] | None,  # the command line, None for that of the process
         callbacks: Sequence[Callback] = (),  # come on top of the configured ones
     ) -> LightningCLI:
-        trainer = {"callbacks": list(callbacks)}
+        trainer = {"callbacks": [*callbacks, DurationEstimate()]}
         return cls(model, data, args=args, trainer_defaults=trainer, save_config_kwargs={"overwrite": True})
 
 
