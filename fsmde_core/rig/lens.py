@@ -31,6 +31,8 @@ _ALIASES = MappingProxyType(
 )
 _LARGEST = 1e6
 """Coefficients beyond it are no calibration, and overflow in computations."""
+_NEVER = 1e-9
+"""Inverse of a squared radius in focal lengths, or of a squared angle, that no picture reaches."""
 
 
 def standard_distortion(model: str, D: ArrayLike) -> tuple[str, NDArray[np.float64]]:
@@ -105,14 +107,14 @@ def turning_angle(model: str, D: tuple[float, ...]) -> float:
 
 
 def _first_fall(coefficients: ArrayLike) -> float:
-    """Find the first positive number at which a polynomial, 1 at zero, falls below zero; infinity where it never does.
+    """Find the first positive number at which a polynomial, 1 at zero, falls below zero; infinity where that is far.
 
     coefficients: of ascending powers.
     """
     ascending = np.asarray(coefficients, np.float64)
     # Taken as one of 1/x, the polynomial begins with the 1: small zeros are exact whatever the last coefficient is.
     inverses = np.roots(ascending)
-    inverses = inverses[(inverses.real > 0) & (np.abs(inverses.imag) < 1e-6 * np.abs(inverses))].real
+    inverses = inverses[(inverses.real > _NEVER) & (np.abs(inverses.imag) < 1e-6 * np.abs(inverses))].real
     zeros = np.append(np.sort(1 / inverses), np.inf)
     for zero, following in pairwise(zeros):
         # Where it only touches zero, or a pair of complex roots passes for real ones, the sign stays.

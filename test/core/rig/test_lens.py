@@ -129,6 +129,7 @@ def test_the_turning_angle_is_where_the_radius_stops_growing(lens: tuple[str, li
         ("plumb_bob", [-2 / 3, 1 / 5, 0, 0, 0], 90.0),
         # a last coefficient that is next to nothing moves nothing
         ("plumb_bob", [-1 / 3, 0, 0, 0, 1e-15], 45.0),
+        ("plumb_bob", [-1e-300, 0, 0, 0, -1e-310], 90.0),
     ],
 )
 def test_turning_angles_by_hand(model: str, D: list[float], degrees: float) -> None:
