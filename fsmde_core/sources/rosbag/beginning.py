@@ -136,7 +136,7 @@ class _Beginning:
             else:
                 frames[calibration.frame(name)] = topics.image
                 if warning := lens_warning(calibration.placed(name)):
-                    self._bag.note(f"has on {topics.info} {warning}")
+                    self._bag.note(f"has a lens to be doubted: {warning}")
         if not calibration.cameras:
             raise self._error()
 

@@ -119,4 +119,4 @@ def test_a_lens_that_turns_back_is_noted_once_with_camera_and_angle(tmp_path: Pa
     for _ in range(2):
         assert len(list(source.frames())) == 2
     (note,) = [note for note in source.notes if "lens" in note]
-    assert "/front/camera_info camera 'front': its plumb_bob lens turns back at 45.0 degrees" in note
+    assert "a lens to be doubted: camera 'front': its plumb_bob lens turns back at 45.0 degrees" in note
