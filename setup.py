@@ -26,16 +26,19 @@ FLEET = ["ray>=2.60,<3"]
 # What `colcon test` needs: it runs test/core.
 TEST = ["pytest>=7", "pytest-timeout>=2.1", "hypothesis>=6.100"]
 
+
+def ros_wheels(distribution: str, rclpy: str, rmw: str, messages: str) -> list[str]:
+    """List what the node and the commands need of a ROS 2 distribution, in the given versions."""
+    packages = ("sensor-msgs", "diagnostic-msgs", "visualization-msgs", "std-srvs")
+    versions = {"rclpy": rclpy, "rmw-fastrtps-cpp": rmw, **dict.fromkeys(packages, messages)}
+    return [f"ros-{distribution}-{package}=={version}.*" for package, version in versions.items()]
+
+
 EXTRAS = {
-    # A ROS 2 distribution brings these itself; the wheels make `pip install` enough on any Linux.
-    "ros": [
-        "ros-kilted-rclpy==9.1.*",
-        "ros-kilted-rmw-fastrtps-cpp==9.3.*",
-        "ros-kilted-sensor-msgs==5.5.*",
-        "ros-kilted-diagnostic-msgs==5.5.*",
-        "ros-kilted-visualization-msgs==5.5.*",
-        "ros-kilted-std-srvs==5.5.*",
-    ],
+    # A ROS 2 distribution brings these itself; the wheels make `pip install` enough on any Linux. One of the two: their
+    # parts have the same names.
+    "ros": ros_wheels("kilted", rclpy="9.1", rmw="9.3", messages="5.5"),
+    "jazzy": ros_wheels("jazzy", rclpy="7.1", rmw="8.4", messages="5.3"),
     "train": [
         "torch==2.13.0",
         "lightning>=2.6,<3",
