@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +16,14 @@ from fsmde_core.errors import FsmdeError
 from fsmde_training.distill.data import RingsDataModule, RingSet
 from fsmde_training.distill.dataset import RingAugmentation, RingDraw, RingViews
 from fsmde_training.distill.module import DistillationModule, gradient_norms
-from fsmde_training.distill.terms import TERMS
+from fsmde_training.distill.terms import TERMS, RingComparison
 from fsmde_training.losses import vrkd_affinity
 from fsmde_training.networks.student import Student
 from fsmde_training.sets import cache
 from fsmde_training.supervised.module import StudentModule, supervised_terms
 from fsmde_training.teachers import TeacherOutput
 from fsmde_training.teachers.binned import BinnedTeacher, save_binned_teacher
-from support.distill_sets import VIEWS, initialise_convolutions, save_rings, save_teacher
+from support.distill_sets import SIZE, VIEWS, initialise_convolutions, save_rings, save_teacher
 
 STILL = RingAugmentation(flip=0.0, colour=0.0, damage=0.0)
 
@@ -89,6 +90,47 @@ def test_every_term_teaches_the_student_only(name: str, folder: Path, batch: dic
     assert (ours.adapter is not None) == (name == "fitnets")
     if name == "ckd_centres":
         assert not any(key.startswith("student.bins.probability_head") for key in gradients)
+
+
+@pytest.mark.parametrize("name", sorted(set(TERMS) - {"ckd_centres"}))  # which compares labelled pixels alone
+def test_nothing_is_compared_on_the_own_vehicle(name: str, folder: Path, batch: dict[str, Any]) -> None:
+    """Other features, bins and depths there leave every term as it is, and what is seen still counts."""
+    ours = module(folder, weights={}, distillation={name: 1.0}).eval()
+    views = {key: batch[key].flatten(0, 1) for key in ("images", "depth", "focal", "pixels")}
+    with torch.no_grad():
+        pyramid = ours.student.pyramid(views["images"])
+        compared = ours._compare(batch, views, pyramid, ours.student.bins(pyramid))
+        seen = torch.ones_like(compared.seen)
+        seen[:, SIZE // 2 :, : SIZE // 2] = False
+        masked = replace(compared, seen=seen)
+        found = TERMS[name](masked)
+        assert found > 0 and not torch.isclose(found, TERMS[name](compared), rtol=1e-4)
+        torch.testing.assert_close(TERMS[name](_spoilt(masked, ~seen)), found)
+        assert not torch.isclose(TERMS[name](_spoilt(masked, seen)), found, rtol=1e-4)
+        assert TERMS[name](replace(compared, seen=torch.zeros_like(seen))) == 0
+
+
+def _spoilt(compared: RingComparison, where: Tensor) -> RingComparison:
+    """Another comparison, in which both networks say something else at some pixels."""
+    noise = torch.Generator().manual_seed(3)
+
+    def spoil(maps: Tensor, axis: int = 2) -> Tensor:
+        height, width = maps.shape[axis : axis + 2]
+        cells = torch.nn.functional.adaptive_max_pool2d(where.float(), (height, width)) > 0
+        shape = [len(maps), *[1] * (axis - 1), height, width, *[1] * (maps.ndim - axis - 2)]
+        return torch.where(cells.reshape(shape), torch.randn(maps.shape, generator=noise), maps)
+
+    teacher = compared.teacher
+    bins, distribution = (d and d._replace(logits=spoil(d.logits, 1)) for d in (compared.bins, compared.distribution))
+    assert distribution is not None
+    return replace(
+        compared,
+        pyramid=tuple(map(spoil, compared.pyramid)),
+        distribution=distribution,
+        bins=bins,
+        hint=None if compared.hint is None else spoil(compared.hint),
+        teacher=TeacherOutput(tuple(map(spoil, teacher.pyramid)), spoil(teacher.relative, 1)),
+    )
 
 
 def test_scaling_all_centres_leaves_ckd_a_unchanged(folder: Path, batch: dict[str, Any]) -> None:

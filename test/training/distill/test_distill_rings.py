@@ -99,6 +99,22 @@ def test_unlabelled_rings_have_images_and_no_depth() -> None:
         assert (item["pixels"] == -1).all() == (ring != 2)
 
 
+@pytest.mark.parametrize("augmentation", [STILL, MIRROR])
+def test_what_is_hidden_is_told_of_labelled_and_unlabelled_rings(augmentation: RingAugmentation) -> None:
+    images = image_set(2)
+    images.depth[1::VIEWS, -8:, :10] = cache.HIDDEN
+    views = RingViews(images, augmentation, pixels=500, labelled=1, views=VIEWS)
+    hidden = torch.zeros(VIEWS, HEIGHT, WIDTH, dtype=torch.bool)
+    hidden[1, -8:, :10] = True
+    if augmentation is MIRROR:
+        hidden = hidden[[0, 2, 1]].flip(2)
+    for ring in range(2):
+        item = views[RingDraw(0, ring, (0, 0, 0))]
+        assert torch.equal(item["seen"], ~hidden)
+        if ring in views.labelled:
+            assert item["seen"].flatten(1).gather(1, item["pixels"]).all()
+
+
 def test_a_mirrored_ring_and_its_teacher_maps_mirror_alike() -> None:
     images = image_set(2)
     plain = RingViews(images, STILL, 5, views=VIEWS, teacher=FakeOutputs())[RingDraw(0, 1, (0, 0, 0))]

@@ -221,7 +221,7 @@ def test_the_own_vehicle_has_no_label(tmp_path: Path) -> None:
     swept = replace(frame(0, 5.0), rig=rig)
     for shown, expected in ((swept, np.nan), (replace(swept, depth=dict.fromkeys(RIG.names, exact)), 9)):
         (_, masked, _), (_, plain, _), _ = label_ring(next(with_sweeps([shown])), WIDTH, HEIGHT, sky=False)
-        assert np.isfinite(plain[2, 2]) and np.isnan(masked[:4, :4]).all()
+        assert np.isfinite(plain[2, 2]) and (masked[:4, :4] == cache.HIDDEN).all()
         assert masked[4, 4] == pytest.approx(expected, nan_ok=True)
         assert np.array_equal(masked[4:], plain[4:], equal_nan=True)
         assert np.array_equal(masked[:, 4:], plain[:, 4:], equal_nan=True)

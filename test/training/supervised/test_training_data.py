@@ -93,13 +93,16 @@ def test_training_draws_labelled_pixels_only(tmp_path: Path) -> None:
     rgb, depth, focal = plane_view()
     depth[:, 5:] = np.nan
     depth[:8, :5] = np.inf
+    depth[-8:] = cache.HIDDEN
     blank = np.full_like(depth, np.nan)
+    blank[0] = cache.HIDDEN
     views = cache.TrainingSet(np.stack([rgb, rgb]), np.stack([depth, blank]), np.full(2, focal, np.float32))
     settings = Augmentation(zoom=(1.0, 1.0), aspect=0.0)
     dataset = TrainingViews(views, settings, (HEIGHT, WIDTH), network_width=WIDTH, pixels=100)
     item = dataset[0]
-    assert not item["depth"].flatten()[item["pixels"]].isnan().any()
-    assert item["depth"].isinf().any()
+    drawn = item["depth"].flatten()[item["pixels"]]
+    assert (drawn > -torch.inf).all() and drawn.isposinf().any()
+    assert item["depth"].isneginf().any()
     assert (dataset[1]["pixels"] == -1).all()
     torch.testing.assert_close(item["focal"], torch.tensor(focal))
 

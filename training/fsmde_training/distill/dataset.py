@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fsmde_core.errors import FsmdeError
-from fsmde_training.sets.cache import TrainingSet
+from fsmde_training.sets.cache import HIDDEN, TrainingSet
 from fsmde_training.supervised.augment import damage, flip_ring, jitter_colour
 from fsmde_training.supervised.data import draw_labelled
 from fsmde_training.teachers import TeacherOutput
@@ -46,12 +46,13 @@ class RingDraw(NamedTuple):
 class RingViews(Dataset):
     """Reads a cached set whose images are stored ring by ring, `views` each, in ring order.
 
-    Items: images (V, H, W, 3) uint8; depth (V, H, W) float32 metres, NaN unknown, inf sky; focal (V,) float32 pixels;
+    Items: images (V, H, W, 3) uint8; depth (V, H, W) float32 metres, NaN unknown, inf sky; seen (V, H, W) bool, False
+    on the own vehicle and past an image's edge; focal (V,) float32 pixels;
     pixels (V, K) int64: indices into the flat depth of labelled pixels drawn with replacement, -1 where a view has
     none; ring () int64; mirrored () bool; teacher: TeacherOutput of the V images, where `teacher` is given.
 
-    labelled: Rings that keep their depth, evenly spread over those that have any; None keeps all. The others never read
-        theirs.
+    labelled: Rings that keep their depth, evenly spread over those that have any; None keeps all. Of the others only
+        what is hidden is read.
     teacher: Cached outputs for the images as stored. Those of a mirrored ring are mirrored as well, which is what the
         teacher would say but for its padding and its own asymmetry: an approximation.
     """
@@ -92,17 +93,19 @@ class RingViews(Dataset):
         rng = np.random.default_rng(draw.key)
         settings, stored = self._augmentation, slice(draw.ring * self._views, (draw.ring + 1) * self._views)
         images, focal = self._images.images[stored], self._images.focal[stored]
-        if draw.ring in self.labelled:
-            depth = self._images.depth[stored].astype(np.float32)
-        else:
+        depth = self._images.depth[stored].astype(np.float32)
+        seen = depth != HIDDEN
+        if draw.ring not in self.labelled:
             depth = np.full(images.shape[:3], np.nan, np.float32)
         mirrored = bool(rng.random() < settings.flip)
         if mirrored:
-            images, depth, focal = flip_ring(images), flip_ring(depth), flip_ring(focal[:, None, None])[:, 0, 0]
+            images, depth, seen = flip_ring(images), flip_ring(depth), flip_ring(seen)
+            focal = flip_ring(focal[:, None, None])[:, 0, 0]
         varied = [jitter_colour(np.ascontiguousarray(view), settings.colour, rng) for view in images]
         item: dict[str, Any] = {
             "images": torch.from_numpy(np.stack([damage(view, settings.damage, rng) for view in varied])),
             "depth": torch.from_numpy(np.ascontiguousarray(depth)),
+            "seen": torch.from_numpy(np.ascontiguousarray(seen)),
             "focal": torch.from_numpy(np.array(focal)),
             "pixels": torch.from_numpy(np.stack([draw_labelled(view, self._pixels, rng) for view in depth])),
             "ring": torch.tensor(draw.ring),

@@ -113,6 +113,7 @@ class DistillationModule(StudentModule):
             bins=bins,
             hint=None if self.adapter is None else self.adapter(pyramid[self.levels["fitnets"]].float()),
             ground=labelled_pixels(self.student, views).on_ground(),
+            seen=batch["seen"].flatten(0, 1),
             temperature=self.temperature,
             levels=self.levels,
         )

@@ -17,11 +17,15 @@ from fsmde_core.errors import FsmdeError
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.float16], float]
 """One image: rgb (H, W, 3), depth (H, W) in metres, focal length in pixels."""
+HIDDEN = np.float16("-inf")
+"""Depth of a pixel that shows the own vehicle or nothing at all: no label, nor anything to distil."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Holds M RGB images (M, H, W, 3), depth (M, H, W) metres, NaN unknown, inf sky, and focal lengths (M,) in pixels.
+    """Holds M RGB images (M, H, W, 3), depth (M, H, W) metres, and focal lengths (M,) in pixels.
+
+    Depth is NaN where it is unknown, inf in the sky and HIDDEN where no view of the world is.
 
     labelled: (M,) bool, whether an image has a measured depth; None where nobody looked: each counts as labelled.
     """

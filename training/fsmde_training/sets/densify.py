@@ -37,7 +37,7 @@ def densify(rgb: NDArray[np.uint8], depth: NDArray[np.floating], radius: int = 4
 
     Args:
         rgb: (H, W, 3) uint8.
-        depth: (H, W) metres, NaN where unknown, inf for sky.
+        depth: (H, W) metres, NaN where unknown, inf for sky, HIDDEN on the own vehicle.
         radius: Of the filter, pixels.
 
     Returns:

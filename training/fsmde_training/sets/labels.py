@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fsmde_core.frames import Frame, LidarSweep
 from fsmde_core.images.rectify import rectify_maps, rectify_rgb
 from fsmde_core.lidar.projection import depth_map
-from fsmde_training.sets.cache import Sample
+from fsmde_training.sets.cache import HIDDEN, Sample
 
 NEIGHBOUR_NS = 150_000_000
 """A frame without a sweep borrows those of its neighbours up to this age: one frame at 10 Hz. Our choice."""
@@ -56,7 +56,7 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
     """Rectify and label all images of a frame.
 
     Depth is the frame's exact one where it has that, else the sweeps'; an image without a return has no label at all.
-    Nor has a pixel that looks past the edge of the image, or at the own vehicle by the camera's mask.
+    Nor has a pixel that looks past the edge of the image, or at the own vehicle by the camera's mask: it is HIDDEN.
 
     Args:
         swept: The frame and its sweeps.
@@ -81,7 +81,7 @@ def label_ring(swept: SweptFrame, width: int, height: int, sky: bool = True) -> 
             if sky and np.isfinite(depth).any():
                 depth[sky_mask(rgb, depth)] = np.inf
         if (outside := rectify_maps(camera, view).outside) is not None:
-            depth[outside] = np.nan
+            depth[outside] = HIDDEN
         samples.append((rgb, depth.astype(np.float16), view.fx))
     return samples
 

@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomS
 
 from fsmde_core.errors import FsmdeError
 from fsmde_training.networks.sizes import STRIDE, check_size
-from fsmde_training.sets.cache import TrainingSet, load
+from fsmde_training.sets.cache import HIDDEN, TrainingSet, load
 from fsmde_training.supervised.augment import Augmentation, augment
 
 
@@ -53,13 +53,13 @@ def draw_labelled(depth: NDArray[np.float32], count: int, rng: np.random.Generat
     """Draw labelled pixels, with replacement; sky is labelled.
 
     Args:
-        depth: (H, W) metres, NaN where unknown, inf for sky.
+        depth: (H, W) metres, NaN where unknown, inf for sky, HIDDEN on the own vehicle.
         count, rng: How many to draw, and what draws them.
 
     Returns:
         (count,) indices into the flat depth; all -1 where no pixel is labelled.
     """
-    labelled = np.flatnonzero(~np.isnan(depth))
+    labelled = np.flatnonzero(depth > HIDDEN)  # not so for NaN
     return rng.choice(labelled, count) if labelled.size else np.full(count, -1)
 
 
