@@ -53,7 +53,9 @@ def _reading(flag: str, metavar: str, text: str) -> Any:
 
 RigOption = Annotated[
     str | None,
-    _reading("--rig", "FILE", "Rig file, or name of a shipped rig: its cameras and calibration, not the recorded."),
+    _reading(
+        "--rig", "FILE", "Rig file, or name of a shipped rig: calibration of a data set's cameras, or what a bag lacks."
+    ),
 ]
 
 

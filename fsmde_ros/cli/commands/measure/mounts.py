@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fsmde_core.mounts import MountSummary
+    from fsmde_core.rig.rig import Rig
+    from fsmde_core.sources.source import Source
 
 MISALIGNED = 1
 """Exit code when a camera is turned."""
@@ -59,7 +62,7 @@ def mounts(
     loaded = load_engine(engine, model or default_model_path(), threads, cameras)
     with closing(open_pipeline(loaded, cameras, threads)) as pipeline, progress_bar() as progress:
         task = progress.add_task(f"Checking {source.name}", total=total)
-        found = check_recording(source, pipeline, selected, on_frame=lambda: progress.advance(task))
+        found = check_recording(source, pipeline, selected, _rig(recording.rig, source), lambda: progress.advance(task))
     if json_file is not None:
         read = {"read": source.counts.document(), "notes": [*source.notes, *rig_doubts(source.rig)]}
         write_document(json_file, {"source": source.name, **found.document(), **read})
@@ -78,6 +81,18 @@ def mounts(
             f"no camera of {source.name} could be judged in {found.frames} frames and {found.sweeps} sweeps, for the "
             "reasons above; this says nothing about the mounts"
         )
+
+
+def _rig(name: str | None, source: Source) -> Rig | None:
+    """Load the rig to check, of the cameras that are read; a bag's own calibration may have been read beside it."""
+    from fsmde_core.rig.rig import load_rig
+    from fsmde_ros.cli.options import find_rig
+
+    if name is None:
+        return None
+    rig = load_rig(find_rig(name))
+    cameras = tuple(camera for camera in rig.cameras if camera.name in source.rig.names)
+    return replace(rig, cameras=cameras) if cameras else rig
 
 
 def _table(found: MountSummary, names: tuple[str, ...]) -> Table:
