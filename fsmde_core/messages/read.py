@@ -8,7 +8,7 @@ import numpy as np
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.images.encodings import EncodedImage, RawImage
-from fsmde_core.rig.geometry import Matrix, rigid
+from fsmde_core.rig.geometry import Matrix, rigid, rotation_from_quaternion
 from fsmde_core.rig.rig import Camera
 
 
@@ -44,6 +44,15 @@ def checked_stamp(stamp_ns: int, what: str = "image", expected: str = "the time 
     if stamp_ns <= 0:
         raise FsmdeError(f"the {what}'s stamp is {stamp_ns} ns, expected {expected}; set it in the driver")
     return stamp_ns
+
+
+def pose_from_transform(msg: Any) -> Matrix:
+    """Convert a geometry_msgs/Transform to a (4, 4) pose; raises FsmdeError where it is no rotation and translation."""
+    q, t = msg.rotation, msg.translation
+    T = rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+    if not np.isfinite(T).all():
+        raise FsmdeError(f"a translation must be finite, not {[t.x, t.y, t.z]}")
+    return T
 
 
 def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None, is_rectified: bool = False) -> Camera:

@@ -6,7 +6,8 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.rig.geometry import Matrix, rigid, rotation_from_quaternion
+from fsmde_core.messages.read import pose_from_transform
+from fsmde_core.rig.geometry import Matrix
 from fsmde_ros.node.calibration import Calibration
 
 
@@ -29,12 +30,10 @@ class TransformLookup:
             (4, 4) float64, metres.
 
         Raises:
-            FsmdeError: /tf has no such transform yet, or its rotation has no length.
+            FsmdeError: /tf has no such transform yet, or one that is no rotation and translation.
         """
         try:
-            found = self._buffer.lookup_transform(target, source, Time()).transform
-            q, t = found.rotation, found.translation
-            return rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+            return pose_from_transform(self._buffer.lookup_transform(target, source, Time()).transform)
         except Exception as error:  # tf2's exceptions share no base that every distribution exports
             raise FsmdeError(f"no transform {target} <- {source}: {error}") from error
 

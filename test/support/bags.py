@@ -125,7 +125,7 @@ def mcap(path: Path, messages: list[Message], arrange: Arrange = list, **options
         for message in arrange(messages):
             if message.topic not in channels:
                 schema = writer.register_schema(message.type, "ros2msg", b"")
-                topic = message.topic if message.topic.startswith("/") else f"/{message.topic}"
+                topic = message.topic if message.topic.startswith(("/", "rt/")) else f"/{message.topic}"
                 channels[message.topic] = writer.register_channel(topic, "cdr", schema)
             writer.add_message(channels[message.topic], message.stamp_ns, bytes(message.data), message.stamp_ns)
         writer.finish()

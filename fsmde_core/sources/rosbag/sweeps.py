@@ -71,9 +71,13 @@ class Sweeps:
     @property
     def reach_ns(self) -> int:
         """How far from a set its sweep may be."""
-        halves = self._period.half_ns, self._set_period.half_ns
-        known = [half for half in halves if half is not None]
-        return max(NEAR_NS, min([*known, FAR_NS])) if self._has_poses and len(known) == 2 else NEAR_NS
+        halves = self._halves_ns
+        return max(NEAR_NS, min([*halves, FAR_NS])) if self._has_poses and len(halves) == 2 else NEAR_NS
+
+    @property
+    def _halves_ns(self) -> list[int]:
+        """Half the periods of sweeps and sets, of those that are known."""
+        return [half for half in (self._period.half_ns, self._set_period.half_ns) if half is not None]
 
     def add(self, record: BagMessage) -> None:
         """Keep a sweep that can be used, and drop those that are too old."""
@@ -105,7 +109,7 @@ class Sweeps:
 
     def may_come(self, stamp_ns: int) -> bool:
         """Whether a sweep of a set may come yet: they come in order, so that only a later one shows that none will."""
-        if not self._held or (self._has_poses and self._period.half_ns is None):
+        if not self._held or (self._has_poses and len(self._halves_ns) < 2):
             return True
         return self._held[-1].record.stamp_ns <= stamp_ns + self.reach_ns
 

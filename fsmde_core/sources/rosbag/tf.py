@@ -7,9 +7,8 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.encode import TF_TOPIC, TRANSFORMS
-from fsmde_core.messages.read import checked_stamp, stamp_ns
+from fsmde_core.messages.read import checked_stamp, pose_from_transform, stamp_ns
 from fsmde_core.rig.geometry import Matrix
-from fsmde_core.sources.datasets.poses import recorded_pose
 from fsmde_core.sources.rosbag.ledger import POSES, LeftOut, PassCounts
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
@@ -109,8 +108,7 @@ def _pose(tree: TransformTree, parent: str, child: str, entry: Any) -> Matrix:
         raise FsmdeError("a transform needs two frames")
     if tree.closes_circle(parent, child):
         raise FsmdeError(f"'{parent}' is itself below '{child}'")
-    t, q = entry.transform.translation, entry.transform.rotation
-    return recorded_pose((q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+    return pose_from_transform(entry.transform)
 
 
 def note_parents(bag: Bag, child: str, parents: list[str]) -> None:

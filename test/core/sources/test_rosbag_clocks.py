@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
-from fsmde_core.messages.encode import Message, restamp
+from fsmde_core.messages.encode import TRANSFORMS, Message, restamp
 from fsmde_core.sources.rosbag import RosbagSource
-from support.bags import MS, S, recorded, write_messages
+from support.bags import MS, S, changed, cloud, recorded, write_messages
 from support.small_rig import SmallRig
 
 FRAMES = 12
@@ -96,3 +99,95 @@ def test_recorded_loop_keeps_lidar_after_the_jump_back(tmp_path: Path) -> None:
     source = RosbagSource(write_messages(tmp_path / "bag", [*first, *again]))
     frames = list(source.frames())
     assert len(frames) == 79 and len(with_lidar(frames)) == 40  # one frame is lost at the jump
+
+
+@pytest.mark.parametrize(("by_ns", "seconds"), [(37 * S, "37.0"), (-2 * HOUR, "7200.0")])
+def test_lidar_on_another_clock_is_named_with_its_offset(tmp_path: Path, by_ns: int, seconds: str) -> None:
+    def away(message: Message) -> Message:
+        """Stamps of a lidar whose clock is off; of an hour before, so that all are positive."""
+        late = replace(message, stamp_ns=message.stamp_ns + 3 * HOUR, data=later(message, 3 * HOUR))
+        return shifted("lidar/points", by_ns)(late)
+
+    frames, notes = read(tmp_path / "bag", away)
+    assert len(frames) == FRAMES and with_lidar(frames) == []
+    (note,) = notes
+    said = (
+        f"has 6 sweeps on /lidar/points, none used, their stamps lie {seconds} s from the images recorded beside them"
+    )
+    assert said in note
+
+
+def later(message: Message, by_ns: int) -> bytes:
+    if message.type == TRANSFORMS:
+
+        def change(content: Any) -> None:
+            for entry in content.transforms:
+                entry.header.stamp.sec += by_ns // S
+
+        return bytes(changed(message, change).data)
+    return restamp(message, message.stamp_ns + by_ns)
+
+
+def test_cameras_on_another_clock_than_the_transforms_are_named_with_their_offset(tmp_path: Path) -> None:
+    def away(message: Message) -> Message:
+        is_image = "image_raw" in message.topic
+        return replace(message, data=restamp(message, message.stamp_ns + 37 * S)) if is_image else message
+
+    with pytest.raises(FsmdeError, match=r"no images that can be used.*12 images on /front/image_raw, none used") as no:
+        read(tmp_path / "bag", away)
+    assert "their stamps lie 37.0 s from the transforms recorded beside them" in str(no.value)
+
+
+def slow(path: Path, phase_ms: int, drop: str = "-") -> RosbagSource:
+    """Sets every 400 ms and sweeps as often, `phase_ms` after a set's newest image."""
+    messages = [m for m in recorded(SmallRig(20), drop=drop) if m.topic != "lidar/points"]
+    seen = [m for m in messages if "image_raw" not in m.topic or (m.stamp_ns // MS - 1000) // 100 % 4 == 0]
+    points = np.random.default_rng(1).normal(size=(9, 3))
+    sweeps = [cloud((1045 + 400 * k + phase_ms) * MS, "base_link", points) for k in range(5)]
+    return RosbagSource(write_messages(path, sorted([*seen, *sweeps], key=lambda message: message.stamp_ns)))
+
+
+@pytest.mark.parametrize("phase_ms", [30, 110, -110, 190])
+def test_far_sweep_is_moved_to_its_images_with_the_poses(tmp_path: Path, phase_ms: int) -> None:
+    source = slow(tmp_path / "bag", phase_ms)
+    frames = list(source.frames())
+    assert with_lidar(frames) == [0, 1, 2, 3, 4]
+    for k, frame in enumerate(frames):
+        assert frame.lidar is not None and frame.lidar.stamp_ns == (1045 + 400 * k + phase_ms) * MS
+        np.testing.assert_allclose(frame.lidar.T_world_base, SmallRig.pose(frame.lidar.stamp_ns), atol=1e-4)
+    assert source.counts.sweeps.used == 5
+    moved = [note for note in source.notes if "has 5 sweeps on /lidar/points far from their images" in note]
+    assert len(moved) == (abs(phase_ms) > 50)
+
+
+def test_far_sweep_stays_out_without_poses(tmp_path: Path) -> None:
+    source = slow(tmp_path / "bag", 110, drop="tf$")
+    assert with_lidar(list(source.frames())) == []
+    assert source.counts.sweeps.left_out == {"far from every set of images": 5}
+    assert any(
+        "none used, they lie more than 50 ms from every set of images; without motion" in n for n in source.notes
+    )
+
+
+def test_every_second_sweep_of_a_fast_lidar_is_counted_without_a_note(tmp_path: Path) -> None:
+    extra = [cloud((1015 + 100 * k) * MS, "base_link", np.ones((9, 3))) for k in range(4)]
+    messages = sorted([*recorded(SmallRig(4)), *extra], key=lambda message: message.stamp_ns)
+    source = RosbagSource(write_messages(tmp_path / "bag", messages))
+    assert [frame.lidar.stamp_ns // MS for frame in source.frames() if frame.lidar] == [1065, 1115, 1265, 1315]
+    assert (source.counts.sweeps.read, source.counts.sweeps.used, source.notes) == (6, 4, [])
+    assert source.counts.sweeps.left_out == {"another sweep is nearer to the images": 2}
+
+
+@pytest.mark.parametrize("order", [[(0, 4), (4, None)], [(0, None), (0, None)], [(3, 5), (0, 2), (0, None)]])
+def test_counts_are_those_of_the_recording_however_it_is_read(tmp_path: Path, order: list[tuple[int, int]]) -> None:
+    messages = [shifted("back/image_raw", HOUR, only_ns=1330 * MS)(m) for m in recorded(SmallRig(FRAMES))]
+    twice = [replace(m, stamp_ns=m.stamp_ns + 1) for m in messages if m.topic == "left/image_raw"]
+    path = write_messages(tmp_path / "bag", sorted([*messages, *twice], key=lambda message: message.stamp_ns))
+    source = RosbagSource(path)
+    for start, stop in order:
+        list(source.frames(start, stop))
+    len(source)
+    images = source.counts.images
+    assert (images.read, images.used) == (5 * FRAMES, 4 * FRAMES - 1)
+    assert sum(images.left_out.values()) == FRAMES + 1 and images.left_out["sent twice"] == FRAMES
+    assert source.counts.poses.read == source.counts.poses.used == sum(m.topic == "/tf" for m in messages)

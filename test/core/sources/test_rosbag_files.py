@@ -17,8 +17,9 @@ import zstandard
 from mcap.writer import CompressionType, IndexType, Writer
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.messages.encode import Message
+from fsmde_core.messages.encode import IMAGE, Message
 from fsmde_core.sources.rosbag import RosbagSource
+from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.mcap_index import read_index
 from fsmde_core.sources.rosbag.storage.records import BagMessage, in_time_order
@@ -239,3 +240,46 @@ def test_single_camera_at_the_root(tmp_path: Path) -> None:
         replace(m, topic=m.topic.removeprefix("front/")) for m in recorded(SmallRig(2), drop="^(left|right|back)/")
     ]
     assert RosbagSource(write_messages(tmp_path / "bag", messages)).rig.names == ("camera",)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_files_beside_the_metadata_are_read_whatever_it_lists(tmp_path: Path, storage: str) -> None:
+    """A file of another name, one that is not listed, and packed ones that were unpacked by hand."""
+    expected = stamps(RosbagSource(write_bag(tmp_path / "whole", SmallRig(9))))
+    files = split_bag(tmp_path / "renamed", storage, [2, 5, 9])
+    files[1].rename(files[1].with_stem("evening"))
+    source = RosbagSource(tmp_path / "renamed")
+    assert stamps(source) == expected
+    missing, unlisted = source.notes
+    assert f"{files[1]} is missing" in missing and "may be a file that is not listed" in missing
+    assert f"evening{files[1].suffix} was read, although" in unlisted and "metadata.yaml does not list it" in unlisted
+
+    for name, kept in (("unpacked", False), ("copied", True)):
+        folder = tmp_path / name
+        folder.mkdir()
+        split_bag(folder / "bag", storage, [2, 5, 9])
+        metadata = folder / "bag" / "metadata.yaml"
+        metadata.write_text(metadata.read_text().replace(files[0].suffix, files[0].suffix + ".zstd"))
+        if kept:
+            for file in (folder / "bag").glob(f"*{files[0].suffix}"):
+                file.with_name(file.name + ".zstd").write_bytes(zstandard.compress(file.read_bytes()))
+        source = RosbagSource(folder / "bag")
+        assert stamps(source) == expected and source.notes == []
+        assert source.counts.images.left_out == {}
+
+    (tmp_path / "more").mkdir()
+    split_bag(tmp_path / "more" / "unlisted", storage, [2, 5, 9])
+    metadata = tmp_path / "more" / "unlisted" / "metadata.yaml"
+    content = yaml.safe_load(metadata.read_text())
+    content["rosbag2_bagfile_information"]["relative_file_paths"] = [files[0].name]
+    metadata.write_text(yaml.safe_dump(content))
+    source = RosbagSource(tmp_path / "more" / "unlisted")
+    assert stamps(source) == expected and len(source.notes) == 2
+
+
+def test_messages_are_not_copied(tmp_path: Path) -> None:
+    """The generated code of rosbags copies a message that it is given as bytes."""
+    path = write_bag(tmp_path / "bag", WideRig(1))
+    record = next(Bag(path).messages(["/front/image_raw"]))
+    message = deserialized(record, IMAGE)
+    assert np.shares_memory(message.data, np.frombuffer(record.data, np.uint8))

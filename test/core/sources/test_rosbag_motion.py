@@ -189,3 +189,135 @@ def test_poses_are_not_kept(tmp_path: Path) -> None:
     tree = position.calibration.tree
     held = [len(tree.tracks_between("odom", "base_link")[0]._stamps) for _ in position.groups]
     assert len(held) == 300 and 450 <= max(held) <= 455  # 4 images in 100 ms, and a sweep in every second 100 ms
+
+
+def two_parents(*others: Message) -> list[Message]:
+    return [*odometry(child="base_link"), *others]
+
+
+@pytest.mark.parametrize("period_ms", [100, 20])
+@pytest.mark.parametrize("first_ms", [980, 1010])
+def test_motion_in_odom_is_used_where_a_map_moves_the_base_too(tmp_path: Path, period_ms: int, first_ms: int) -> None:
+    jumping = [
+        transforms(ms * MS, ("map", "base_link", rigid(yaw(ms), (100 + ms, 50, 0))))
+        for ms in range(first_ms, 2300, period_ms)
+    ]
+    source = bag(tmp_path / "bag", two_parents(*jumping))
+    frames = list(source.frames())
+    assert len(frames) == 12
+    for frame in frames:
+        for name, image in frame.images.items():
+            np.testing.assert_allclose(frame.T_world_base[name], SmallRig.pose(image.stamp_ns), atol=1e-6)
+    (note,) = [note for note in source.notes if "parents" in note]
+    assert "several parents of 'base_link', 'odom' and 'map': the motion in 'odom' was used" in note
+    poses = source.counts.poses
+    assert (poses.read, poses.used) == (66 + len(jumping), 66)
+
+
+@pytest.mark.parametrize("world", ["odom", "robot/odom", "earth"])
+def test_motion_is_used_where_the_base_has_a_fixed_parent_too(tmp_path: Path, world: str) -> None:
+    moved = [transforms(m.stamp_ns, (world, "base_link", SmallRig.pose(m.stamp_ns))) for m in odometry()]
+    fixed = [transforms(985 * MS, ("base_footprint", "base_link", LIFT), topic=TF_STATIC_TOPIC)]
+    source = bag(tmp_path / "bag", moved, fixed)
+    frame = next(source.frames())
+    np.testing.assert_allclose(frame.T_world_base["back"], SmallRig.pose(1030 * MS), atol=1e-6)
+    assert any(f"several parents of 'base_link', '{world}' and 'base_footprint'" in note for note in source.notes)
+
+
+def resting(frames: int, turn: int = 0) -> list[Message]:
+    """The rig's mounts on /tf, as a state publisher sends them; from the seventh frame on turned by so many degrees."""
+    rig = SmallRig().rig
+    return [
+        transforms(
+            (990 + 100 * k) * MS,
+            *(("base_link", c.frame_id, c.T_base_camera @ rigid(yaw(turn * (k >= 6)), (0, 0, 0))) for c in rig.cameras),
+            ("base_link", "lidar", LIFT),
+        )
+        for k in range(frames)
+    ]
+
+
+def test_frames_of_tf_that_never_move_are_mounts(tmp_path: Path) -> None:
+    sweeps = [cloud((1065 + 100 * k) * MS, "lidar", POINTS) for k in range(12)]
+    source = bag(tmp_path / "bag", odometry(child="base_link"), resting(3), sweeps, drop="tf|lidar")
+    frames = list(source.frames())
+    assert len(frames) == 12 and source.notes == []
+    for frame in frames:
+        assert frame.lidar is not None
+        np.testing.assert_allclose(frame.lidar.points, POINTS @ LIFT[:3, :3].T + LIFT[:3, 3], atol=1e-5)
+        for camera in SmallRig().rig.cameras:
+            np.testing.assert_allclose(frame.rig[camera.name].T_base_camera, camera.T_base_camera, atol=1e-9)
+
+
+def test_mount_on_tf_that_moves_later_is_used_from_then_on(tmp_path: Path) -> None:
+    turned = [replace_stamp(m, 3000 * MS) for m in resting(7, turn=30)[6:]]
+    source = bag(
+        tmp_path / "bag", odometry(stop=5300, child="base_link"), resting(1), turned, frames=40, drop="tf|lidar"
+    )
+    mounts = [frame.rig["back"].T_base_camera for frame in source.frames()]
+    before = SmallRig().rig["back"].T_base_camera
+    after = before @ rigid(yaw(30), (0, 0, 0))
+    for k, mount in enumerate(mounts):
+        np.testing.assert_allclose(mount, before if k < 20 else after, atol=1e-9)
+    notes = [note for note in source.notes if "calibration of camera" in note]
+    assert len(notes) == 4 and all("that changes, last on /tf: each is used from then on" in note for note in notes)
+
+
+def replace_stamp(message: Message, stamp_ns: int) -> Message:
+    return Message(message.topic, message.type, stamp_ns, message.data)
+
+
+def test_bags_of_one_folder_have_each_its_calibration(tmp_path: Path) -> None:
+    """Two drives with a lens changed and the cameras moved in between; no set is lost, and none is calibrated wrong."""
+
+    def lens(content: Any) -> None:
+        content.k = np.array([27.0, 0, 15, 0, 27, 9, 0, 0, 1])
+
+    def mounts(content: Any) -> None:
+        for entry in content.transforms:
+            if entry.child_frame_id.endswith("_optical"):
+                entry.transform.translation.z += 0.5
+
+    first, second = tmp_path / "drive" / "1", tmp_path / "drive" / "2"
+    write_messages(first, recorded(SmallRig(5)))
+    later = [m for m in recorded(SmallRig(60)) if m.stamp_ns >= 3000 * MS]
+    # Images come before their camera_info, as it may be.
+    changed_ones = [
+        changed(m, lens) if "camera_info" in m.topic else changed(m, mounts) if m.topic == "/tf_static" else m
+        for m in later
+    ]
+    write_messages(second, sorted(changed_ones, key=lambda m: (m.stamp_ns, m.topic != "/tf_static", "info" in m.topic)))
+    source = RosbagSource(tmp_path / "drive")
+    for _ in range(2):
+        frames = list(source.frames())
+        assert [frame.stamp_ns // MS for frame in frames] == [1045 + 100 * k for k in (*range(5), *range(20, 60))]
+        for frame in frames:
+            focal, lift = (30, 0.0) if frame.stamp_ns < 2 * S else (27, 0.5)
+            for camera in SmallRig().rig.cameras:
+                assert frame.rig[camera.name].fx == focal, frame.index
+                np.testing.assert_allclose(
+                    frame.rig[camera.name].T_base_camera,
+                    rigid(np.eye(3), (0, 0, lift)) @ camera.T_base_camera,
+                    atol=1e-9,
+                )
+    assert source.rig["front"].fx == 30
+    assert len(source.notes) == 4
+    assert all("changes 2 times, last on /" in note for note in source.notes), source.notes
+
+
+def test_transforms_that_close_a_circle_are_left_out(tmp_path: Path) -> None:
+    source = bag(tmp_path / "bag", odometry(), lift(), [transforms(1200 * MS, ("base_link", "odom", LIFT))])
+    assert_poses(source)
+    assert any("'base_link' is itself below 'odom'" in note for note in source.notes)
+
+
+def test_broken_message_of_transforms_costs_itself(tmp_path: Path) -> None:
+    broken = [Message(TF_TOPIC, m.type, m.stamp_ns + 1, bytes(m.data)[:50]) for m in odometry(1200, 1300)]
+    unset = [
+        Message(TF_TOPIC, m.type, m.stamp_ns + 2, transforms(0, ("odom", "base_footprint", LIFT)).data) for m in broken
+    ]
+    source = bag(tmp_path / "bag", odometry(), lift(), broken, unset)
+    assert_poses(source)
+    notes = " ".join(source.notes)
+    assert "has messages on /tf that were left out: " in notes and "the transform's stamp is 0 ns" in notes
+    assert source.counts.poses.left_out == {"broken": len(unset)}
