@@ -77,7 +77,8 @@ class BagCalibration:
         known = self.known.get(name)
         if known is not None:
             own = {key: getattr(camera, key) for key in ("width", "height", "K", "distortion_model", "D")}
-            camera = replace(known, T_base_camera=camera.T_base_camera, frame_id=camera.frame_id, **own)
+            mask = known.mask if known.mask is not None and known.mask.size == (camera.width, camera.height) else None
+            camera = replace(known, T_base_camera=camera.T_base_camera, frame_id=camera.frame_id, mask=mask, **own)
         is_changed = name in self.intrinsics
         self.intrinsics[name], self._infos[name] = camera, content
         if self._placed is not None:
