@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
+from fsmde_core.images.compression import read_header
 from fsmde_core.images.encodings import EncodedImage
 from fsmde_core.images.rectify import check_size
 from fsmde_core.messages.encode import COMPRESSED, typestore
@@ -15,9 +16,8 @@ from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
 
-_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_PNG, _PNG_HEADER_BYTES, _PNG_END = b"\x89PNG", 33, b"IEND"
-_TAIL_BYTES = 1024
+_JPEG_SCAN, _HEADER_BYTES = b"\xff\xda", 1 << 16
+_PNG_END, _PNG_HEADER_BYTES, _TAIL_BYTES = b"IEND", 33, 1024
 _DEPTH = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 
 
@@ -46,7 +46,7 @@ def depth_encoding(record: BagMessage, kind: str) -> str | None:
     """
     message = deserialized(record, kind)
     encoding = str(message.format if kind == COMPRESSED else message.encoding)
-    return encoding if encoding.startswith(_DEPTH) or "compressedDepth" in encoding else None
+    return encoding if encoding.startswith(_DEPTH) or "compresseddepth" in encoding.lower() else None
 
 
 class ImageReader:
@@ -96,8 +96,7 @@ class ImageReader:
         if topics.type != COMPRESSED:
             return CameraImage(record.stamp_ns, pixels=raw_image(message).rgb())
         encoded = EncodedImage(message.data, message.format)
-        # Of a mosaic, or with red and blue swapped, the bytes alone do not say so.
-        if encoded.is_mosaic or encoded.is_swapped:
+        if encoded.is_mosaic or encoded.is_swapped:  # the bytes alone do not say so
             return CameraImage(record.stamp_ns, pixels=encoded.decode().rgb())
         return CameraImage(record.stamp_ns, encoded=message.data.tobytes())
 
@@ -105,9 +104,10 @@ class ImageReader:
 def _header(data: Any) -> bytes | None:
     """Return what comes before the pixels of a whole JPEG or PNG; None of one that is cut off, or neither."""
     whole = memoryview(data)
-    start, tail = bytes(whole[:65536]), bytes(whole[-_TAIL_BYTES:])
-    if start.startswith(_JPEG) and _JPEG_END in tail and (scan := start.find(_JPEG_SCAN)) > 0:
-        return start[:scan]
-    if start.startswith(_PNG) and _PNG_END in tail:
-        return start[:_PNG_HEADER_BYTES]
-    return None
+    header = read_header(whole)
+    if header is None or not header.is_closed:
+        return None
+    if header.kind == "png":
+        return bytes(whole[:_PNG_HEADER_BYTES]) if _PNG_END in bytes(whole[-_TAIL_BYTES:]) else None
+    start, _, _ = bytes(whole[:_HEADER_BYTES]).partition(_JPEG_SCAN)
+    return start
