@@ -114,6 +114,24 @@ def mask_to_entry(mask: VehicleMask, folder: Path) -> Any:
     return [[list(point) for point in polygon] for polygon in mask.origin]
 
 
+def mask_misfit(mask: VehicleMask | None, size: tuple[int, int]) -> str:
+    """Say why the mask of a rig file cannot be used with a camera_info, if so.
+
+    Args:
+        mask: The mask, if the rig file has one.
+        size: (width, height) of the images by the camera_info, pixels.
+
+    Returns:
+        A sentence on "it", the camera; empty where the mask fits, or where there is none.
+    """
+    if mask is None or mask.size == size:
+        return ""
+    return (
+        f"its mask in the rig file is {mask.size[0]}x{mask.size[1]}, its camera_info {size[0]}x{size[1]}: the own "
+        "vehicle is not masked; draw the mask at the size of the images"
+    )
+
+
 def _polygons(entry: Any, camera: str) -> tuple[Polygon, ...]:
     polygons = [entry] if isinstance(entry, list) and entry and _is_point(entry[0]) else entry
     if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):

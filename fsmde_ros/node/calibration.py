@@ -9,6 +9,7 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.mask import mask_misfit
 from fsmde_core.rig.plausibility import rig_doubts
 from fsmde_core.rig.rig import Camera, Rig
 
@@ -52,8 +53,7 @@ class Calibration:
             self.refused[name] = f"{error}; the intrinsics of the {kept} stay in force"
             raise FsmdeError(self.refused[name]) from error
         self.refused.pop(name, None)
-        fits = mask is not None and mask.size == (camera.width, camera.height)
-        self._replace(replace(camera, mask=mask) if fits else camera)
+        self._replace(replace(camera, mask=None if mask_misfit(mask, (camera.width, camera.height)) else mask))
         self._infos[name] = key
         return True
 
@@ -63,14 +63,8 @@ class Calibration:
 
     def unused_mask(self, name: str) -> str:
         """Say why the camera's mask of the rig file is not in use; empty where it is, or where there is none."""
-        camera, mask = self.rig[name], self._masks[name]
-        if mask is None or camera.mask is mask:
-            return ""
-        width, height = mask.size
-        return (
-            f"its mask in the rig file is {width}x{height}, its camera_info {camera.width}x{camera.height}: the own "
-            "vehicle is not masked; draw the mask at the size of the images"
-        )
+        camera = self.rig[name]
+        return mask_misfit(self._masks[name], (camera.width, camera.height))
 
     def doubts(self, unknown: Collection[str] = ()) -> tuple[str, ...]:
         """Return the `rig_doubts` of the rig in force, but for cameras whose mounts are `unknown`."""

@@ -138,6 +138,8 @@ class _Beginning:
                 frames[calibration.frame(name)] = topics.image
                 if warning := lens_warning(calibration.placed(name)):
                     self._bag.note(f"has a lens to be doubted: {warning}")
+                if misfit := calibration.unused_mask(name):
+                    self._bag.note(f"has a camera '{name}' whose mask is not used: {misfit}")
         if not calibration.cameras:
             raise self._error()
 

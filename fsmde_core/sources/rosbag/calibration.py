@@ -11,6 +11,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.encode import CAMERA_INFO
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
+from fsmde_core.rig.mask import mask_misfit
 from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
 from fsmde_core.sources.rosbag.storage.records import BagMessage
@@ -77,8 +78,8 @@ class BagCalibration:
         known = self.known.get(name)
         if known is not None:
             own = {key: getattr(camera, key) for key in ("width", "height", "K", "distortion_model", "D")}
-            mask = known.mask if known.mask is not None and known.mask.size == (camera.width, camera.height) else None
-            camera = replace(known, T_base_camera=camera.T_base_camera, frame_id=camera.frame_id, mask=mask, **own)
+            own["mask"] = None if mask_misfit(known.mask, (camera.width, camera.height)) else known.mask
+            camera = replace(known, T_base_camera=camera.T_base_camera, frame_id=camera.frame_id, **own)
         is_changed = name in self.intrinsics
         self.intrinsics[name], self._infos[name] = camera, content
         if self._placed is not None:
@@ -96,6 +97,11 @@ class BagCalibration:
         camera = self.intrinsics.get(name) or self.known[name]
         turned = self.intrinsics[name].T_base_camera if name in self.intrinsics else np.eye(4)
         return replace(camera, T_base_camera=self._mount(name) @ turned)
+
+    def unused_mask(self, name: str) -> str:
+        """Say why the camera's mask of the rig file is not in use; empty where it is, or where there is none."""
+        camera, known = self.placed(name), self.known.get(name)
+        return "" if known is None else mask_misfit(known.mask, (camera.width, camera.height))
 
     def move(self) -> list[str]:
         """Place the cameras anew after a fixed transform changed; return those that moved."""

@@ -15,7 +15,8 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import depth_map
 from fsmde_core.messages.encode import Message, encode_jpeg, restamp
-from fsmde_core.rig.rig import ring_order
+from fsmde_core.rig.mask import mask_from_entry
+from fsmde_core.rig.rig import ring_order, save_rig
 from fsmde_core.sources import open_source
 from fsmde_core.sources.rosbag import RosbagSource
 from support.bags import MS, S, changed, cloud, recorded, write_bag, write_messages
@@ -363,3 +364,27 @@ def test_name_is_that_of_the_folder_or_file(tmp_path: Path, monkeypatch: pytest.
     (path / "inner").mkdir()
     monkeypatch.chdir(path / "inner" if root == ".." else path)
     assert RosbagSource(root).name == "drive"
+
+
+def test_a_rig_files_mask_serves_where_camera_info_has_its_size(tmp_path: Path) -> None:
+    """SmallRig's cameras are 32x20."""
+    rig = SmallRig().rig
+    bag = write_bag(tmp_path / "bag", SmallRig(2))
+    mask = mask_from_entry([[0, 15], [31, 15], [31, 19], [0, 19]], tmp_path, "front", (32, 20))
+    front, *rest = rig.cameras
+    save_rig(replace(rig, cameras=(replace(front, mask=mask), *rest)), tmp_path / "rig.yaml")
+    source = RosbagSource(bag, rig=tmp_path / "rig.yaml")
+    for frame in source.frames():
+        used = frame.rig["front"].mask
+        assert used is not None and used.visible.tolist() == mask.visible.tolist()
+        assert frame.rig["back"].mask is None
+    assert not [note for note in source.notes if "mask" in note]
+    larger = mask_from_entry([[0, 30], [63, 30], [63, 39]], tmp_path, "front", (64, 40))
+    scaled = replace(front.rectified(64, 40), mask=larger)
+    save_rig(replace(rig, cameras=(scaled, *rest)), tmp_path / "rig.yaml")
+    source = RosbagSource(bag, rig=tmp_path / "rig.yaml")
+    assert all(frame.rig["front"].mask is None and "front" in frame.images for frame in source.frames())
+    (note,) = [note for note in source.notes if "mask" in note]
+    assert (
+        "has a camera 'front' whose mask is not used: its mask in the rig file is 64x40, its camera_info 32x20" in note
+    )
