@@ -102,7 +102,7 @@ def evaluate(settings: EvaluationSettings, track: Track = lambda records, *_: re
             loaded = partial(load_predictors, settings.model and settings.model.absolute(), header, settings.baselines)
             job = EvaluationJob(opened, loaded, protocol, threads or 1)
             readings = WorkerReadings()
-            make_records = partial(distributed_records, job, len(recording), readings)
+            make_records = partial(distributed_records, job, len(recording), readings=readings)
         with nullcontext() if settings.ray is None else ray_cluster(settings.ray, threads or 1):
             records = stored.resume(frames, make_records) if stored else make_records(frames, None)
             tracked = track(records, f"Evaluating {recording.name}", frame_count(recording, frames))

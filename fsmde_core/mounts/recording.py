@@ -132,6 +132,6 @@ def _why_not_by_lidar(found: LidarMisalignment | None, sweeps: int) -> str:
     if found is None:
         return "the lidar has too few points in its view"
     return (
-        f"however it is turned, depth differs by {found.error:.0%} from the lidar, {MAX_ERROR:.0%} are allowed: "
+        f"however it is turned, depth differs by {found.error:.1%} from the lidar, {MAX_ERROR:.0%} are allowed: "
         "the model does not know such images, or the camera is turned by more than the check can find"
     )

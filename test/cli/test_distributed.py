@@ -35,8 +35,9 @@ from fsmde_core.sources.registry import FrameRange
 from fsmde_core.sources.rosbag import RosbagSource
 from fsmde_core.sources.source import Source
 from fsmde_ros.cli.app import main
-from support.bags import recorded, write_bag, write_messages
+from support.bags import write_bag
 from support.repository import ROOT
+from support.small_datasets import write_ddad
 from support.small_rig import SmallRig
 
 FRAMES = 23
@@ -114,6 +115,29 @@ def test_records_are_those_of_one_process(
     assert sum(steady) >= len(found) // 2 - 1  # each sample but the first is compared, over the shards' ends as well
 
 
+def test_what_the_workers_read_and_note_comes_together(tmp_path: Path, tiny_model: Path, ray_address: str) -> None:
+    root = write_ddad(tmp_path / "set", frames=9)
+    min(root.rglob("LIDAR/*")).unlink()
+    alone = open_source("ddad", root)
+    in_one_process(alone, tiny_model)
+    job, readings = job_of(partial(open_source, "ddad", root), tiny_model), distributed.WorkerReadings()
+    records = list(distributed.distributed_records(job, len(alone), readings=readings))
+    assert len(records) == 18
+    assert readings.counts == alone.counts and alone.counts.sweeps.left_out == {"the file is absent": 1}
+    assert readings.notes[0] == "counts are sums over 2 workers, which may read a part of a bag each"
+    assert any("sweeps left out: the file is absent, such as" in note for note in readings.notes)
+
+
+class Broken(RosbagSource):
+    """Ends in an error at frame 13."""
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        for frame in super().frames(start, stop):
+            if frame.index == 13:
+                raise FsmdeError("the disk of frame 13 is gone")
+            yield frame
+
+
 class Deadly(RosbagSource):
     """Kills its process when it comes to frame `at`, as long as there is a file to take away from `lives`."""
 
@@ -152,15 +176,12 @@ def test_workers_that_keep_dying_are_given_up(bag: Path, tiny_model: Path, tmp_p
 
 def test_an_error_of_the_recording_comes_as_in_one_process(tmp_path: Path, tiny_model: Path, ray_address: str) -> None:
     """After the records of the frames before it."""
-    messages = list(recorded(SmallRig(FRAMES)))
-    broken = [i for i, message in enumerate(messages) if message.topic == "back/image_raw"][13]
-    messages[broken] = replace(messages[broken], data=messages[broken].data[:40])
-    path = write_messages(tmp_path / "bag", messages)
+    path = write_bag(tmp_path / "bag", SmallRig(FRAMES))
     results = []
     pipeline = CpuPipeline(load_engine("onnxruntime", tiny_model, 1, 4))
     for records in (
-        frame_records(RosbagSource(path), model_and_baselines(pipeline), RULES),
-        distributed.distributed_records(job_of(partial(RosbagSource, path), tiny_model), FRAMES),
+        frame_records(Broken(path), model_and_baselines(pipeline), RULES),
+        distributed.distributed_records(job_of(partial(Broken, path), tiny_model), FRAMES),
     ):
         before = []
         with pytest.raises(FsmdeError) as caught:
@@ -168,7 +189,7 @@ def test_an_error_of_the_recording_comes_as_in_one_process(tmp_path: Path, tiny_
                 before.append(replace(record, latency_ms=None).to_json())
         results.append((before, str(caught.value)))
     assert results[0] == results[1]
-    assert len(results[0][0]) == 13 and "frame 13 of the bag" in results[0][1]
+    assert len(results[0][0]) == 13 and results[0][1] == "the disk of frame 13 is gone"
 
 
 def test_a_recording_that_a_worker_does_not_see_is_named(tiny_model: Path, ray_address: str) -> None:
@@ -201,6 +222,7 @@ def test_command_line_joins_a_cluster(
         subprocess.run(command, check=True, timeout=120, cwd=bag.parent)
         documents.append(json.loads(out.read_text()))
         assert documents[-1].pop("latency_ms")["p50"] > 0
+        del documents[-1]["notes"], documents[-1]["read"]  # of a bag each worker reads all that comes before its part
     assert documents[0] == documents[1] == documents[2]
 
 

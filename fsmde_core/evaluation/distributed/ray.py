@@ -103,9 +103,9 @@ class WorkerReadings:
 def distributed_records(
     job: EvaluationJob,
     length: int,
-    readings: WorkerReadings,
     frames: FrameRange = (0, None),
     after: int | None = None,
+    readings: WorkerReadings | None = None,
 ) -> Iterator[FrameRecord]:
     """Make records as `frame_records` does, by Ray's workers; call it within `ray_cluster`.
 
@@ -114,8 +114,8 @@ def distributed_records(
     Args:
         job: The evaluation.
         length: Of the recording, frames.
-        readings: Takes what the workers count and note.
         frames, after: As in `frame_records`.
+        readings: Takes what the workers count and note.
 
     Yields:
         The records, in the order of the frames.
@@ -135,7 +135,8 @@ def distributed_records(
         if not pending:
             return
         result = _result(ray, *pending.popleft())
-        readings.add(result)
+        if readings is not None:
+            readings.add(result)
         yield from _with_steadiness(result, previous, job.protocol.cap_m)
         if result.failure:
             # What is still in flight ends by itself or with the cluster: Ray (2.60) aborts the whole process now and

@@ -58,17 +58,19 @@ def mounts(
 
     check_output("--json", json_file)
     selected, source = parse_frames(frames), recording.open()
+    checked = _rig(recording.rig, source)
     total, cameras = frame_count(source, selected), len(source.rig.cameras)
     loaded = load_engine(engine, model or default_model_path(), threads, cameras)
     with closing(open_pipeline(loaded, cameras, threads)) as pipeline, progress_bar() as progress:
         task = progress.add_task(f"Checking {source.name}", total=total)
-        found = check_recording(source, pipeline, selected, _rig(recording.rig, source), lambda: progress.advance(task))
+        found = check_recording(source, pipeline, selected, checked, lambda: progress.advance(task))
+    notes = [*source.notes, *rig_doubts(checked or source.rig)]
     if json_file is not None:
-        read = {"read": source.counts.document(), "notes": [*source.notes, *rig_doubts(source.rig)]}
+        read = {"read": source.counts.document(), "notes": notes}
         write_document(json_file, {"source": source.name, **found.document(), **read})
     console = Console(highlight=False)
     console.print(_table(found, source.rig.names))
-    for line in (*source.counts.lines(), *source.notes, *rig_doubts(source.rig)):
+    for line in (*source.counts.lines(), *notes):
         console.print(line, soft_wrap=True)
     for name, reason in found.unjudged.items():
         console.print(f"camera '{name}' is not judged: {reason}", soft_wrap=True)
