@@ -14,6 +14,8 @@ class GroupedImage(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class ImageGroup:
+    """Holds images that may become a set: by camera, in order of arrival, with the range of their stamps."""
+
     members: dict[str, GroupedImage]
     oldest: int
     newest: int
@@ -22,24 +24,31 @@ class ImageGroup:
     @classmethod
     def from_members(cls, members: dict[str, GroupedImage]) -> ImageGroup:
         stamps = [member.stamp_ns for member in members.values()]
-        return cls(members, min(stamps), max(stamps), min([member.arrived_ns for member in members.values()]))
+        return cls(members, min(stamps), max(stamps), next(iter(members.values())).arrived_ns)
 
     def add(self, camera: str, member: GroupedImage) -> None:
         self.members[camera] = member
         self.oldest = min(self.oldest, member.stamp_ns)
         self.newest = max(self.newest, member.stamp_ns)
 
+    def remove(self, cameras: list[str]) -> None:
+        for camera in cameras:
+            del self.members[camera]
+        stamps = [member.stamp_ns for member in self.members.values()]
+        if stamps:
+            self.oldest, self.newest = min(stamps), max(stamps)
+
     def added_spread(self, stamp_ns: int) -> int:
         """Compute how much wider the spread of stamps becomes with `stamp_ns`."""
         return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
 
-    def split(self, stamp_ns: int) -> tuple[dict[str, GroupedImage], dict[str, GroupedImage]]:
-        """Split the members into those before `stamp_ns`, and those of `stamp_ns` and later."""
+    def split(self, stamp_ns: int) -> tuple[ImageGroup, ImageGroup]:
+        """Split into the group of those before `stamp_ns`, and that of `stamp_ns` and later; neither may be empty."""
         before: dict[str, GroupedImage] = {}
         after: dict[str, GroupedImage] = {}
         for name, member in self.members.items():
             (before if member.stamp_ns < stamp_ns else after)[name] = member
-        return before, after
+        return ImageGroup.from_members(before), ImageGroup.from_members(after)
 
 
 def widest_gap(stamps: list[int]) -> tuple[int, int]:

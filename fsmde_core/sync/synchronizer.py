@@ -4,27 +4,33 @@ How sets form. Images wait in at most two open groups, ordered in time. An image
 spread of stamps least, if its camera is not in yet and the spread stays within `window_ms`. Otherwise it opens a group:
 the group before it is split at its widest gap up to the image, and the images after the gap move to the new group, so
 that a rig whose cameras expose one after the other finds the frame boundary wherever in the stream it starts. A group
-is emitted when every camera is in, which drops the older one (newest wins), or as a partial set when `deadline_ms` have
-passed since its first arrival (`poll`) or a third group opens. A complete group whose widest gap is more than three
-times the gap that separates it from the set before consists of halves of two frames: the older half is dropped.
+is closed when no camera that it lacks may yet send an image for it, `deadline_ms` after its first arrival (`poll`), or
+when a third one opens. Older groups are closed before it: those of more than half of the cameras are sets, the others
+are given up. A group whose widest gap is more than three times the gap that separates it from the set before consists
+of halves of two frames: the older half is dropped.
 
 Sensible windows are at least the rig's own spread of stamps plus their jitter, and less than the period minus the
 jitter. With a window below (period - spread - jitter) no fault of the stream can put two frames into one set.
 
-Clocks. An image further than `jump_ms` from the median of the cameras' latest stamps is off the clock and is not used
-until most cameras agree with it; a camera silent for `jump_ms` does not count. When time jumps back (a bag loops),
-grouping starts anew, which costs at most the frame of the jump. Time has jumped back when the median moves back by more
-than `jump_ms`, or when the last image of every camera is older than one that it sent before.
+Cameras out of step. `clocks` judges by the arrival of images which cameras agree. The images of the others open no
+group, so that they take no other's away: they wait, a few at a time, for a group that they fit when it is closed. What
+cannot be in one set with most cameras by more than `deadline_ms` is off the clock and not used. A camera silent for
+`jump_ms` counts in no judgement. When time jumps back (a bag loops), grouping starts anew, which costs at most the
+frame of the jump: when most cameras could not have sent the last set yet, or when the last image of every camera is
+older than one that it sent before.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.sync.clocks import CameraClock, Clocks, Step
 from fsmde_core.sync.groups import GroupedImage, ImageGroup, widest_gap
+from fsmde_core.sync.waiting import NearImages, WaitingImage, WaitingImages
 
 T = TypeVar("T")
 
@@ -60,10 +66,11 @@ class SyncSettings:
 
 @dataclass(slots=True)
 class CameraCounts:
-    """Counts what became of one camera's images; received = emitted + late + duplicate + off_clock + dropped + pending.
+    """Counts what became of one camera's images: received is the sum of the next six and of those still pending.
 
-    late: no open set can hold it any more. off_clock: its stamp contradicts most cameras'. dropped: waited in a set
-    that was given up. missing: sets emitted without this camera.
+    late: no open set can hold it any more. off_clock: its stamp contradicts most cameras'. surplus: its camera sends
+    at another rate than most, and it suited none of their sets. dropped: waited in a set that was given up. offset_ms:
+    by how much the last image off the clock was stamped ahead of most cameras', by its arrival; behind is negative.
     """
 
     received: int = 0
@@ -71,8 +78,9 @@ class CameraCounts:
     late: int = 0
     duplicate: int = 0
     off_clock: int = 0
+    surplus: int = 0
     dropped: int = 0
-    missing: int = 0
+    offset_ms: float = 0.0
 
 
 @dataclass
@@ -84,6 +92,10 @@ class SyncStats:
     partial: int = 0
     abandoned: int = 0
     resets: int = 0
+
+    def missing(self, camera: str) -> int:
+        """Return the number of sets emitted without a camera."""
+        return self.complete + self.partial - self.cameras[camera].emitted
 
 
 class ImageSet(NamedTuple, Generic[T]):
@@ -107,9 +119,9 @@ class ImageSet(NamedTuple, Generic[T]):
 class Synchronizer(Generic[T]):
     """Groups images into sets, without locks: one thread calls `add` for every image and `poll` on a timer.
 
-    Stamps may be any integers. `now_ns` is the caller's monotonic arrival time; no clock is read, so equal calls give
-    equal results. Every set's `stamp_ns` is later than that of the set before, until a reset; an image is emitted at
-    most once.
+    Either gives one set: call `poll` until it gives None. Stamps may be any integers. `now_ns` is the caller's
+    monotonic arrival time; no clock is read, so equal calls give equal results. Every set's `stamp_ns` is later than
+    that of the set before, until a reset; an image is emitted at most once.
     """
 
     def __init__(self, cameras: Iterable[str], settings: SyncSettings | None = None) -> None:
@@ -123,20 +135,17 @@ class Synchronizer(Generic[T]):
         self.stats = SyncStats({name: CameraCounts() for name in self.cameras})
         self._window = int(self.settings.window_ms * _NS_PER_MS)
         self._deadline = int(self.settings.deadline_ms * _NS_PER_MS)
-        self._jump = int(self.settings.jump_ms * _NS_PER_MS)
-        self._latest: dict[str, tuple[int, int]] = {}  # every camera's last stamp and its arrival
-        self._median: int | None = None
-        self._forget()
-
-    def _forget(self) -> None:
+        self._clocks = Clocks(self.cameras, self._window, self._deadline, int(self.settings.jump_ms * _NS_PER_MS))
+        self._waiting = WaitingImages(self._window)
         self._open: list[ImageGroup] = []
-        self._accepted: dict[str, int] = {}  # every camera's newest stamp that entered a group
-        self._emitted: int | None = None  # newest stamp of the last set
+        self._closed: deque[dict[str, GroupedImage]] = deque()  # members of sets that nobody has asked for yet
+        self._newest: int | None = None  # newest stamp of the last set
 
     @property
     def pending(self) -> dict[str, int]:
-        """Number of images per camera that wait in open sets."""
-        return {name: sum(name in group.members for group in self._open) for name in self.cameras}
+        """Number of images per camera that wait for their set, or for being asked for."""
+        held = [*self._closed, *[group.members for group in self._open]]
+        return {n: sum(n in members for members in held) + self._waiting.count(n) for n in self.cameras}
 
     def add(self, camera: str, stamp_ns: int, now_ns: int, item: T) -> ImageSet[T] | None:
         """Add one image.
@@ -147,130 +156,198 @@ class Synchronizer(Generic[T]):
             item: The image.
 
         Returns:
-            The set that it completes or pushes out, if any.
+            The oldest set that is closed by now, if any.
         """
-        counts = self.stats.cameras[camera]
+        counts, clock = self.stats.cameras[camera], self._clocks.by_camera[camera]
         counts.received += 1
-        if self._accepted.get(camera) == stamp_ns:
+        if stamp_ns == clock.accepted or (stamp_ns == clock.stamp and self._waiting.count(camera)):
             counts.duplicate += 1
-            return None
-        if not self._agrees(camera, stamp_ns, now_ns):
-            counts.off_clock += 1
-            return None
-        if stamp_ns < self._accepted.get(camera, stamp_ns) and self._all_moved_back(now_ns):
-            self._reset()
-        accepted, emitted = self._accepted.get(camera), self._emitted
-        late = (accepted is not None and stamp_ns <= accepted) or (emitted is not None and stamp_ns <= emitted)
-        group = None if late else self._join(camera, GroupedImage(stamp_ns, now_ns, item))
-        if group is None:
-            counts.late += 1
-            return None
-        self._accepted[camera] = stamp_ns
-        if len(group.members) == len(self.cameras):
-            return self._complete(group)
-        return self._close_oldest() if len(self._open) > MAX_OPEN else None
+        else:
+            step = self._clocks.judge(clock, stamp_ns, now_ns)
+            if self._went_back(clock, stamp_ns, now_ns):
+                self._reset()
+            image = GroupedImage(stamp_ns, now_ns, item)
+            if step is Step.OFF or not self._place(camera, clock, image):
+                self._leave_out([WaitingImage(camera, image)])
+        return self._emit() if self._closed else None
 
     def poll(self, now_ns: int) -> ImageSet[T] | None:
-        """Emit the oldest set whose deadline has passed, if any; call this every few milliseconds."""
+        """Give the oldest set that is closed by now, if any; call this every few milliseconds, until it gives None."""
         while self._open and now_ns - self._open[0].opened_ns >= self._deadline:
-            closed = self._close_oldest()
-            if closed is not None:
-                return closed
-        return None
+            self._close_oldest()
+        if self._waiting.images:
+            self._leave_out(self._waiting.expire(now_ns - 2 * self._deadline, self._newest))
+        return self._emit() if self._closed else None
 
-    def _agrees(self, camera: str, stamp_ns: int, now_ns: int) -> bool:
-        """Whether the stamp is near the median of the cameras heard lately; resets when the median jumped back."""
-        self._latest[camera] = (stamp_ns, now_ns)
-        heard_since = now_ns - self._jump
-        votes = sorted([stamp for stamp, heard in self._latest.values() if heard >= heard_since])
-        median = votes[len(votes) // 2]  # the upper one of two: a clock that was never set reads 0
-        if self._median is not None and median < self._median - self._jump:
-            self._reset()
-        self._median = median
-        return abs(stamp_ns - median) <= self._jump
-
-    def _all_moved_back(self, now_ns: int) -> bool:
-        """Whether every camera heard lately has a last stamp before its newest accepted one."""
-        heard_since = now_ns - self._jump
-        latest = [(accepted, *self._latest[name]) for name, accepted in self._accepted.items()]
-        return all(stamp_ns < accepted or heard < heard_since for accepted, stamp_ns, heard in latest)
+    def _went_back(self, clock: CameraClock, stamp: int, now: int) -> bool:
+        """Whether time has jumped back: most cameras cannot have sent the last set, or all are where they have been."""
+        if self._newest is not None and self._newest - now > self._clocks.most_lead:
+            return True
+        is_back = clock.accepted is not None and stamp < clock.accepted and clock.step is not Step.OFF
+        return is_back and self._clocks.all_went_back(now)
 
     def _reset(self) -> None:
         self.stats.resets += 1
         for group in self._open:
             self._abandon(group.members)
-        self._forget()
+        for name, _ in self._waiting.images:
+            self.stats.cameras[name].dropped += 1
+        for clock in self._clocks.by_camera.values():
+            clock.accepted = None
+        self._open, self._waiting.images, self._newest = [], [], None
 
-    def _join(self, camera: str, member: GroupedImage) -> ImageGroup | None:
-        """Put the image into the open group that it fits best or into a new one; None when it is older than all."""
+    def _place(self, camera: str, clock: CameraClock, image: GroupedImage) -> bool:
+        """Put an image into a group or among those that wait for one; False where it comes too late."""
+        stamp, accepted, newest = image.stamp_ns, clock.accepted, self._newest
+        if (accepted is not None and stamp <= accepted) or (newest is not None and stamp <= newest):
+            return False
+        group = None
+        if clock.step is Step.IN:
+            group = self._join(camera, image)
+            if group is None and not self._open_group(camera, image):
+                return False
+            clock.accepted = stamp
+        else:
+            self._leave_out(self._waiting.add(camera, image))
+        if len(self._open) > MAX_OPEN:
+            self._close_oldest()
+        else:
+            # Closing a newer group closes the older ones too: an image does so only where it joins the newer one.
+            if group is None and self._open and self._open[0].added_spread(stamp) <= self._window:
+                group = self._open[0]
+            if group is not None and not self._is_waited_for(group, image.arrived_ns):
+                self._end(group)
+        return True
+
+    def _join(self, camera: str, image: GroupedImage) -> ImageGroup | None:
+        """Put the image into the open group that it fits best, if it fits one."""
         best, least = None, self._window + 1
         for group in reversed(self._open):
             if camera in group.members:
                 break  # the camera's older image is here, so older groups are past
-            growth = group.added_spread(member.stamp_ns)
+            growth = group.added_spread(image.stamp_ns)
             if growth < least and group.newest - group.oldest + growth <= self._window:
                 best, least = group, growth
-        if best is None:
-            return self._open_group(camera, member)
-        best.add(camera, member)
+        if best is not None:
+            best.add(camera, image)
         return best
 
-    def _open_group(self, camera: str, member: GroupedImage) -> ImageGroup | None:
-        position = sum([group.oldest < member.stamp_ns for group in self._open])
+    def _open_group(self, camera: str, image: GroupedImage) -> bool:
+        """Put the image into a new group; False when it is older than all."""
+        stamp, position = image.stamp_ns, len(self._open)
+        while position and self._open[position - 1].oldest >= stamp:
+            position -= 1
         if position == 0 and len(self._open) == MAX_OPEN:
-            return None
-        later: dict[str, GroupedImage] = {}
-        if position > 0:
-            before = self._open[position - 1]
+            return False
+        before = self._open[position - 1] if position else None
+        if before is not None and len(before.members) > 1:
             own = before.members.get(camera)
             # Where the camera has an older image in that group, the cut lies between its two images.
             first = before.oldest if own is None else own.stamp_ns
-            stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= member.stamp_ns]
-            _, start = widest_gap([*stamps, member.stamp_ns])
-            if start <= before.newest:
-                earlier, later = before.split(start)
-                self._open[position - 1] = ImageGroup.from_members(earlier)
-        group = ImageGroup.from_members({**later, camera: member})
+            stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= stamp]
+            _, start = widest_gap([*stamps, stamp])
+        else:
+            start = stamp
+        if before is not None and start <= before.newest:
+            self._open[position - 1], group = before.split(start)
+            group.add(camera, image)
+        else:
+            group = ImageGroup({camera: image}, stamp, stamp, image.arrived_ns)
         self._open.insert(position, group)
-        return group
+        return True
 
-    def _complete(self, group: ImageGroup) -> ImageSet[T] | None:
-        """Emit a group that has every camera, unless it straddles two frames."""
-        if len(self.cameras) > 1 and self._emitted is not None:
-            width, start = widest_gap([member.stamp_ns for member in group.members.values()])
-            if width > 3 * max(group.oldest - self._emitted, 0):
-                older, newer = group.split(start)
-                self._abandon(older)
-                self._open[self._open.index(group)] = ImageGroup.from_members(newer)
-                return None
-        while self._open[0] is not group:
-            self._abandon(self._open.pop(0).members)
-        return self._close_oldest()
-
-    def _close_oldest(self) -> ImageSet[T] | None:
-        """Emit the oldest group, or give it up when it has too few cameras or is older than what was emitted."""
-        group = self._open.pop(0)
+    def _is_waited_for(self, group: ImageGroup, now_ns: int) -> bool:
+        """Whether an image may yet come that a group lacks, or that suits it better than one that waits."""
         members = group.members
-        is_past = self._emitted is not None and group.newest <= self._emitted
-        if is_past or len(members) < self.settings.min_cameras:
-            self._abandon(members)
-            return None
-        self._emitted = group.newest
+        if len(members) == len(self.cameras):
+            return False
+        near = self._waiting.near(group) if self._waiting.images else {}
+        for name in self._clocks.due(members, group.newest + self._window, now_ns):
+            if name not in near or self._clocks.by_camera[name].earliest_next < group.newest + near[name][0]:
+                return True
+        return len(members) + len(near) < self.settings.min_cameras
+
+    def _end(self, group: ImageGroup) -> None:
+        """Close a group that lacks nothing, after older ones of most cameras, unless it straddles two frames."""
+        gap = 0 if self._newest is None else 3 * max(group.oldest - self._newest, 0)
+        if self._newest is not None and group.newest - group.oldest > gap:
+            width, start = widest_gap([image.stamp_ns for image in group.members.values()])
+            if width > gap:
+                older, newer = group.split(start)
+                self._abandon(older.members)
+                self._open[self._open.index(group)] = newer
+                return
+        while self._open[0] is not group:
+            self._close_oldest(least=len(self.cameras) // 2 + 1)
+        self._close_oldest()
+
+    def _close_oldest(self, least: int = 1) -> None:
+        """Make the oldest group a set, or give it up where it has too few cameras or ends before the last set."""
+        group, least = self._open.pop(0), max(least, self.settings.min_cameras)
+        if group.newest - group.opened_ns > self._clocks.most_lead:
+            self._leave_out_ahead(group)
+        near = self._waiting.near(group) if self._waiting.images and group.members else {}
+        if near and len(group.members) + len(near) >= least:
+            self._add_waiting(group, near)
+        is_past = self._newest is not None and group.newest <= self._newest
+        if is_past or len(group.members) < least:
+            self._abandon(group.members)
+            return
+        self._clocks.note_company(group.members, group.opened_ns)
+        self._newest = group.newest
+        self._closed.append(group.members)
+
+    def _leave_out_ahead(self, group: ImageGroup) -> None:
+        """Leave out the images of a clock that is ahead, as is known by now."""
+        most = self._clocks.most_lead
+        ahead = [(name, image) for name, image in group.members.items() if image.stamp_ns - image.arrived_ns > most]
+        for name, image in ahead:
+            self._leave_out_off_clock(name, image)
+        if ahead:
+            group.remove([name for name, _ in ahead])
+
+    def _add_waiting(self, group: ImageGroup, near: NearImages) -> None:
+        """Add to a group the waiting images that suit it."""
+        joined, left_out = self._waiting.join(group, near, self._newest)
+        for name in joined:
+            clock, stamp = self._clocks.by_camera[name], group.members[name].stamp_ns
+            if clock.accepted is None or clock.accepted < stamp:
+                clock.accepted = stamp
+        self._leave_out(left_out)
+
+    def _emit(self) -> ImageSet[T]:
+        members = self._closed.popleft()
+        complete = len(members) == len(self.cameras)
+        if complete:
+            self.stats.complete += 1
+        else:
+            self.stats.partial += 1
         items: dict[str, T] = {}
         stamps_ns: dict[str, int] = {}
         for name, counts in self.stats.cameras.items():
-            member = members.get(name)
-            if member is None:
-                counts.missing += 1
-            else:
+            if name in members:
+                stamps_ns[name], _, items[name] = members[name]
                 counts.emitted += 1
-                items[name], stamps_ns[name] = member.item, member.stamp_ns
-        complete = len(items) == len(self.cameras)
-        self.stats.complete += complete
-        self.stats.partial += not complete
         return ImageSet(items, stamps_ns, complete)
 
+    def _leave_out(self, images: list[WaitingImage]) -> None:
+        """Count images that no set takes, by their camera's step."""
+        for camera, image in images:
+            step = self._clocks.by_camera[camera].step
+            if step is Step.IN:
+                self.stats.cameras[camera].late += 1
+            elif step is Step.UNEVEN:
+                self.stats.cameras[camera].surplus += 1
+            else:
+                self._leave_out_off_clock(camera, image)
+
+    def _leave_out_off_clock(self, camera: str, image: GroupedImage) -> None:
+        counts, (stamp, arrived, _) = self.stats.cameras[camera], image
+        counts.off_clock += 1
+        counts.offset_ms = (stamp - arrived - self._clocks.reference) / _NS_PER_MS
+
     def _abandon(self, members: dict[str, GroupedImage]) -> None:
-        self.stats.abandoned += 1
+        cameras = self.stats.cameras
+        self.stats.abandoned += bool(members)
         for name in members:
-            self.stats.cameras[name].dropped += 1
+            cameras[name].dropped += 1

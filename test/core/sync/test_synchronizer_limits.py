@@ -113,7 +113,7 @@ def test_a_message_costs_less_than_20_microseconds_at_12_cameras(kind: str) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_backlog_grows_whatever_the_order(kind: str) -> None:
-    """Why the cost is bounded: a message looks at no more than two open sets, each with one image per camera."""
+    """Why the cost is bounded: a message looks at two open sets with one image per camera, and few that wait."""
     sync = Synchronizer[Any]([f"c{i}" for i in range(12)])
     for message in orderings(kind):
         sync.add(*message)
