@@ -71,7 +71,6 @@ class _Beginning:
             if (parent := tree.followed(child)) and len(parents := tree.parents(child)) > 1:
                 note_parents(self._bag, child, [parent, *(other for other in parents if other != parent)])
         self._place()
-        self._note_doubts()
         if lidar_frame is not None and tree.is_connected(base, lidar_frame):
             tree.rest(lidar_frame)
         return calibration
@@ -160,20 +159,6 @@ class _Beginning:
         except FsmdeError as error:
             return str(error)
         return None
-
-    def _note_doubts(self) -> None:
-        """Note lenses that turn back, and masks of the rig file that do not fit the images."""
-        for camera in self._calibration.now.rig.cameras:
-            info = self._calibration.cameras[camera.name].info
-            if warning := lens_warning(camera):
-                self._bag.note(f"has on {info} {warning}" if info else f"is read with {warning}")
-            known = self._calibration.known.get(camera.name)
-            if known is not None and known.mask is not None and camera.mask is None:
-                width, height = known.mask.size
-                self._bag.note(
-                    f"has images of camera '{camera.name}' of {camera.width}x{camera.height}, its mask in the rig file "
-                    f"is {width}x{height}: the own vehicle is not masked; draw the mask at the size of the images"
-                )
 
     def _leave_out(self, name: str, reason: str) -> None:
         topics = self._calibration.cameras.pop(name)
