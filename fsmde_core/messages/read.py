@@ -49,7 +49,8 @@ def checked_stamp(stamp_ns: int, what: str = "image", expected: str = "the time 
 def pose_from_transform(msg: Any) -> Matrix:
     """Convert a geometry_msgs/Transform to a (4, 4) pose; raises FsmdeError where it is no rotation and translation."""
     q, t = msg.rotation, msg.translation
-    T = rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
+    with np.errstate(over="ignore"):  # of a damaged message, which is refused
+        T = rigid(rotation_from_quaternion(q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
     if not np.isfinite(T).all():
         raise FsmdeError(f"a translation must be finite, not {[t.x, t.y, t.z]}")
     return T

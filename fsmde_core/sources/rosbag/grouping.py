@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sources.rosbag.calibration import BagCalibration, PlacedRig
 from fsmde_core.sources.rosbag.ledger import IMAGES, LeftOut, PassCounts
-from fsmde_core.sources.rosbag.sensors import ImageReader
+from fsmde_core.sources.rosbag.sensors import ImageReader, UnusableMessageError, first_fault
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.sweeps import Sweeps
@@ -109,8 +109,8 @@ class Grouper:
         self._counts.add_read(IMAGES, record.topic)
         try:
             self._images.check(self._calibration.now.rig[camera], record)
-        except FsmdeError as error:
-            self._counts.add_left_out(_broken(record, error))
+        except UnusableMessageError as error:
+            self._counts.add_left_out(LeftOut(IMAGES, record.topic, error.reason, first_fault(record, error)))
             return
         self._counts.offsets_ns[IMAGES] = record.stamp_ns - record.time_ns
         self._enqueue(self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record))
@@ -194,14 +194,3 @@ class Grouper:
                 if what not in _NOT_LEFT_OUT and number:
                     reason = _LEFT_OUT.get(what, f"{what.replace('_', ' ')} of most cameras")
                     self._counts.set_left_out(LeftOut(IMAGES, topic, reason), number)
-
-
-def _broken(record: BagMessage, error: FsmdeError) -> LeftOut:
-    try:
-        stamp_ns = record.stamp_ns
-    except FsmdeError:
-        stamp_ns = None
-    if stamp_ns is not None and stamp_ns <= 0:
-        return LeftOut(IMAGES, record.topic, "no stamp", str(error))
-    at = "" if stamp_ns is None else f" of stamp {stamp_ns * 1e-9:.3f}"
-    return LeftOut(IMAGES, record.topic, "broken", f"the first{at}: {error}")

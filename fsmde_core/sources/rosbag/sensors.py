@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
-from fsmde_core.images.compression import read_header
-from fsmde_core.images.encodings import EncodedImage
+from fsmde_core.images.compression import tables_of
+from fsmde_core.images.encodings import EncodedImage, RawImage
 from fsmde_core.images.rectify import check_size
 from fsmde_core.messages.encode import COMPRESSED, typestore
 from fsmde_core.messages.read import checked_stamp, compressed_image, raw_image
@@ -16,9 +17,40 @@ from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
 
-_JPEG_SCAN, _HEADER_BYTES = b"\xff\xda", 1 << 16
-_PNG_END, _PNG_HEADER_BYTES, _TAIL_BYTES = b"IEND", 33, 1024
 _DEPTH = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
+
+
+class UnusableMessageError(FsmdeError):
+    """Says why a message cannot be used. reason: few words, the same for all like it."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@contextmanager
+def unusable(reason: str) -> Iterator[None]:
+    """Give every FsmdeError this reason."""
+    try:
+        yield
+    except FsmdeError as error:
+        raise UnusableMessageError(reason, str(error)) from error
+
+
+def first_fault(record: BagMessage, error: FsmdeError) -> str:
+    """Write the detail of a note on messages that are left out.
+
+    Args:
+        record: The first of them.
+        error: What is wrong with it.
+
+    Returns:
+        The sentence.
+    """
+    try:
+        return f"the first of stamp {checked_stamp(record.stamp_ns) * 1e-9:.3f}: {error}"
+    except FsmdeError:
+        return str(error)
 
 
 def deserialized(record: BagMessage, kind: str) -> Any:
@@ -54,32 +86,38 @@ class ImageReader:
 
     def __init__(self, topics: Mapping[str, CameraTopics]) -> None:
         self._topics = topics
-        self._good: dict[str, tuple[Camera, bytes]] = {}  # calibration and header of the last one that was decoded
+        self._good: dict[str, tuple[Camera, bytes]] = {}  # calibration and tables of the last one that was decoded
 
     def check(self, camera: Camera, record: BagMessage) -> None:
-        """Judge an image; a compressed one is decoded unless it has an end, and the header of one that was good.
+        """Judge an image; a compressed one is decoded unless it has the tables of one that was good.
 
         Args:
             camera: As calibrated.
             record: The image.
 
         Raises:
-            FsmdeError: It cannot be used.
+            UnusableMessageError: It cannot be used.
         """
-        checked_stamp(record.stamp_ns)
         topics = self._topics[camera.name]
-        message = deserialized(record, topics.type)
+        with unusable("damaged"):
+            stamp_ns, message = record.stamp_ns, deserialized(record, topics.type)
+        with unusable("no stamp"):
+            checked_stamp(stamp_ns)
         if topics.type != COMPRESSED:
-            image = raw_image(message)
+            self._check_pixels(camera, raw_image, message)
+            return
+        tables = tables_of(memoryview(message.data))
+        if tables and self._good.get(camera.name) == (camera, tables):
+            return
+        self._check_pixels(camera, compressed_image, message)
+        if tables:
+            self._good[camera.name] = camera, tables
+
+    def _check_pixels(self, camera: Camera, read: Callable[[Any], RawImage], message: Any) -> None:
+        with unusable("not decodable"):
+            image = read(message)
+        with unusable("of another size than its calibration"):
             check_size(camera, image.width, image.height)
-            return
-        header = _header(message.data)
-        if header and self._good.get(camera.name) == (camera, header):
-            return
-        image = compressed_image(message)
-        check_size(camera, image.width, image.height)
-        if header:
-            self._good[camera.name] = camera, header
 
     def read(self, camera: str, record: BagMessage) -> CameraImage:
         """Read an image that was judged good.
@@ -99,15 +137,3 @@ class ImageReader:
         if encoded.is_mosaic or encoded.is_swapped:  # the bytes alone do not say so
             return CameraImage(record.stamp_ns, pixels=encoded.decode().rgb())
         return CameraImage(record.stamp_ns, encoded=message.data.tobytes())
-
-
-def _header(data: Any) -> bytes | None:
-    """Return what comes before the pixels of a whole JPEG or PNG; None of one that is cut off, or neither."""
-    whole = memoryview(data)
-    header = read_header(whole)
-    if header is None or not header.is_closed:
-        return None
-    if header.kind == "png":
-        return bytes(whole[:_PNG_HEADER_BYTES]) if _PNG_END in bytes(whole[-_TAIL_BYTES:]) else None
-    start, _, _ = bytes(whole[:_HEADER_BYTES]).partition(_JPEG_SCAN)
-    return start

@@ -23,7 +23,7 @@ from fsmde_core.sources.rosbag.beginning import read_calibration
 from fsmde_core.sources.rosbag.calibration import BagCalibration
 from fsmde_core.sources.rosbag.grouping import FrameMessages, Grouper
 from fsmde_core.sources.rosbag.ledger import IMAGES, POSES, SWEEPS, Ledger, LeftOut, PassCounts
-from fsmde_core.sources.rosbag.sensors import ImageReader, deserialized
+from fsmde_core.sources.rosbag.sensors import ImageReader, UnusableMessageError, deserialized, first_fault, unusable
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.tf import transform_topics
@@ -165,8 +165,7 @@ class _FrameMaker:
             try:
                 images[name], poses[name] = self._reader.read(name, record), pose
             except FsmdeError as error:
-                detail = f"the first of stamp {record.stamp_ns * 1e-9:.3f}: {error}"
-                self._left_out.append(LeftOut(IMAGES, record.topic, "broken", detail))
+                self._left_out.append(LeftOut(IMAGES, record.topic, "not decodable", first_fault(record, error)))
         sweep = None if group.sweep is None else self._sweep(group.sweep, group)
         frame = Frame(index, group.calibration.rig, images, poses, sweep) if images else None
         return frame, self._left_out
@@ -190,12 +189,14 @@ class _FrameMaker:
         if pose is None:
             return None
         try:
-            points = read_xyz(deserialized(record, CLOUD))
-            if not len(points):
-                raise FsmdeError("none of its points is finite")
-            T_base_lidar = group.calibration.tree.lookup(self._base, record.frame_id, record.stamp_ns)
-        except FsmdeError as error:
-            detail = f"the first of stamp {record.stamp_ns * 1e-9:.3f}: {error}"
-            self._left_out.append(LeftOut(SWEEPS, record.topic, "empty, broken, or in an unknown frame", detail))
+            with unusable("without x, y and z"):
+                points = read_xyz(deserialized(record, CLOUD))
+            with unusable("no points"):
+                if not len(points):
+                    raise FsmdeError("none of its points is finite")
+            with unusable("in a frame without a place"):
+                T_base_lidar = group.calibration.tree.lookup(self._base, record.frame_id, record.stamp_ns)
+        except UnusableMessageError as error:
+            self._left_out.append(LeftOut(SWEEPS, record.topic, error.reason, first_fault(record, error)))
             return None
         return LidarSweep(record.stamp_ns, transform(T_base_lidar, points), pose)

@@ -11,7 +11,7 @@ from fsmde_core.messages.encode import CLOUD
 from fsmde_core.messages.point_cloud import read_points
 from fsmde_core.messages.read import checked_stamp
 from fsmde_core.sources.rosbag.ledger import IMAGES, SWEEPS, LeftOut, PassCounts
-from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.sensors import UnusableMessageError, deserialized, first_fault, unusable
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.transforms import LIMIT_NS
 
@@ -83,21 +83,11 @@ class Sweeps:
         """Keep a sweep that can be used, and drop those that are too old."""
         self._counts.add_read(SWEEPS, self._topic)
         try:
-            stamp_ns = checked_stamp(record.stamp_ns, "sweep", "the time of the sweep")
-        except FsmdeError as error:
-            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, "no stamp", str(error)))
+            _check(record)
+        except UnusableMessageError as error:
+            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, error.reason, first_fault(record, error)))
             return
-        try:
-            message = deserialized(record, CLOUD)
-            if int(message.width) * int(message.height) == 0:
-                raise FsmdeError("it has no points")
-            read_points(message)
-            record.frame_id  # noqa: B018
-        except FsmdeError as error:
-            detail = f"the first of stamp {stamp_ns * 1e-9:.3f}: {error}"
-            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, "empty or broken", detail))
-            return
-        images = self._counts.offsets_ns.get(IMAGES)
+        stamp_ns, images = record.stamp_ns, self._counts.offsets_ns.get(IMAGES)
         self._held.append(_Sweep(record, None if images is None else stamp_ns - record.time_ns - images))
         self._period.add(stamp_ns)
         while self._held[0].record.time_ns < record.time_ns - self._keep_ns:
@@ -149,3 +139,16 @@ class Sweeps:
         still = "" if self._has_poses else "; without motion on /tf they cannot be moved to the images' time"
         detail = f"they lie more than {NEAR_NS * 1e-6:.0f} ms from every set of images{still}"
         return LeftOut(SWEEPS, self._topic, "far from every set of images", detail)
+
+
+def _check(record: BagMessage) -> None:
+    """Judge all of a sweep but its points; raises UnusableMessageError."""
+    with unusable("damaged"):
+        message, stamp_ns, _ = deserialized(record, CLOUD), record.stamp_ns, record.frame_id
+    with unusable("no stamp"):
+        checked_stamp(stamp_ns, "sweep", "the time of the sweep")
+    with unusable("no points"):
+        if int(message.width) * int(message.height) == 0:
+            raise FsmdeError("it has no points")
+    with unusable("points that do not fit their description"):
+        read_points(message)

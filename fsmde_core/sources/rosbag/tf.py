@@ -8,9 +8,8 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.encode import TF_TOPIC, TRANSFORMS
 from fsmde_core.messages.read import checked_stamp, pose_from_transform, stamp_ns
-from fsmde_core.rig.geometry import Matrix
 from fsmde_core.sources.rosbag.ledger import POSES, LeftOut, PassCounts
-from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.sensors import UnusableMessageError, deserialized, unusable
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.transforms import TransformTree
@@ -81,14 +80,18 @@ def _add(bag: Bag, tree: TransformTree, record: BagMessage, entry: Any, counts: 
     if counts is not None and is_pose:
         counts.add_read(POSES, record.topic)
     try:
-        pose = _pose(tree, parent, child, entry)
+        with unusable("in a circle"):
+            _check_frames(tree, parent, child)
+        with unusable("broken"):
+            pose = pose_from_transform(entry.transform)
         stamp = stamp_ns(entry.header.stamp)
-        if is_pose:
-            checked_stamp(stamp, "transform", "the time of the pose")
-    except FsmdeError as error:
-        bag.note_damage(child, f"has transforms of '{child}' in '{parent}' that were left out: {error}")
+        with unusable("no stamp"):
+            stamp = checked_stamp(stamp, "transform", "the time of the pose") if is_pose else stamp
+    except UnusableMessageError as error:
+        what = f"has transforms of '{child}' in '{parent}' that were left out: {error}"
+        bag.note_damage(f"{error.reason} {parent} {child}", what)
         if counts is not None and is_pose:
-            counts.add_left_out(LeftOut(POSES, record.topic, "broken"))
+            counts.add_left_out(LeftOut(POSES, record.topic, error.reason))
         return False
     if followed not in (None, parent):
         note_parents(bag, child, [str(followed), parent])
@@ -103,12 +106,11 @@ def _add(bag: Bag, tree: TransformTree, record: BagMessage, entry: Any, counts: 
     return tree.add_fixed(parent, child, pose)
 
 
-def _pose(tree: TransformTree, parent: str, child: str, entry: Any) -> Matrix:
+def _check_frames(tree: TransformTree, parent: str, child: str) -> None:
     if not parent or not child:
         raise FsmdeError("a transform needs two frames")
     if tree.closes_circle(parent, child):
         raise FsmdeError(f"'{parent}' is itself below '{child}'")
-    return pose_from_transform(entry.transform)
 
 
 def note_parents(bag: Bag, child: str, parents: list[str]) -> None:

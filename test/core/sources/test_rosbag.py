@@ -145,10 +145,14 @@ def without_lidar(frames: list[Frame]) -> list[int]:
 @pytest.mark.parametrize(
     ("change", "reason", "said"),
     [
-        (with_fields("back/image_raw", encoding="mono12"), "broken", r"first of stamp 1\.030: .*'mono12'"),
-        (with_fields("back/image_raw", width=30), "broken", "the image is 30x20, its calibration is for 32x20"),
-        (cut("back/image_raw", 40), "broken", "/back/image_raw is no sensor_msgs"),
-        (cut("back/image_raw", 6), "broken", "/back/image_raw has no header"),
+        (with_fields("back/image_raw", encoding="mono12"), "not decodable", r"first of stamp 1\.030: .*'mono12'"),
+        (
+            with_fields("back/image_raw", width=30),
+            "of another size than its calibration",
+            "the image is 30x20, its calibration is for 32x20",
+        ),
+        (cut("back/image_raw", 40), "damaged", "/back/image_raw is no sensor_msgs"),
+        (cut("back/image_raw", 6), "damaged", "/back/image_raw has no header"),
         (
             lambda m: replace(m, data=restamp(m, 0)) if m.topic == "back/image_raw" else m,
             "no stamp",

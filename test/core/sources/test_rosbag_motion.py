@@ -320,4 +320,4 @@ def test_broken_message_of_transforms_costs_itself(tmp_path: Path) -> None:
     assert_poses(source)
     notes = " ".join(source.notes)
     assert "has messages on /tf that were left out: " in notes and "the transform's stamp is 0 ns" in notes
-    assert source.counts.poses.left_out == {"broken": len(unset)}
+    assert source.counts.poses.left_out == {"no stamp": len(unset)}
