@@ -32,6 +32,7 @@ FLAGS = {
     "base_frame": "--base-frame",
     "version": "--data-version",
     "split": "--split",
+    "jump_ms": "--jump-ms",
 }
 """Options of readers, and how commands call them; each kind takes some of them."""
 

@@ -60,7 +60,12 @@ class CameraClock:
         self.leads: deque[tuple[int, int]] = deque()  # (arrival, lead), falling: the first is the largest
 
     def hear(self, stamp: int, now: int, horizon: int) -> None:
-        """Take the stamp of an image that arrives now; leads count for `horizon` nanoseconds."""
+        """Take the stamp of an image.
+
+        Args:
+            stamp, now: The image's stamp, and its arrival.
+            horizon: How long its lead counts.
+        """
         lead, leads, gaps = stamp - now, self.leads, self.gaps
         if self.stamp is not None:
             gap = stamp - self.stamp
@@ -95,7 +100,7 @@ class Clocks:
         self._last_company = _NEVER  # arrival of the last set of two or more cameras
         self._misfits = 0  # images in a row that did not fit the last vote
         self._lonely: dict[str, CameraClock] = {}  # alone in their last set
-        self._start: int | None = None  # arrival of the first image
+        self._start = self._latest = _NEVER  # arrivals: of the first image, of the latest
         self._next_lead_vote = self._next_period_vote = _NEVER
 
     def judge(self, clock: CameraClock, stamp: int, now: int) -> Step:
@@ -103,9 +108,17 @@ class Clocks:
 
         A camera is ahead for good when its image before this one was so too and still is, after all others had their
         turn: a burst after a stall, and play-back at many times the rate, accuse nobody.
+
+        Args:
+            clock: The camera's, of `by_camera`.
+            stamp, now: The image's stamp, and its arrival.
+
+        Returns:
+            The camera's step with this image.
         """
-        if self._start is None:
-            self._start = now
+        if self._latest < now - self._jump:
+            self._start = now  # the first image, or the first after a silence of all
+        self._latest = now
         before = clock.last_lead if clock.arrived >= now - self._jump else _NEVER
         clock.hear(stamp, now, self._jump)
         # Whoever does not fit the last vote gets a new one first: nobody is accused by what was. Where one after the
@@ -135,7 +148,7 @@ class Clocks:
             return Step.BEHIND
         if clock.sets_alone >= ALONE and clock.arrived - self._last_company <= self._jump:
             return Step.ALONE
-        if self._periods_agree and len(clock.gaps) > 1 and 8 * abs(clock.period - self._period) > self._period:
+        if self._periods_agree and 2 * len(clock.gaps) >= GAPS and 8 * abs(clock.period - self._period) > self._period:
             return Step.UNEVEN
         return Step.IN
 
@@ -174,18 +187,43 @@ class Clocks:
     def due(self, absent_from: Collection[str], until: int, now: int) -> Iterator[str]:
         """Yield the other cameras whose next image may yet come with a stamp of at most `until`.
 
-        Gaps may become shorter than those so far, by an eighth. A camera that was never heard may come for one jump.
+        Gaps may become shorter than those so far, by an eighth. A silent camera may come for one jump after the first
+        image of all.
+
+        Args:
+            absent_from: Cameras that are not asked for.
+            until: The latest stamp.
+            now: Time of arrival.
+
+        Yields:
+            Names of cameras.
         """
         since, off = now - self._jump, Step.OFF
-        is_start = self._start is None or self._start >= since
         for name, clock in self.by_camera.items():
-            if clock.step is off or name in absent_from or (clock.period and clock.earliest_next > until):
+            if clock.step is off or name in absent_from or (len(clock.gaps) == GAPS and clock.earliest_next > until):
                 continue
-            if clock.arrived >= since or (is_start and clock.stamp is None):
+            if clock.arrived >= since or self._start >= since:
                 yield name
 
+    def is_new(self, name: str, now: int) -> bool:
+        """Tell whether a camera has sent too little to know its period, while cameras come together.
+
+        Args:
+            name: The camera.
+            now: Time of arrival.
+
+        Returns:
+            Whether it is.
+        """
+        return len(self.by_camera[name].gaps) < GAPS and now - self._last_company <= self._jump
+
     def note_company(self, names: Collection[str], now: int) -> None:
-        """Take the cameras of a set: one that is alone in it while others come together may be out of step."""
+        """Take the cameras of a set: one that is alone in it while others come together may be out of step.
+
+        Args:
+            names: The cameras.
+            now: Arrival of the set's first image.
+        """
         if len(names) > 1:
             self._last_company = now
             for name in names if self._lonely else ():

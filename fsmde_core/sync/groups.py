@@ -42,21 +42,30 @@ class ImageGroup:
         """Compute how much wider the spread of stamps becomes with `stamp_ns`."""
         return max(self.oldest - stamp_ns, stamp_ns - self.newest, 0)
 
-    def split(self, stamp_ns: int) -> tuple[ImageGroup, ImageGroup]:
-        """Split into the group of those before `stamp_ns`, and that of `stamp_ns` and later; neither may be empty."""
+    def split(self, gap: Gap) -> tuple[ImageGroup, ImageGroup]:
+        """Split at a gap between two of its images, or between one and an image that is to join the later part."""
         before: dict[str, GroupedImage] = {}
         after: dict[str, GroupedImage] = {}
         for name, member in self.members.items():
-            (before if member.stamp_ns < stamp_ns else after)[name] = member
-        return ImageGroup.from_members(before), ImageGroup.from_members(after)
+            (before if member.stamp_ns < gap.end else after)[name] = member
+        return (
+            ImageGroup(before, self.oldest, gap.start, next(iter(before.values())).arrived_ns),
+            ImageGroup(after, gap.end, self.newest, next(iter(after.values())).arrived_ns),
+        )
 
 
-def widest_gap(stamps: list[int]) -> tuple[int, int]:
-    """Find the widest gap between neighbours, the last where several are equal: its width and the stamp after it."""
+class Gap(NamedTuple):
+    width: int
+    start: int
+    end: int
+
+
+def widest_gap(stamps: list[int]) -> Gap:
+    """Find the widest gap between neighbours, the last where several are equal."""
     ordered = sorted(stamps)
-    widest, start, earlier = -1, ordered[0], ordered[0]
+    widest, start, end, earlier = -1, ordered[0], ordered[0], ordered[0]
     for later in ordered[1:]:
         if later - earlier >= widest:
-            widest, start = later - earlier, later
+            widest, start, end = later - earlier, earlier, later
         earlier = later
-    return widest, start
+    return Gap(widest, start, end)

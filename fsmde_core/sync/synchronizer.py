@@ -29,6 +29,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sync.clocks import CameraClock, Clocks, Step
+from fsmde_core.sync.counts import CameraCounts, SyncStats
 from fsmde_core.sync.groups import GroupedImage, ImageGroup, widest_gap
 from fsmde_core.sync.waiting import NearImages, WaitingImage, WaitingImages
 
@@ -62,40 +63,6 @@ class SyncSettings:
             raise FsmdeError(f"jump_ms is {self.jump_ms}, it must be finite and more than {least}")
         if self.min_cameras < 1:
             raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
-
-
-@dataclass(slots=True)
-class CameraCounts:
-    """Counts what became of one camera's images: received is the sum of the next six and of those still pending.
-
-    late: no open set can hold it any more. off_clock: its stamp contradicts most cameras'. surplus: its camera sends
-    at another rate than most, and it suited none of their sets. dropped: waited in a set that was given up. offset_ms:
-    by how much the last image off the clock was stamped ahead of most cameras', by its arrival; behind is negative.
-    """
-
-    received: int = 0
-    emitted: int = 0
-    late: int = 0
-    duplicate: int = 0
-    off_clock: int = 0
-    surplus: int = 0
-    dropped: int = 0
-    offset_ms: float = 0.0
-
-
-@dataclass
-class SyncStats:
-    """Counts since construction. abandoned: sets given up without being emitted. resets: jumps back in time."""
-
-    cameras: dict[str, CameraCounts]
-    complete: int = 0
-    partial: int = 0
-    abandoned: int = 0
-    resets: int = 0
-
-    def missing(self, camera: str) -> int:
-        """Return the number of sets emitted without a camera."""
-        return self.complete + self.partial - self.cameras[camera].emitted
 
 
 class ImageSet(NamedTuple, Generic[T]):
@@ -136,7 +103,7 @@ class Synchronizer(Generic[T]):
         self._window = int(self.settings.window_ms * _NS_PER_MS)
         self._deadline = int(self.settings.deadline_ms * _NS_PER_MS)
         self._clocks = Clocks(self.cameras, self._window, self._deadline, int(self.settings.jump_ms * _NS_PER_MS))
-        self._waiting = WaitingImages(self._window)
+        self._waiting = WaitingImages(self._window, len(self.cameras))
         self._open: list[ImageGroup] = []
         self._closed: deque[dict[str, GroupedImage]] = deque()  # members of sets that nobody has asked for yet
         self._newest: int | None = None  # newest stamp of the last set
@@ -168,7 +135,7 @@ class Synchronizer(Generic[T]):
                 self._reset()
             image = GroupedImage(stamp_ns, now_ns, item)
             if step is Step.OFF or not self._place(camera, clock, image):
-                self._leave_out([WaitingImage(camera, image)])
+                self._leave_out([WaitingImage(camera, image, step)])
         return self._emit() if self._closed else None
 
     def poll(self, now_ns: int) -> ImageSet[T] | None:
@@ -190,7 +157,7 @@ class Synchronizer(Generic[T]):
         self.stats.resets += 1
         for group in self._open:
             self._abandon(group.members)
-        for name, _ in self._waiting.images:
+        for name, _, _ in self._waiting.images:
             self.stats.cameras[name].dropped += 1
         for clock in self._clocks.by_camera.values():
             clock.accepted = None
@@ -208,9 +175,11 @@ class Synchronizer(Generic[T]):
                 return False
             clock.accepted = stamp
         else:
-            self._leave_out(self._waiting.add(camera, image))
+            self._leave_out(self._waiting.add(WaitingImage(camera, image, clock.step)))
         if len(self._open) > MAX_OPEN:
-            self._close_oldest()
+            # A camera alone whose rate is not known yet may be faster than the others.
+            oldest = [*self._open[0].members]
+            self._close_oldest(least=2 if len(oldest) == 1 and self._clocks.is_new(oldest[0], image.arrived_ns) else 1)
         else:
             # Closing a newer group closes the older ones too: an image does so only where it joins the newer one.
             if group is None and self._open and self._open[0].added_spread(stamp) <= self._window:
@@ -228,8 +197,9 @@ class Synchronizer(Generic[T]):
             growth = group.added_spread(image.stamp_ns)
             if growth < least and group.newest - group.oldest + growth <= self._window:
                 best, least = group, growth
-        if best is not None:
-            best.add(camera, image)
+        if best is None or (self._waiting.images and self._waiting.has_nearer(camera, best, least)):
+            return None
+        best.add(camera, image)
         return best
 
     def _open_group(self, camera: str, image: GroupedImage) -> bool:
@@ -239,20 +209,17 @@ class Synchronizer(Generic[T]):
             position -= 1
         if position == 0 and len(self._open) == MAX_OPEN:
             return False
+        group = ImageGroup({camera: image}, stamp, stamp, image.arrived_ns)
         before = self._open[position - 1] if position else None
-        if before is not None and len(before.members) > 1:
+        if before is not None and stamp - before.newest < before.newest - before.oldest:  # else the last gap is widest
             own = before.members.get(camera)
             # Where the camera has an older image in that group, the cut lies between its two images.
             first = before.oldest if own is None else own.stamp_ns
             stamps = [m.stamp_ns for m in before.members.values() if first <= m.stamp_ns <= stamp]
-            _, start = widest_gap([*stamps, stamp])
-        else:
-            start = stamp
-        if before is not None and start <= before.newest:
-            self._open[position - 1], group = before.split(start)
-            group.add(camera, image)
-        else:
-            group = ImageGroup({camera: image}, stamp, stamp, image.arrived_ns)
+            gap = widest_gap([*stamps, stamp])
+            if gap.end <= before.newest:
+                self._open[position - 1], group = before.split(gap)
+                group.add(camera, image)
         self._open.insert(position, group)
         return True
 
@@ -269,11 +236,11 @@ class Synchronizer(Generic[T]):
 
     def _end(self, group: ImageGroup) -> None:
         """Close a group that lacks nothing, after older ones of most cameras, unless it straddles two frames."""
-        gap = 0 if self._newest is None else 3 * max(group.oldest - self._newest, 0)
-        if self._newest is not None and group.newest - group.oldest > gap:
-            width, start = widest_gap([image.stamp_ns for image in group.members.values()])
-            if width > gap:
-                older, newer = group.split(start)
+        most = 0 if self._newest is None else 3 * max(group.oldest - self._newest, 0)
+        if self._newest is not None and group.newest - group.oldest > most:
+            gap = widest_gap([image.stamp_ns for image in group.members.values()])
+            if gap.width > most:
+                older, newer = group.split(gap)
                 self._abandon(older.members)
                 self._open[self._open.index(group)] = newer
                 return
@@ -332,8 +299,7 @@ class Synchronizer(Generic[T]):
 
     def _leave_out(self, images: list[WaitingImage]) -> None:
         """Count images that no set takes, by their camera's step."""
-        for camera, image in images:
-            step = self._clocks.by_camera[camera].step
+        for camera, image, step in images:
             if step is Step.IN:
                 self.stats.cameras[camera].late += 1
             elif step is Step.UNEVEN:
@@ -344,7 +310,10 @@ class Synchronizer(Generic[T]):
     def _leave_out_off_clock(self, camera: str, image: GroupedImage) -> None:
         counts, (stamp, arrived, _) = self.stats.cameras[camera], image
         counts.off_clock += 1
-        counts.offset_ms = (stamp - arrived - self._clocks.reference) / _NS_PER_MS
+        offset = stamp - arrived - self._clocks.reference
+        if self._newest is not None and self._clocks.by_camera[camera].step is Step.ALONE:
+            offset = stamp - self._newest  # its clock is right, its moment is another
+        counts.offset_ms = offset / _NS_PER_MS
 
     def _abandon(self, members: dict[str, GroupedImage]) -> None:
         cameras = self.stats.cameras

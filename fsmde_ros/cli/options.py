@@ -84,6 +84,9 @@ class RecordingOptions:
         str | None, _reading("--data-version", "VERSION", "Tables of nuScenes, such as v1.0-mini.")
     ] = None
     split: Annotated[str | None, _reading("--split", "NAME", "Part of DDAD: train, val or test.")] = None
+    jump_ms: Annotated[
+        float | None, _reading("--jump-ms", "MS", "sync.jump_ms for a bag's images, as of the node. Default: 1000.")
+    ] = None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -97,8 +100,9 @@ class RecordingOptions:
             "base_frame": self.base_frame,
             "version": self.data_version,
             "split": self.split,
+            "jump_ms": self.jump_ms,
         }
-        return {name: value for name, value in options.items() if value}
+        return {name: value for name, value in options.items() if value or value == 0}
 
     def open(self) -> Source:
         """Open the recording; FsmdeError where that is not possible."""

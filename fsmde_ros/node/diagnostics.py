@@ -128,7 +128,9 @@ class Reporter:
         }
         values |= {"rate_hz": f"{self.health.input_rate(name):.2f}", "received": camera.received}
         values |= {"late": counts.late, "duplicate": counts.duplicate, "off_clock": counts.off_clock}
-        values |= {"dropped": counts.dropped, "missing": counts.missing}
+        values |= {"offset_ms": f"{counts.offset_ms:.1f}"} if counts.off_clock else {}
+        values |= {"surplus": counts.surplus, "dropped": counts.dropped}
+        values["missing"] = self.inputs.stats.missing(name)
         values |= {f"bad_{kind}": count for kind, count in sorted(camera.dropped.items())}
         lags = [timing.lag_ms[name] for timing in self.health.timings() if name in timing.lag_ms]
         if lags:
@@ -142,7 +144,8 @@ class Reporter:
         camera, counts = self.health.cameras[name], self.inputs.stats.cameras[name]
         silence, topic = self.health.silence_s(name), self.inputs.topics[name]
         bad = self._increase(f"bad {name}", sum(camera.dropped.values()))
-        unused = self._increase(f"unused {name}", counts.late + counts.duplicate + counts.off_clock + counts.dropped)
+        unused = [(self._increase(f"{one.reason} {name}", one.number), one.sentence) for one in counts.unused()]
+        number, why = max(unused, default=(0, ""))
         if silence > stale_after_s:
             since = "yet" if silence == float("inf") else f"for {silence:.1f} s"
             return ERROR, f"no image on {topic} {since}: {self.inputs.silence_reason(name)}"
@@ -152,8 +155,8 @@ class Reporter:
             return ERROR, refused
         if fault := self.calibration.unused_mask(name) or lens_warning(self.calibration.rig[name]):
             return WARN, fault
-        if unused:
-            return WARN, f"{unused} images fitted into no set (late, duplicate, off the clock or incomplete)"
+        if number:
+            return WARN, f"{number} images fitted into no set: {why}"
         return OK, f"{self.health.input_rate(name):.1f} images per second"
 
     def _increase(self, key: str, count: int) -> int:

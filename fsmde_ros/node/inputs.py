@@ -18,7 +18,8 @@ from fsmde_core.images.encodings import EncodedImage
 from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import COMPRESSED, IMAGE
 from fsmde_core.messages.read import checked_stamp, raw_image, stamp_ns
-from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncStats
+from fsmde_core.sync.counts import SyncStats
+from fsmde_core.sync.synchronizer import ImageSet, Synchronizer
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.compat import SimpleFilter
 from fsmde_ros.middleware.image_type import image_type
@@ -140,7 +141,7 @@ class SurroundSubscriber(SimpleFilter):
         stamp = checked_stamp(stamp_ns(message.header.stamp))
         image = self._read(message)  # checks it, so that a broken image does not take a place in a set
         received = ReceivedImage(self._rectifier.submit(name, image), arrived_ns)
-        self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received))
+        self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received), arrived_ns)
 
     def _on_camera_info(self, name: str, message: CameraInfo, queued_ns: int) -> None:
         if self._calibration.update(name, message):
@@ -159,11 +160,13 @@ class SurroundSubscriber(SimpleFilter):
     def _on_timer(self) -> None:
         # While this thread is behind, images of the set may wait in the middleware: arrived, not missing.
         lag_ns, self._lag_ns = self._lag_ns, 0
-        self._pass_on(self._synchronizer.poll(time.monotonic_ns() - lag_ns))
+        now_ns = time.monotonic_ns() - lag_ns
+        self._pass_on(self._synchronizer.poll(now_ns), now_ns)
 
-    def _pass_on(self, images: ImageSet[ReceivedImage] | None) -> None:
-        if images is not None:
+    def _pass_on(self, images: ImageSet[ReceivedImage] | None, now_ns: int) -> None:
+        while images is not None:
             self.signalMessage(images)
+            images = self._synchronizer.poll(now_ns)
 
 
 def _encoded_image(message: CompressedImage) -> EncodedImage:

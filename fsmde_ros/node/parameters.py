@@ -107,6 +107,9 @@ PARAMETERS = (
     ParameterSpec(
         "sync.deadline_ms", _SYNC.deadline_ms, _CONFIGURE, "Longest wait for the last image of a set.", (1, 900)
     ),
+    ParameterSpec(
+        "sync.jump_ms", _SYNC.jump_ms, _CONFIGURE, "How long an image tells its camera's clock and rate.", (2, 60_000)
+    ),
     ParameterSpec("sync.min_cameras", _SYNC.min_cameras, _CONFIGURE, "Least cameras of a set to process.", (1, 64)),
     ParameterSpec("publish.depth", True, _DYNAMIC, "Publish <camera>/depth/image and <camera>/depth/camera_info."),
     ParameterSpec(

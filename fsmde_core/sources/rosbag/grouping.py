@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fsmde_core.errors import FsmdeError
@@ -19,9 +19,6 @@ from fsmde_core.sources.rosbag.transforms import LIMIT_NS
 from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings
 
 _ENDLESS_NS = 1_000_000_000_000
-# What the synchronizer says of images -> how the counts call it.
-_LEFT_OUT = {"late": "late for their set", "duplicate": "sent twice", "dropped": "in sets that were given up"}
-_NOT_LEFT_OUT = ("received", "emitted", "missing")
 
 
 class FrameMessages(NamedTuple):
@@ -66,7 +63,7 @@ class Grouper:
             counts: Receives what becomes of every message.
         """
         self._bag, self._calibration, self._images, self._lidar = bag, calibration, images, lidar
-        self._jump_ms, self._counts = sync.jump_ms, counts
+        self._counts = counts
         cameras = calibration.cameras
         self._names = {topics.image: name for name, topics in cameras.items()}
         self._infos = {topics.info: name for name, topics in cameras.items() if topics.info}
@@ -90,12 +87,13 @@ class Grouper:
                 self._add_transforms(record)
             while self._pending and self._is_ready(self._pending[0]):
                 yield self._pop_oldest()
-        while images := self._synchronizer.poll(self._now_ns + _ENDLESS_NS):
-            self._enqueue(images)
+        self._now_ns += _ENDLESS_NS
+        self._enqueue_closed()
         while self._pending:
             yield self._pop_oldest()
         self._sweeps.finish()
-        self._count_ungrouped()
+        for topic in self._names:
+            self._count_unused(topic)
 
     def _add(self, record: BagMessage) -> None:
         self._now_ns = max(self._now_ns, record.time_ns)
@@ -103,7 +101,7 @@ class Grouper:
             self._sweeps.add(record)
         else:
             self._add_image(self._names[record.topic], record)
-        self._enqueue(self._synchronizer.poll(self._now_ns))
+        self._enqueue_closed()
 
     def _add_image(self, camera: str, record: BagMessage) -> None:
         self._counts.add_read(IMAGES, record.topic)
@@ -113,20 +111,22 @@ class Grouper:
             self._counts.add_left_out(LeftOut(IMAGES, record.topic, error.reason, first_fault(record, error)))
             return
         self._counts.offsets_ns[IMAGES] = record.stamp_ns - record.time_ns
-        self._enqueue(self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record))
-        counts = self._synchronizer.stats.cameras[camera]
-        if counts.off_clock:
-            self._bag.note_damage(
-                record.topic,
-                f"has {counts.off_clock} of {counts.received} images on {record.topic} with stamps more than "
-                f"{self._jump_ms * 1e-3:g} s from those of most cameras: they were left out "
-                "(a clock that is not set, or a jump of all stamps)",
-            )
-
-    def _enqueue(self, images: ImageSet[BagMessage] | None) -> None:
+        images = self._synchronizer.add(camera, record.stamp_ns, self._now_ns, record)
         if images is not None:
-            self._pending.append(_Pending(images, self._now_ns, self._calibration.now))
-            self._sweeps.add_set(images.stamp_ns)
+            self._enqueue(images)
+        self._count_unused(record.topic)
+
+    def _enqueue_closed(self) -> None:
+        while images := self._synchronizer.poll(self._now_ns):
+            self._enqueue(images)
+
+    def _count_unused(self, topic: str) -> None:
+        for unused in self._synchronizer.stats.cameras[self._names[topic]].unused():
+            self._counts.set_left_out(LeftOut(IMAGES, topic, unused.reason, unused.sentence), unused.number)
+
+    def _enqueue(self, images: ImageSet[BagMessage]) -> None:
+        self._pending.append(_Pending(images, self._now_ns, self._calibration.now))
+        self._sweeps.add_set(images.stamp_ns)
 
     def _add_info(self, camera: str, record: BagMessage) -> None:
         """Use a calibration from its message on; a set that waits has it where the message's stamp says so."""
@@ -159,7 +159,7 @@ class Grouper:
     def _close_sets(self, record: BagMessage) -> None:
         """Let sets that are past their deadline keep the calibration before a change."""
         self._now_ns = max(self._now_ns, record.time_ns)
-        self._enqueue(self._synchronizer.poll(self._now_ns))
+        self._enqueue_closed()
 
     def _note_change(self, camera: str, record: BagMessage) -> None:
         self._changes[camera] += 1
@@ -187,10 +187,3 @@ class Grouper:
         pending = self._pending.popleft()
         sweep = self._sweeps.nearest(pending.images.stamp_ns) if self._lidar else None
         return FrameMessages(pending.images, sweep, pending.calibration)
-
-    def _count_ungrouped(self) -> None:
-        for topic, camera in self._names.items():
-            for what, number in asdict(self._synchronizer.stats.cameras[camera]).items():
-                if what not in _NOT_LEFT_OUT and number:
-                    reason = _LEFT_OUT.get(what, f"{what.replace('_', ' ')} of most cameras")
-                    self._counts.set_left_out(LeftOut(IMAGES, topic, reason), number)

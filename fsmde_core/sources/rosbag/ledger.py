@@ -52,15 +52,15 @@ class Ledger:
     def raise_moved(self, topic: str, number: int) -> None:
         self._moved[topic] = max(self._moved[topic], number)
 
-    def raise_to(self, left_out: LeftOut, number: int) -> None:
+    def raise_to(self, left_out: LeftOut, number: int, is_latest: bool = False) -> None:
         kind, topic, reason, detail = left_out
         key = kind, topic, reason
         more = number - self._numbers[key]
         if more <= 0:
             return
         self._numbers[key] = number
-        if detail:
-            self._details.setdefault(key, detail)
+        if detail and (is_latest or key not in self._details):
+            self._details[key] = detail
         count: ItemCount = getattr(self.counts, kind)
         if reason == _READ:
             count.read += more
@@ -102,7 +102,8 @@ class PassCounts:
         self._ledger.raise_to(left_out, self._numbers[key])
 
     def set_left_out(self, left_out: LeftOut, number: int) -> None:
-        self._ledger.raise_to(left_out, number)
+        # The latest detail stays: what is told of all, such as an offset, is known better by and by.
+        self._ledger.raise_to(left_out, number, is_latest=True)
 
     def add_moved(self, topic: str) -> None:
         self._moved[topic] += 1

@@ -7,7 +7,7 @@ or from where it last reached its `stop` if that is not beyond `start`: ascendin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,7 @@ class RosbagSource:
         cameras: Sequence[str] | None = None,
         lidar: str | None = None,
         rig: str | Path | RigFile | None = None,
+        jump_ms: float | None = None,
     ) -> None:
         """Open a recording.
 
@@ -70,6 +71,7 @@ class RosbagSource:
             cameras: Names or topics of those that are wanted, `*` stands for any text; None for all.
             lidar: Topic of its point clouds, where the name does not tell.
             rig: A rig file; it gives what the bag lacks of the calibration, and names the topics.
+            jump_ms: As in `SyncSettings`, before what `sync` says.
 
         Raises:
             FsmdeError: The bag cannot be read, or none of its cameras can be used.
@@ -77,6 +79,8 @@ class RosbagSource:
         self.path = Path(path)
         self.name = self.path.resolve().stem if self.path.stem in ("", "..") else self.path.stem
         self._sync = sync or SyncSettings()
+        if jump_ms is not None:
+            self._sync = replace(self._sync, jump_ms=jump_ms)
         self._bag = Bag(self.path)
         rig_file = RigFile.load(rig) if isinstance(rig, str | Path) else rig
         found = camera_topics(self._bag, cameras, rig_file)
