@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -26,6 +27,8 @@ from fsmde_core.report.documents import load_results
 from fsmde_core.rig.rig import Rig, save_rig
 from fsmde_core.sources.datasets.nuscenes import NuScenesSource
 from fsmde_ros.cli.app import main
+from support.bags import write_messages
+from support.faulty_bag import FRAMES, LOST_IMAGES, LOST_SWEEPS, NOTES, faulty_messages
 from support.small_datasets import write_nuscenes
 from support.small_rig import SmallRig
 
@@ -58,6 +61,21 @@ def check_document(document: dict[str, Any], cameras: int) -> None:
             assert scores["mean"][name] == pytest.approx(sum(values) / len(values))
     counts = {scores["mean"]["n"] for scores in (document, *document["baselines"].values())}
     assert len(counts) == 1 and counts.pop() > 0
+
+
+def test_a_bag_of_many_faults_gives_one_result_that_names_them_all(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag, out = write_messages(tmp_path / "bag", faulty_messages()), tmp_path / "scores.json"
+    options = ["--source", "rosbag", "--root", bag, "--model", tiny_model, "--engine", "onnxruntime"]
+    assert run(monkeypatch, *options, "--json", out) == 0
+    document = json.loads(out.read_text())
+    check_document(document, cameras=4)
+    assert document["samples"] == FRAMES // 2 - len(LOST_SWEEPS)
+    assert document["read"]["images"]["used"] == 4 * FRAMES - len(LOST_IMAGES)
+    assert [fault for fault, words in NOTES.items() if not any(re.search(words, n) for n in document["notes"])] == []
+    shown = capsys.readouterr().out
+    assert "images: 161 read, 153 used" in shown and "sweeps: 20 read, 16 used" in shown
 
 
 def test_nuscenes_keyframe(
