@@ -175,6 +175,11 @@ class Clocks:
         near = bisect_right(leads, self.reference + self._window) - bisect_left(leads, self.reference - self._window)
         self._leads_agree = 2 * near > len(leads)
 
+    @property
+    def common_period(self) -> int:
+        """Period of most cameras in nanoseconds, 0 where they do not agree on one."""
+        return self._period if self._periods_agree else 0
+
     def _vote_on_periods(self, now: int) -> None:
         """Find the period of most cameras."""
         self._next_period_vote = now + self._jump // 8
