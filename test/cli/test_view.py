@@ -217,9 +217,8 @@ def test_command_writes_a_recording_of_a_bag(tmp_path: Path, small_bag: Path, ti
     [
         (["--save", "no/such/folder/a.rrd"], "must name a file in an existing folder"),
         (["--save", "a.rrd", "--serve"], "exclude each other"),
-        (["--live"], "--live and --rig belong together"),
-        (["--rig", "pandaset"], "--live and --rig belong together"),
-        (["--live", "--rig", "pandaset", "--source", "synthetic"], "leave out --source"),
+        (["--live"], "--live needs --rig"),
+        (["--live", "--rig", "pandaset", "--source", "synthetic"], "leave out what chooses one"),
         (["--live", "--rig", "/nowhere.yaml", "--save", "a.rrd"], "is '/nowhere.yaml', and no such file exists"),
         (["--root", "/nowhere", "--save", "a.rrd"], "/nowhere does not exist"),
     ],
