@@ -44,6 +44,7 @@ class CameraClock:
         "last_lead",
         "lead",
         "leads",
+        "off_in_row",
         "period",
         "sets_alone",
         "stamp",
@@ -55,7 +56,7 @@ class CameraClock:
         self.stamp: int | None = None
         self.accepted: int | None = None  # newest stamp that was in a group
         self.arrived = self.alone_ns = _NEVER
-        self.last_lead = self.lead = self.period = self.earliest_next = self.sets_alone = 0
+        self.last_lead = self.lead = self.period = self.earliest_next = self.sets_alone = self.off_in_row = 0
         self.gaps: deque[int] = deque(maxlen=GAPS)
         self.leads: deque[tuple[int, int]] = deque()  # (arrival, lead), falling: the first is the largest
 
@@ -71,8 +72,6 @@ class CameraClock:
             gap = stamp - self.stamp
             if gap < 0:  # the clock was set back
                 leads.clear()
-                gaps.clear()
-                self.period = 0
             elif 0 < gap <= horizon:
                 gaps.append(gap)
                 self.period = min(gaps)
@@ -132,6 +131,7 @@ class Clocks:
         if step is Step.UNEVEN:
             self._vote_on_periods(now)
             step = self._step(clock, before)
+        clock.off_in_row = clock.off_in_row + 1 if step is Step.OFF else 0
         clock.step = step
         return step
 
@@ -187,7 +187,7 @@ class Clocks:
         periods = sorted([c.period for c in self._all if c.arrived >= since and c.period and c.step is not Step.OFF])
         period = self._period = periods[len(periods) // 2] if periods else 0
         alike = bisect_right(periods, period + (period >> 3)) - bisect_left(periods, period - (period >> 3))
-        self._periods_agree = 2 * alike > sum([clock.arrived >= since for clock in self._all])
+        self._periods_agree = 2 * alike > len(periods)
 
     def due(self, absent_from: Collection[str], until: int, now: int) -> Iterator[str]:
         """Yield the other cameras whose next image may yet come with a stamp of at most `until`.
@@ -203,9 +203,9 @@ class Clocks:
         Yields:
             Names of cameras.
         """
-        since, off = now - self._jump, Step.OFF
+        since = now - self._jump
         for name, clock in self.by_camera.items():
-            if clock.step is off or name in absent_from or (len(clock.gaps) == GAPS and clock.earliest_next > until):
+            if clock.off_in_row > 1 or name in absent_from or (len(clock.gaps) == GAPS and clock.earliest_next > until):
                 continue
             if clock.arrived >= since or self._start >= since:
                 yield name

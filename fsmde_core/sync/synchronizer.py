@@ -162,6 +162,7 @@ class Synchronizer(Generic[T]):
             self.stats.cameras[name].dropped += 1
         for clock in self._clocks.by_camera.values():
             clock.accepted = None
+            clock.off_in_row *= 2  # its image of this moment is gone, and not waited for
         self._open, self._waiting.images, self._newest = [], [], None
 
     def _place(self, camera: str, clock: CameraClock, image: GroupedImage) -> bool:

@@ -43,14 +43,63 @@ def with_lidar(frames: list[Frame]) -> list[int]:
     return [frame.index for frame in frames if frame.lidar is not None]
 
 
-@pytest.mark.parametrize("by_ns", [1200 * MS, HOUR])
+@pytest.mark.parametrize("by_ns", [-900 * MS, -300 * MS, 300 * MS, 950 * MS, 1200 * MS, HOUR])
 def test_clock_of_one_camera_that_is_off_costs_its_images_alone(tmp_path: Path, by_ns: int) -> None:
     frames, notes = read(tmp_path / "bag", shifted("back/image_raw", by_ns))
     assert [list(frame.images) for frame in frames] == [["front", "right", "left"]] * FRAMES
     assert with_lidar(frames) == list(range(0, FRAMES, 2))
     (note,) = notes
-    stated = f"has 12 images on /back/image_raw, none used, their stamps lie {by_ns // MS} ms ahead of those of most"
+    side = "ahead of" if by_ns > 0 else "behind"
+    stated = f"has 12 images on /back/image_raw, none used, their stamps lie {abs(by_ns) // MS} ms {side} those of most"
     assert stated in note
+
+
+def test_a_camera_of_three_times_the_rate_is_in_every_set_once(tmp_path: Path) -> None:
+    """What it sends between the sets is left out, with a note and a count; no sweep is used twice.
+
+    The first two frames are torn: as long as no rate is known, a second image of a camera may begin the next frame.
+    """
+    messages = list(recorded(SmallRig(FRAMES)))
+    more = [
+        replace(m, data=restamp(m, m.stamp_ns + third * MS), stamp_ns=m.stamp_ns + third * MS)
+        for m in messages
+        if m.topic == "front/image_raw"
+        for third in (33, 67)
+    ]
+    source = RosbagSource(
+        write_messages(tmp_path / "bag", sorted([*messages, *more], key=lambda message: message.stamp_ns))
+    )
+    frames = list(source.frames())
+    assert [len(frame.images) for frame in frames[3:]] == [4] * (FRAMES - 2)
+    swept = [frame.lidar.stamp_ns for frame in frames if frame.lidar is not None]
+    assert len(swept) == len(set(swept)) == FRAMES // 2
+    images = source.counts.images
+    assert images.read == 72 and images.used == sum(len(frame.images) for frame in frames)
+    assert images.left_out["between sets"] >= 20
+    assert any("36 images on /front/image_raw" in note and "at another rate than most" in note for note in source.notes)
+
+
+def test_repeated_images_and_those_that_come_late_are_notes_with_counts(tmp_path: Path) -> None:
+    """One image is recorded twice, another when its set is long closed."""
+    messages = list(recorded(SmallRig(FRAMES)))
+    (again,) = [m for m in messages if m.topic == "back/image_raw" and m.stamp_ns == 1330 * MS]
+    (late,) = [m for m in messages if m.topic == "left/image_raw" and m.stamp_ns == 1545 * MS]
+    messages = [m for m in messages if m is not late]
+    messages += [replace(again, stamp_ns=again.stamp_ns + MS), replace(late, stamp_ns=late.stamp_ns + 400 * MS)]
+    source = RosbagSource(write_messages(tmp_path / "bag", sorted(messages, key=lambda m: m.stamp_ns)))
+    frames = list(source.frames())
+    assert [frame.index for frame in frames if len(frame.images) < 4] == [5] and len(frames) == FRAMES
+    assert source.counts.images.left_out["sent twice"] == 1
+    assert source.counts.images.left_out.total() == 2
+    assert any("13 images on /back/image_raw, 1 left out, each has the stamp" in note for note in source.notes)
+    assert any("12 images on /left/image_raw, 1 left out" in note for note in source.notes)
+
+
+def test_jump_ms_is_an_option_of_the_reader(tmp_path: Path) -> None:
+    bag = write_messages(tmp_path / "bag", recorded(SmallRig(2)))
+    assert len(RosbagSource(bag, jump_ms=300.0)) == 2
+    with pytest.raises(FsmdeError, match="jump_ms is 50"):
+        RosbagSource(bag, jump_ms=50.0)
 
 
 def test_one_wrong_stamp_of_an_image_costs_that_image(tmp_path: Path) -> None:

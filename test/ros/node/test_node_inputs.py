@@ -350,3 +350,26 @@ def test_deadlines_hold_while_a_simulated_clock_stands_still(stage: Stage) -> No
     stage.client.send_set(FIVE, STAMP)
     assert stage.spin_until(lambda: sets_of(stage) == 1, PATIENCE_S)
     assert stage.spin_until(lambda: values(stage, "camera front").get("missing") == "1", PATIENCE_S)
+
+
+@pytest.mark.parametrize("ahead_ms", [300, -300])
+def test_a_camera_off_the_clock_is_named_with_its_offset_and_costs_no_other(stage: Stage, ahead_ms: int) -> None:
+    stage.node()
+    stage.client.listen_to_all()
+    good = {name: value for name, value in ALL.items() if name != "back"}
+    for index in range(15):
+        stamp = STAMP + index * 200_000_000
+        stage.client.send_set(good, stamp)
+        stage.client.send_set({"back": 100}, stamp + ahead_ms * 1_000_000)
+        stage.spin_for(0.2)
+    side = "ahead of" if ahead_ms > 0 else "behind"
+
+    def named() -> bool:
+        messages = [s.message for array in stage.client.received["/diagnostics"] for s in array.status]
+        return any(f"ms {side} those of most cameras" in message for message in messages)
+
+    assert stage.spin_until(named, PATIENCE_S)
+    found = values(stage, "camera back")
+    assert int(found["off_clock"]) >= 12 and found["surplus"] == "0"
+    assert abs(float(found["offset_ms"]) - ahead_ms) < 90, "play-back of this client lags by less than the window"
+    assert stage.spin_until(lambda: sets_of(stage, "front") >= 14, PATIENCE_S)
