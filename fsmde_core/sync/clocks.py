@@ -78,11 +78,18 @@ class CameraClock:
         while leads and leads[-1][1] <= lead:
             leads.pop()
         leads.append((now, lead))
-        while leads[0][0] < now - horizon:
-            leads.popleft()
-        self.lead, self.last_lead = leads[0][1], lead
+        self.last_lead = lead
+        self.lead_since(now - horizon)
         self.stamp, self.arrived = stamp, now
         self.earliest_next = stamp + self.period - (self.period >> 3)
+
+    def lead_since(self, arrival: int) -> int:
+        """Forget leads from before an arrival, and return the largest that is left; there must be one."""
+        leads = self.leads
+        while leads[0][0] < arrival:
+            leads.popleft()
+        self.lead = leads[0][1]
+        return self.lead
 
 
 class Clocks:
@@ -160,7 +167,8 @@ class Clocks:
         """
         self._next_lead_vote = now + self._jump // 8
         since, deadline = now - self._jump, self._deadline
-        leads = sorted([clock.lead for clock in self._all if clock.arrived >= since])
+        # As of now for all: in slow play-back leads fall, and the camera just heard would be behind by what expired.
+        leads = sorted([clock.lead_since(since) for clock in self._all if clock.arrived >= since])
         start, most = 0, bisect_right(leads, leads[0] + deadline)
         for first in range(1, len(leads)):
             if first + most > len(leads):
@@ -174,11 +182,6 @@ class Clocks:
         self.most_lead = self.reference + deadline
         near = bisect_right(leads, self.reference + self._window) - bisect_left(leads, self.reference - self._window)
         self._leads_agree = 2 * near > len(leads)
-
-    @property
-    def common_period(self) -> int:
-        """Period of most cameras in nanoseconds, 0 where they do not agree on one."""
-        return self._period if self._periods_agree else 0
 
     def _vote_on_periods(self, now: int) -> None:
         """Find the period of most cameras."""

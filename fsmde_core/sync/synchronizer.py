@@ -103,7 +103,6 @@ class Synchronizer(Generic[T]):
         self._window = int(self.settings.window_ms * _NS_PER_MS)
         self._deadline = int(self.settings.deadline_ms * _NS_PER_MS)
         self._clocks = Clocks(self.cameras, self._window, self._deadline, int(self.settings.jump_ms * _NS_PER_MS))
-        self._spread = 0  # of the stamps of the last complete set
         self._waiting = WaitingImages(self._window, len(self.cameras))
         self._open: list[ImageGroup] = []
         self._closed: deque[dict[str, GroupedImage]] = deque()  # members of sets that nobody has asked for yet
@@ -192,28 +191,17 @@ class Synchronizer(Generic[T]):
 
     def _join(self, camera: str, image: GroupedImage) -> ImageGroup | None:
         """Put the image into the open group that it fits best, if it fits one."""
-        reach = self._reach(camera, image.stamp_ns)
-        best, least = None, reach + 1
+        best, least = None, self._window + 1
         for group in reversed(self._open):
             if camera in group.members:
                 break  # the camera's older image is here, so older groups are past
             growth = group.added_spread(image.stamp_ns)
-            if growth < least and group.newest - group.oldest + growth <= reach:
+            if growth < least and group.newest - group.oldest + growth <= self._window:
                 best, least = group, growth
         if best is None or (self._waiting.images and self._waiting.has_nearer(camera, best, least)):
             return None
         best.add(camera, image)
         return best
-
-    def _reach(self, camera: str, stamp: int) -> int:
-        """Tell how far a set with an image may reach: of a camera that has lost one, half-way to the next frame.
-
-        Within a wide window the camera's next image would else take the place of the one that was lost.
-        """
-        last, period = self._clocks.by_camera[camera].accepted, self._clocks.common_period
-        if last is None or not period or stamp - last <= period + self._window:
-            return self._window
-        return min(self._window, (period + self._spread) // 2)
 
     def _open_group(self, camera: str, image: GroupedImage) -> bool:
         """Put the image into a new group; False when it is older than all."""
@@ -276,8 +264,6 @@ class Synchronizer(Generic[T]):
         self._clocks.note_company(group.members, group.opened_ns)
         self._newest = group.newest
         self._closed.append(group.members)
-        if len(group.members) == len(self.cameras):
-            self._spread = group.newest - group.oldest
 
     def _leave_out_ahead(self, group: ImageGroup) -> None:
         """Leave out the images of a clock that is ahead, as is known by now."""
@@ -290,12 +276,17 @@ class Synchronizer(Generic[T]):
 
     def _add_waiting(self, group: ImageGroup, near: NearImages) -> None:
         """Add to a group the waiting images that suit it."""
+        near = {name: found for name, found in near.items() if not self._holds_older(name, found[1].stamp_ns)}
         joined, left_out = self._waiting.join(group, near, self._newest)
         for name in joined:
             clock, stamp = self._clocks.by_camera[name], group.members[name].stamp_ns
             if clock.accepted is None or clock.accepted < stamp:
                 clock.accepted = stamp
         self._leave_out(left_out)
+
+    def _holds_older(self, camera: str, stamp: int) -> bool:
+        """Whether an open group has an image of a camera that is not newer than one of this stamp."""
+        return any(camera in group.members and group.members[camera].stamp_ns <= stamp for group in self._open)
 
     def _emit(self) -> ImageSet[T]:
         members = self._closed.popleft()

@@ -18,7 +18,7 @@ FRAMES = 40
 FOCAL_BEFORE, FOCAL_AFTER, FOCAL_CHANGES_AT = 30.0, 31.0, 26
 MOUNT_CHANGES_AT = 30
 TURNED_BACK = rigid(yaw(175) @ OPTICAL, (18.0, 1, 2))
-LOST_IMAGES = {(3, "right"), (4, "back"), (5, "left"), (6, "front"), (7, "right"), (9, "left"), (23, "front")}
+LOST_IMAGES = {(3, "right"), (4, "back"), (5, "left"), (6, "left"), (7, "right"), (9, "left"), (23, "right")}
 """(frame, camera) of those that cannot be used."""
 LOST_SWEEPS = {10, 12, 14, 16}
 """Frames whose sweep cannot be used."""
@@ -28,7 +28,7 @@ NOTES = {
     "an image of right is a cut JPEG": r"right/image_raw/compressed.*truncated",
     "an image of back has no stamp": r"back/image_raw/compressed.*stamp is 0 ns",
     "an image of left is no picture": r"left/image_raw/compressed.*does not decode",
-    "an image of front has another size": r"front.*64\s?x\s?40",
+    "an image of left has another size": r"left.*64\s?x\s?40",
     "an image of right is stamped 300 ms ahead": r"right/image_raw/compressed.*300 ms ahead",
     "an image of back comes twice": r"back/image_raw/compressed.*each has the stamp of the one before",
     "an image of left comes 400 ms late": r"left/image_raw/compressed.*400 ms behind",
@@ -42,7 +42,7 @@ NOTES = {
     "a dash camera has no camera_info": r"dash",
     "there is a second lidar": r"rear_lidar",
     "a camera_info of front is no message": r"front/camera_info",
-    "an image of front is no message": r"front/image_raw/compressed.*has no header",
+    "an image of right is no message": r"right/image_raw/compressed.*has no header",
     "the focal length of left changes": r"left.*(changes|changed)",
     "the mount of back changes": r"back.*(changes|changed)",
 }
@@ -137,7 +137,7 @@ _CHANGES = {
     ("right/image_raw/compressed", 3): _set_data(lambda data: data[: len(data) // 2]),
     ("back/image_raw/compressed", 4): _edited(_unstamped),
     ("left/image_raw/compressed", 5): _set_data(lambda data: np.arange(200, dtype=np.uint8)),
-    ("front/image_raw/compressed", 6): _set_data(_enlarged),
+    ("left/image_raw/compressed", 6): _set_data(_enlarged),
     ("right/image_raw/compressed", 7): _shift(300),
     ("back/image_raw/compressed", 8): _twice,
     ("left/image_raw/compressed", 9): _late,
@@ -149,7 +149,7 @@ _CHANGES = {
     ("lidar/points", 16): _edited(_elsewhere),
     ("right/image_raw/compressed", 19): _set_data(lambda data: np.concatenate([data, np.zeros(50, np.uint8)])),
     ("front/camera_info", 18): _no_message,
-    ("front/image_raw/compressed", 23): _no_message,
+    ("right/image_raw/compressed", 23): _no_message,
 }
 
 

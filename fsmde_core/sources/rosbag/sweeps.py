@@ -104,14 +104,14 @@ class Sweeps:
         return self._held[-1].record.stamp_ns <= stamp_ns + self.reach_ns
 
     def nearest(self, stamp_ns: int) -> BagMessage | None:
-        """Take the sweep of a set; sweeps stay until they are too old, because stamps may jump back."""
-        distance = {sweep: abs(sweep.record.stamp_ns - stamp_ns) for sweep in self._held}
-        near = sorted((s for s in self._held if distance[s] <= self.reach_ns), key=lambda sweep: distance[sweep])
+        """Take the sweep of a set, each once; sweeps stay until they are too old, because stamps may jump back."""
+        distance = {sweep: abs(sweep.record.stamp_ns - stamp_ns) for sweep in self._held if not sweep.is_used}
+        near = sorted((s for s in distance if distance[s] <= self.reach_ns), key=lambda sweep: distance[sweep])
         for beaten in near[1:]:
             beaten.is_beaten = True
         if not near:
             return None
-        if not near[0].is_used and distance[near[0]] > NEAR_NS:
+        if distance[near[0]] > NEAR_NS:
             self._counts.add_moved(self._topic)
         near[0].is_used = True
         return near[0].record

@@ -191,25 +191,6 @@ def test_pandaset_stagger_gives_every_frame_with_one_lost_image_costing_no_other
     assert sum(c.dropped + c.late for c in sync.stats.cameras.values()) == 0
 
 
-@given(
-    stagger=st.floats(0, 0.6),
-    camera=st.sampled_from(RING),
-    first=st.integers(8, 15),
-    count=st.integers(1, 4),
-)
-@settings(max_examples=60, deadline=None)
-def test_images_that_one_camera_loses_cost_no_other_within_a_wide_window(
-    stagger: float, camera: str, first: int, count: int
-) -> None:
-    """The window (90 of 100 ms) reaches to the next frame's first images, which are not those that were lost."""
-    offsets = {name: 100 * stagger * place / (len(RING) - 1) for place, name in enumerate(RING)}
-    lost = [(camera, frame) for frame in range(first, first + count)]
-    sync = Synchronizer[Any](RING, SyncSettings(window_ms=90, deadline_ms=100))
-    sets = play(sync, stream(offsets, 24, lost=lost))
-    assert [frames_of(images) for images in sets] == [{frame} for frame in range(24)]
-    assert [len(images.items) for images in sets] == [5 if (camera, k) in lost else 6 for k in range(24)]
-
-
 def test_a_stream_picked_up_in_mid_frame_finds_the_frame_boundary() -> None:
     """Exposures over 50 ms of 100, and a window wide enough (95 ms) for wrong groupings: one set is given up."""
     offsets = {name: 10.0 * i for i, name in enumerate(RING)}
