@@ -168,10 +168,11 @@ class Clocks:
         self._next_lead_vote = now + self._jump // 8
         since, deadline = now - self._jump, self._deadline
         # As of now for all: in slow play-back leads fall, and the camera just heard would be behind by what expired.
-        leads = sorted([clock.lead_since(since) for clock in self._all if clock.arrived >= since])
-        start, most = 0, bisect_right(leads, leads[0] + deadline)
-        for first in range(1, len(leads)):
-            if first + most > len(leads):
+        leads = [c.lead if c.leads[0][0] >= since else c.lead_since(since) for c in self._all if c.arrived >= since]
+        leads.sort()
+        number, start, most = len(leads), 0, bisect_right(leads, leads[0] + deadline)
+        for first in range(1, number):
+            if first + most > number:
                 break
             lead = leads[first]
             if leads[first + most - 1] - lead <= deadline:
@@ -181,7 +182,7 @@ class Clocks:
         self.reference = leads[start + most // 2]
         self.most_lead = self.reference + deadline
         near = bisect_right(leads, self.reference + self._window) - bisect_left(leads, self.reference - self._window)
-        self._leads_agree = 2 * near > len(leads)
+        self._leads_agree = 2 * near > number
 
     def _vote_on_periods(self, now: int) -> None:
         """Find the period of most cameras."""

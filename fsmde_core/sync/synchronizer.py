@@ -185,8 +185,8 @@ class Synchronizer(Generic[T]):
             # Closing a newer group closes the older ones too: an image does so only where it joins the newer one.
             if group is None and self._open and self._open[0].added_spread(stamp) <= self._window:
                 group = self._open[0]
-            if group is not None and not self._is_waited_for(group, image.arrived_ns):
-                self._end(group)
+            if group is not None and (near := self._lacks_nothing(group, image.arrived_ns)) is not None:
+                self._end(group, near)
         return True
 
     def _join(self, camera: str, image: GroupedImage) -> ImageGroup | None:
@@ -224,18 +224,18 @@ class Synchronizer(Generic[T]):
         self._open.insert(position, group)
         return True
 
-    def _is_waited_for(self, group: ImageGroup, now_ns: int) -> bool:
-        """Whether an image may yet come that a group lacks, or that suits it better than one that waits."""
+    def _lacks_nothing(self, group: ImageGroup, now_ns: int) -> NearImages | None:
+        """Find what to add to a group; None if an image may yet come that it lacks, or that suits it better."""
         members = group.members
         if len(members) == len(self.cameras):
-            return False
+            return {}
         near = self._waiting.near(group) if self._waiting.images else {}
         for name in self._clocks.due(members, group.newest + self._window, now_ns):
             if name not in near or self._clocks.by_camera[name].earliest_next < group.newest + near[name][0]:
-                return True
-        return len(members) + len(near) < self.settings.min_cameras
+                return None
+        return near if len(members) + len(near) >= self.settings.min_cameras else None
 
-    def _end(self, group: ImageGroup) -> None:
+    def _end(self, group: ImageGroup, near: NearImages) -> None:
         """Close a group that lacks nothing, after older ones of most cameras, unless it straddles two frames."""
         most = 0 if self._newest is None else 3 * max(group.oldest - self._newest, 0)
         if self._newest is not None and group.newest - group.oldest > most:
@@ -245,17 +245,21 @@ class Synchronizer(Generic[T]):
                 self._abandon(older.members)
                 self._open[self._open.index(group)] = newer
                 return
+        if self._open[0] is group:
+            self._close_oldest(near=near)
+            return
         while self._open[0] is not group:
             self._close_oldest(least=len(self.cameras) // 2 + 1)
         self._close_oldest()
 
-    def _close_oldest(self, least: int = 1) -> None:
+    def _close_oldest(self, least: int = 1, near: NearImages | None = None) -> None:
         """Make the oldest group a set, or give it up where it has too few cameras or ends before the last set."""
         group, least = self._open.pop(0), max(least, self.settings.min_cameras)
         if group.newest - group.opened_ns > self._clocks.most_lead:
             self._leave_out_ahead(group)
-        near = self._waiting.near(group) if self._waiting.images and group.members else {}
-        if near and len(group.members) + len(near) >= least:
+        if near is None:
+            near = self._waiting.near(group) if self._waiting.images else {}
+        if near and group.members and len(group.members) + len(near) >= least:
             self._add_waiting(group, near)
         is_past = self._newest is not None and group.newest <= self._newest
         if is_past or len(group.members) < least:

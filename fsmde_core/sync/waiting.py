@@ -27,7 +27,7 @@ class WaitingImages:
 
     def __init__(self, window: int, cameras: int) -> None:
         self._window = window
-        self._most = max(cameras // 2, 2 * MOST)
+        self._most = max(cameras // 2, MOST + 2)
         self.images: list[WaitingImage] = []
 
     def count(self, camera: str) -> int:
@@ -57,7 +57,8 @@ class WaitingImages:
         Returns:
             Whether one that waits widens it by at most as much.
         """
-        return any(name == camera and group.added_spread(image.stamp_ns) <= growth for name, image, _ in self.images)
+        own = [image.stamp_ns for name, image, _ in self.images if name == camera]
+        return bool(own) and min([group.added_spread(stamp) for stamp in own]) <= growth
 
     def near(self, group: ImageGroup) -> NearImages:
         """Find the images that a group can hold: by camera the one with the least growth, and the growth."""
@@ -86,18 +87,19 @@ class WaitingImages:
         """
         joined: dict[str, GroupedImage] = {}
         for camera, (_, image) in near.items():
-            spread = group.newest - group.oldest + group.added_spread(image.stamp_ns)
-            if spread <= self._window and (after_ns is None or image.stamp_ns > after_ns):
-                group.add(camera, image)
-                joined[camera] = image
+            stamp = image.stamp_ns
+            oldest, newest = min(group.oldest, stamp), max(group.newest, stamp)
+            if newest - oldest <= self._window and (after_ns is None or stamp > after_ns):
+                group.members[camera] = joined[camera] = image
+                group.oldest, group.newest = oldest, newest
         left_out: list[WaitingImage] = []
         if joined:
             kept: list[WaitingImage] = []
             for waiting in self.images:
-                best = joined.get(waiting.camera)
-                if best is None or waiting.image.stamp_ns > best.stamp_ns:
+                camera, image, _ = waiting
+                if camera not in joined or image.stamp_ns > joined[camera].stamp_ns:
                     kept.append(waiting)
-                elif waiting.image is not best:
+                elif image is not joined[camera]:
                     left_out.append(waiting)
             self.images = kept
         return [*joined], left_out
