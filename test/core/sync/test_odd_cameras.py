@@ -78,7 +78,7 @@ def counts(sync: Synchronizer[Any], index: int) -> CameraCounts:
     return sync.stats.cameras[f"camera_{index}"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data(), st.integers(3, 12), st.sampled_from([50.0, 66.7, 100.0, 200.0]), st.integers(0, 2**32))
 def test_a_clock_that_is_off_costs_no_other_camera_anything_and_is_named(
     data: st.DataObject, cameras: int, period: float, seed: int
@@ -103,21 +103,24 @@ def test_a_clock_that_is_off_costs_no_other_camera_anything_and_is_named(
     assert all(counts(sync, i).off_clock <= 1 for i in range(cameras) if i != odd)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data(), st.integers(3, 12), st.integers(0, 2**32))
 def test_between_window_and_deadline_a_clock_costs_no_other_camera_anything(
     data: st.DataObject, cameras: int, seed: int
 ) -> None:
-    """There an image may belong to the frame before, by its stamp alone, so that nothing is said of the odd one."""
+    """There an image may belong to the frame before, by its stamp alone, so that nothing is said of the odd one.
+
+    It may cost two frames at the start, while too little is known of it.
+    """
     window, deadline = 40.0, 150.0
     offset = data.draw(st.sampled_from([-1, 1])) * data.draw(st.floats(window + 25, deadline + 25))
     odd = data.draw(st.integers(0, cameras - 1))
     stream = OddStream(cameras, 100, seed, offsets_ms={odd: offset})
     needed = data.draw(st.integers(1, cameras - 1))
-    check(stream, SyncSettings(window_ms=window, deadline_ms=deadline, min_cameras=needed), lost=1)
+    check(stream, SyncSettings(window_ms=window, deadline_ms=deadline, min_cameras=needed), lost=2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.data(), st.integers(5, 12), st.integers(0, 2**32))
 def test_several_clocks_each_off_by_its_own_offset(data: st.DataObject, cameras: int, seed: int) -> None:
     """Fewer than half of the cameras, on either side."""
@@ -130,7 +133,7 @@ def test_several_clocks_each_off_by_its_own_offset(data: st.DataObject, cameras:
         assert counts(sync, index).off_clock >= counts(sync, index).received - 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(3, 12), st.sampled_from([2.0, 2.5, 3.0, 4.0]), st.floats(-20, 20), st.integers(0, 2**32))
 def test_a_faster_camera_makes_no_sets_of_its_own_and_its_surplus_is_counted(
     cameras: int, rate: float, offset: float, seed: int
@@ -146,7 +149,7 @@ def test_a_faster_camera_makes_no_sets_of_its_own_and_its_surplus_is_counted(
     assert before_known <= 2 * rate
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(3, 12), st.sampled_from([1 / 2, 1 / 3, 1 / 4]), st.integers(0, 2**32))
 def test_a_slower_camera_is_in_the_sets_of_its_frames(cameras: int, rate: float, seed: int) -> None:
     """No set of the others waits for it to become whole, and none is torn by it."""
@@ -155,7 +158,7 @@ def test_a_slower_camera_is_in_the_sets_of_its_frames(cameras: int, rate: float,
     assert len(sets) == 60 and counts(sync, 0).emitted == counts(sync, 0).received
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(3, 12), st.floats(-60, 60), st.integers(0, 2**32))
 def test_a_clock_that_drifts_costs_the_others_nothing_while_it_is_far(cameras: int, drift: float, seed: int) -> None:
     """As long as its stamps lie beside the others' sets by less than the window, it may widen and so split them."""
@@ -164,13 +167,24 @@ def test_a_clock_that_drifts_costs_the_others_nothing_while_it_is_far(cameras: i
     assert counts(sync, 0).off_clock >= counts(sync, 0).received - 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(3, 12), st.floats(0.02, 0.15), st.integers(1, 3), st.integers(0, 2**32))
 def test_single_wrong_stamps_cost_the_others_nothing(cameras: int, share: float, needed: int, seed: int) -> None:
     stream = OddStream(cameras, 100, seed, glitches={0: share})
     """Where the very first stamp is wrong, nothing contradicts it yet: it may cost two frames, and a reset."""
     sync, _ = check(stream, SyncSettings(min_cameras=min(needed, cameras - 1)), lost=2)
     assert sync.stats.resets <= 1
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(2, 12), st.sampled_from([0.25, 0.5, 0.8, 1.25, 2.0, 4.0, 8.0]), st.integers(0, 2**32))
+def test_play_back_at_another_speed_accuses_nobody(cameras: int, speed: float, seed: int) -> None:
+    """All leads fall or rise from frame to frame, one camera's after the other's."""
+    stream = OddStream(cameras, 100, seed)
+    messages = [(name, stamp, int(arrival / speed), item) for name, stamp, arrival, item in stream.messages()]
+    sync = Synchronizer[Any](stream.names, SyncSettings(deadline_ms=150))
+    sets = play(sync, messages)
+    assert [(images.complete, len(numbers(images, set(stream.names)))) for images in sets] == [(True, 1)] * 60
 
 
 @pytest.mark.parametrize("offset", [*range(-1100, -119, 140), -95, 95, *range(120, 1101, 140)])
