@@ -244,6 +244,12 @@ class Clocks:
             if clock.alone_ns <= self._last_company:
                 clock.sets_alone, clock.alone_ns = clock.sets_alone + 1, now
 
+    def forget(self) -> None:
+        """Start anew after a jump back in time; of a camera that is off, no image of this moment is waited for."""
+        for clock in self._all:
+            clock.accepted = None
+            clock.off_in_row *= 2
+
     def all_went_back(self, now: int) -> bool:
         """Whether no camera heard lately is where it has been."""
         since = now - self._jump

@@ -1,9 +1,58 @@
-"""Holds the groups of images that a synchronizer has open."""
+"""Describes how images are grouped, the groups that a synchronizer has open, and the sets that it makes of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fsmde_core.errors import FsmdeError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """Sets how images are grouped.
+
+    window_ms: most that stamps within a set may differ. deadline_ms: longest wait for missing cameras, counted in
+    arrival time from a set's first image. min_cameras: fewest cameras of a partial set. jump_ms: how long
+    an image counts in judging its camera's clock and rate.
+    """
+
+    window_ms: float = 90.0
+    deadline_ms: float = 100.0
+    min_cameras: int = 1
+    jump_ms: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not self.window_ms >= 0:
+            raise FsmdeError(f"window_ms is {self.window_ms}, it must be 0 or more")
+        if not self.window_ms <= self.deadline_ms < float("inf"):
+            least = f"window_ms ({self.window_ms})"
+            raise FsmdeError(f"deadline_ms is {self.deadline_ms}, it must be finite and at least {least}")
+        if not self.deadline_ms < self.jump_ms < float("inf"):
+            least = f"deadline_ms ({self.deadline_ms})"
+            raise FsmdeError(f"jump_ms is {self.jump_ms}, it must be finite and more than {least}")
+        if self.min_cameras < 1:
+            raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
+
+
+class ImageSet(NamedTuple, Generic[T]):
+    """Holds one image per camera present: `items` and `stamps_ns` by camera, in the order of the synchronizer's."""
+
+    items: dict[str, T]
+    stamps_ns: dict[str, int]
+    complete: bool
+
+    @property
+    def stamp_ns(self) -> int:
+        """Newest stamp of the set."""
+        return max(self.stamps_ns.values())
+
+    @property
+    def skew_ns(self) -> int:
+        """Spread of the set's stamps."""
+        return max(self.stamps_ns.values()) - min(self.stamps_ns.values())
 
 
 class GroupedImage(NamedTuple):
@@ -20,11 +69,6 @@ class ImageGroup:
     oldest: int
     newest: int
     opened_ns: int
-
-    @classmethod
-    def from_members(cls, members: dict[str, GroupedImage]) -> ImageGroup:
-        stamps = [member.stamp_ns for member in members.values()]
-        return cls(members, min(stamps), max(stamps), next(iter(members.values())).arrived_ns)
 
     def add(self, camera: str, member: GroupedImage) -> None:
         self.members[camera] = member

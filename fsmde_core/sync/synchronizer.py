@@ -24,63 +24,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.sync.clocks import CameraClock, Clocks, Step
 from fsmde_core.sync.counts import CameraCounts, SyncStats
-from fsmde_core.sync.groups import GroupedImage, ImageGroup, widest_gap
+from fsmde_core.sync.groups import GroupedImage, ImageGroup, ImageSet, SyncSettings, T, widest_gap
 from fsmde_core.sync.waiting import NearImages, WaitingImage, WaitingImages
-
-T = TypeVar("T")
 
 MAX_OPEN = 2
 _NS_PER_MS = 1_000_000
-
-
-@dataclass(frozen=True)
-class SyncSettings:
-    """Sets how images are grouped.
-
-    window_ms: most that stamps within a set may differ. deadline_ms: longest wait for missing cameras, counted in
-    arrival time from a set's first image. min_cameras: fewest cameras of a partial set. jump_ms: see the module.
-    """
-
-    window_ms: float = 90.0
-    deadline_ms: float = 100.0
-    min_cameras: int = 1
-    jump_ms: float = 1000.0
-
-    def __post_init__(self) -> None:
-        if not self.window_ms >= 0:
-            raise FsmdeError(f"window_ms is {self.window_ms}, it must be 0 or more")
-        if not self.window_ms <= self.deadline_ms < float("inf"):
-            least = f"window_ms ({self.window_ms})"
-            raise FsmdeError(f"deadline_ms is {self.deadline_ms}, it must be finite and at least {least}")
-        if not self.deadline_ms < self.jump_ms < float("inf"):
-            least = f"deadline_ms ({self.deadline_ms})"
-            raise FsmdeError(f"jump_ms is {self.jump_ms}, it must be finite and more than {least}")
-        if self.min_cameras < 1:
-            raise FsmdeError(f"min_cameras is {self.min_cameras}, it must be 1 or more")
-
-
-class ImageSet(NamedTuple, Generic[T]):
-    """Holds one image per camera present: `items` and `stamps_ns` by camera, in the order of the synchronizer's."""
-
-    items: dict[str, T]
-    stamps_ns: dict[str, int]
-    complete: bool
-
-    @property
-    def stamp_ns(self) -> int:
-        """Newest stamp of the set."""
-        return max(self.stamps_ns.values())
-
-    @property
-    def skew_ns(self) -> int:
-        """Spread of the set's stamps."""
-        return max(self.stamps_ns.values()) - min(self.stamps_ns.values())
 
 
 class Synchronizer(Generic[T]):
@@ -159,9 +112,7 @@ class Synchronizer(Generic[T]):
             self._abandon(group.members)
         for name, _, _ in self._waiting.images:
             self.stats.cameras[name].dropped += 1
-        for clock in self._clocks.by_camera.values():
-            clock.accepted = None
-            clock.off_in_row *= 2  # its image of this moment is gone, and not waited for
+        self._clocks.forget()
         self._open, self._waiting.images, self._newest = [], [], None
 
     def _place(self, camera: str, clock: CameraClock, image: GroupedImage) -> bool:
@@ -245,15 +196,16 @@ class Synchronizer(Generic[T]):
                 self._abandon(older.members)
                 self._open[self._open.index(group)] = newer
                 return
-        if self._open[0] is group:
-            self._close_oldest(near=near)
-            return
+        is_oldest = self._open[0] is group
         while self._open[0] is not group:
             self._close_oldest(least=len(self.cameras) // 2 + 1)
-        self._close_oldest()
+        self._close_oldest(near=near if is_oldest else None)  # what waited may have gone into the older ones
 
     def _close_oldest(self, least: int = 1, near: NearImages | None = None) -> None:
-        """Make the oldest group a set, or give it up where it has too few cameras or ends before the last set."""
+        """Make the oldest group a set, or give it up where it has too few cameras or ends before the last set.
+
+        `near` is what waits for it, if that has been looked for already.
+        """
         group, least = self._open.pop(0), max(least, self.settings.min_cameras)
         if group.newest - group.opened_ns > self._clocks.most_lead:
             self._leave_out_ahead(group)

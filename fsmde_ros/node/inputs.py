@@ -19,7 +19,8 @@ from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import COMPRESSED, IMAGE
 from fsmde_core.messages.read import checked_stamp, raw_image, stamp_ns
 from fsmde_core.sync.counts import SyncStats
-from fsmde_core.sync.synchronizer import ImageSet, Synchronizer
+from fsmde_core.sync.groups import ImageSet
+from fsmde_core.sync.synchronizer import Synchronizer
 from fsmde_ros.middleware import qos
 from fsmde_ros.middleware.compat import SimpleFilter
 from fsmde_ros.middleware.image_type import image_type

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines import ENGINES
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sync.synchronizer import SyncSettings
+from fsmde_core.sync.groups import SyncSettings
 
 
 class TakesEffect(Enum):

@@ -16,7 +16,7 @@ from fsmde_core.clouds.packer import CloudSettings
 from fsmde_core.engines.model import default_model_path
 from fsmde_core.errors import FsmdeError
 from fsmde_core.rig.rig import Rig, load_rig, shipped_rigs
-from fsmde_core.sync.synchronizer import SyncSettings
+from fsmde_core.sync.groups import SyncSettings
 
 _TOPIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 

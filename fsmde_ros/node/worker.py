@@ -10,7 +10,7 @@ from typing import Any
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.pipeline.pipeline import DepthPipeline
-from fsmde_core.sync.synchronizer import ImageSet
+from fsmde_core.sync.groups import ImageSet
 from fsmde_ros.node.calibration import Calibration
 from fsmde_ros.node.checks.checks import Checks
 from fsmde_ros.node.diagnostics import timing_message

@@ -6,7 +6,8 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from fsmde_core.sync.synchronizer import ImageSet, Synchronizer
+from fsmde_core.sync.groups import ImageSet
+from fsmde_core.sync.synchronizer import Synchronizer
 
 MS = 1_000_000
 RING = ("front", "front_right", "right", "back", "left", "front_left")

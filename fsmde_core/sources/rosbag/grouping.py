@@ -16,7 +16,8 @@ from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.sweeps import Sweeps
 from fsmde_core.sources.rosbag.tf import add_transforms
 from fsmde_core.sources.rosbag.transforms import LIMIT_NS
-from fsmde_core.sync.synchronizer import ImageSet, Synchronizer, SyncSettings
+from fsmde_core.sync.groups import ImageSet, SyncSettings
+from fsmde_core.sync.synchronizer import Synchronizer
 
 _ENDLESS_NS = 1_000_000_000_000
 

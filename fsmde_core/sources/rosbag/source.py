@@ -28,7 +28,7 @@ from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.tf import transform_topics
 from fsmde_core.sources.rosbag.topics import camera_topics, lidar_topic, used_topics
-from fsmde_core.sync.synchronizer import SyncSettings
+from fsmde_core.sync.groups import SyncSettings
 
 
 @dataclass(eq=False)

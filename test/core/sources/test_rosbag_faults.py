@@ -9,7 +9,7 @@ import pytest
 
 from fsmde_core.frames import Frame
 from fsmde_core.sources.rosbag import RosbagSource
-from fsmde_core.sync.synchronizer import SyncSettings
+from fsmde_core.sync.groups import SyncSettings
 from support.bags import write_messages
 from support.faulty_bag import (
     FOCAL_AFTER,

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.sync.synchronizer import CameraCounts, ImageSet, Synchronizer, SyncSettings
+from fsmde_core.sync.counts import CameraCounts
+from fsmde_core.sync.groups import ImageSet, SyncSettings
+from fsmde_core.sync.synchronizer import Synchronizer
 from support.image_streams import MS, Message, play
 
 SECONDS = 6.0

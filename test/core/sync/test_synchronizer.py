@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsmde_core.sync.synchronizer import Synchronizer, SyncSettings
+from fsmde_core.sync.groups import SyncSettings
+from fsmde_core.sync.synchronizer import Synchronizer
 from support.image_streams import MS, PANDASET_MS, RING, frames_of, play, stream
 
 

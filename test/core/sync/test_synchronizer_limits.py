@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sync.synchronizer import Synchronizer, SyncSettings
+from fsmde_core.sync.groups import SyncSettings
+from fsmde_core.sync.synchronizer import Synchronizer
 from support.image_streams import MS, Message, check_accounting
 
 
