@@ -53,11 +53,48 @@ def message(topic: str, kind: str, stamp_ns: int, **fields: Any) -> Message:
     return Message(topic, kind, stamp_ns, bytes(typestore().serialize_cdr(typestore().types[kind](**fields), kind)))
 
 
-def changed(original: Message, change: Callable[[Any], None]) -> Message:
+def changed(original: Message, change: Change) -> Message:
     """A message whose deserialized form `change` altered."""
     content = typestore().deserialize_cdr(original.data, original.type)
     change(content)
     return Message(original.topic, original.type, original.stamp_ns, typestore().serialize_cdr(content, original.type))
+
+
+Change = Callable[[Any], None]
+"""Alters a deserialized message."""
+
+
+def with_values(**values: Any) -> Change:
+    def change(content: Any) -> None:
+        for name, value in values.items():
+            setattr(content, name, value)
+
+    return change
+
+
+def in_frame(frame_id: str) -> Change:
+    def change(content: Any) -> None:
+        content.header.frame_id = frame_id
+
+    return change
+
+
+def on(topic: str, change: Change) -> Callable[[Message], Message]:
+    """A change of the messages of one topic."""
+    return lambda message: changed(message, change) if message.topic == topic else message
+
+
+def cut(topic: str, size: int) -> Callable[[Message], Message]:
+    return lambda message: replace(message, data=message.data[:size]) if message.topic == topic else message
+
+
+def renamed(old: str, new: Any) -> Callable[[Message], Message]:
+    return lambda message: replace(message, topic=re.sub(old, new, message.topic))
+
+
+def altered(change: Callable[[Message], Message | None]) -> list[Message]:
+    """The messages of two frames of the small rig; None drops one."""
+    return [new for old in recorded(SmallRig(2)) if (new := change(old)) is not None]
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:
@@ -134,3 +171,23 @@ def mcap(path: Path, messages: list[Message], arrange: Arrange = list, **options
 
 def stamps(source: RosbagSource) -> list[int]:
     return [frame.stamp_ns for frame in source.frames()]
+
+
+def assert_same(ours: Frame, theirs: Frame, exact_pixels: bool = True, pose_tolerance: float = 1e-9) -> None:
+    assert ours.rig.names == theirs.rig.names
+    assert list(ours.images) == [name for name in theirs.rig.names if name in theirs.images]
+    for name, image in ours.images.items():
+        a, b = ours.rig[name], theirs.rig[name]
+        assert image.stamp_ns == theirs.images[name].stamp_ns
+        np.testing.assert_array_equal(a.K, b.K)
+        np.testing.assert_allclose(a.T_base_camera, b.T_base_camera, atol=1e-9)
+        np.testing.assert_allclose(ours.T_world_base[name], theirs.T_world_base[name], atol=pose_tolerance)
+        if theirs.images[name].encoded:
+            assert image.encoded == theirs.images[name].encoded
+        elif exact_pixels:
+            np.testing.assert_array_equal(image.rgb(), theirs.images[name].rgb())
+    assert (ours.lidar is None) == (theirs.lidar is None)
+    if ours.lidar and theirs.lidar:
+        assert ours.lidar.stamp_ns == theirs.lidar.stamp_ns
+        np.testing.assert_array_equal(ours.lidar.points, theirs.lidar.points)
+        np.testing.assert_allclose(ours.lidar.T_world_base, theirs.lidar.T_world_base, atol=1e-9)

@@ -28,10 +28,14 @@ from fsmde_ros.middleware import conversions
 from fsmde_ros.middleware.dds import use_shared_memory_profile
 from fsmde_ros.middleware.domain import claim_domain
 from fsmde_ros.node.node import SurroundDepthNode
+from support.tiny_model import WIDTH as NET_WIDTH
 
 DOMAIN = claim_domain()
 NAMES = ("front", "front_right", "back_right", "back", "back_left", "front_left")
 WIDTH, HEIGHT, FX = 160, 96, 80.0
+STAMP = 1_700_000_000_000_000_000
+PERIOD = 100_000_000
+PATIENCE_S = 8.0  # diagnostics come once a second; the rest is for busy machines
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -52,11 +56,21 @@ def constant_rgb(value: int) -> NDArray[np.uint8]:
     return np.full((HEIGHT, WIDTH, 3), value, np.uint8)
 
 
+def expected_depth(grey: float, fx: float = FX) -> float:
+    """The tiny model by hand: (1 + grey) * fx at the network's size / 100."""
+    return (1 + grey) * fx * NET_WIDTH / WIDTH / 100
+
+
 def image_message(pixels: NDArray[np.uint8], encoding: str, stamp_ns: int) -> Image:
     message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=pixels.strides[0])
     message.header = conversions.header(stamp_ns, "driver_frame")
     message.data = pixels.tobytes()
     return message
+
+
+def camera_info(name: str = "front") -> CameraInfo:
+    """What the driver of a camera of `ring_rig` sends."""
+    return conversions.camera_info(conversions.header(STAMP, "driver_frame"), ring_rig()[name])
 
 
 class Client:
@@ -110,6 +124,22 @@ class Client:
                 if status.name.endswith(name):
                     return status
         return None
+
+    def said_of(self, name: str) -> str:
+        """The message of that status, empty as long as there is none."""
+        status = self.diagnosis(name)
+        return status.message if status else ""
+
+    def values_of(self, name: str) -> dict[str, str]:
+        status = self.diagnosis(name)
+        return {entry.key: entry.value for entry in status.values} if status else {}
+
+    def heeds_camera_info(self, name: str = "front") -> bool:
+        return self.values_of(f"camera {name}").get("intrinsics") == "camera_info"
+
+    def depth_images(self, name: str = "back") -> int:
+        """How many have come of a camera."""
+        return len(self.received[f"{name}/depth/image"])
 
 
 class Stage:

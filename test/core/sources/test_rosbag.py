@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.frames import Frame
 from fsmde_core.lidar.projection import depth_map
-from fsmde_core.messages.encode import Message, encode_jpeg, restamp
 from fsmde_core.rig.mask import mask_from_entry
 from fsmde_core.rig.rig import ring_order, save_rig
 from fsmde_core.sources import open_source
 from fsmde_core.sources.rosbag import RosbagSource
-from support.bags import MS, S, changed, cloud, recorded, write_bag, write_messages
+from support.bags import S, altered, assert_same, cloud, recorded, renamed, write_bag, write_messages
 from support.small_rig import SmallRig
-
-
-def assert_same(ours: Frame, theirs: Frame, exact_pixels: bool = True, pose_tolerance: float = 1e-9) -> None:
-    assert ours.rig.names == theirs.rig.names
-    assert list(ours.images) == [name for name in theirs.rig.names if name in theirs.images]
-    for name, image in ours.images.items():
-        a, b = ours.rig[name], theirs.rig[name]
-        assert image.stamp_ns == theirs.images[name].stamp_ns
-        np.testing.assert_array_equal(a.K, b.K)
-        np.testing.assert_allclose(a.T_base_camera, b.T_base_camera, atol=1e-9)
-        np.testing.assert_allclose(ours.T_world_base[name], theirs.T_world_base[name], atol=pose_tolerance)
-        if theirs.images[name].encoded:
-            assert image.encoded == theirs.images[name].encoded
-        elif exact_pixels:
-            np.testing.assert_array_equal(image.rgb(), theirs.images[name].rgb())
-    assert (ours.lidar is None) == (theirs.lidar is None)
-    if ours.lidar and theirs.lidar:
-        assert ours.lidar.stamp_ns == theirs.lidar.stamp_ns
-        np.testing.assert_array_equal(ours.lidar.points, theirs.lidar.points)
-        np.testing.assert_allclose(ours.lidar.T_world_base, theirs.lidar.T_world_base, atol=1e-9)
 
 
 @pytest.mark.parametrize(("storage", "compressed"), [("mcap", False), ("sqlite3", False), ("mcap", True)])
@@ -108,176 +83,6 @@ def test_bag_that_lacks_something_says_what(tmp_path: Path, drop: str, said: str
 def test_unknown_base_frame_is_named(tmp_path: Path) -> None:
     with pytest.raises(FsmdeError, match=r"no frame 'chassis'.*'odom'.*give --base-frame base_link"):
         RosbagSource(write_bag(tmp_path / "bag", SmallRig(1)), base_frame="chassis")
-
-
-def altered(change: Callable[[Message], Message | None]) -> list[Message]:
-    """The messages of two frames of the small rig; None drops one."""
-    return [new for old in recorded(SmallRig(2)) if (new := change(old)) is not None]
-
-
-def renamed(old: str, new: Any) -> Callable[[Message], Message]:
-    return lambda message: replace(message, topic=re.sub(old, new, message.topic))
-
-
-def with_fields(topic: str, **fields: Any) -> Callable[[Message], Message]:
-    def change(content: Any) -> None:
-        for name, value in fields.items():
-            setattr(content, name, value)
-
-    return lambda message: changed(message, change) if message.topic == topic else message
-
-
-def cut(topic: str, size: int) -> Callable[[Message], Message]:
-    return lambda message: replace(message, data=message.data[:size]) if message.topic == topic else message
-
-
-def framed(topic: str, frame_id: str) -> Callable[[Message], Message]:
-    def change(content: Any) -> None:
-        content.header.frame_id = frame_id
-
-    return lambda message: changed(message, change) if message.topic == topic else message
-
-
-def without_lidar(frames: list[Frame]) -> list[int]:
-    return [frame.index for frame in frames if frame.lidar is None]
-
-
-@pytest.mark.parametrize(
-    ("change", "reason", "said"),
-    [
-        (with_fields("back/image_raw", encoding="mono12"), "not decodable", r"first of stamp 1\.030: .*'mono12'"),
-        (
-            with_fields("back/image_raw", width=30),
-            "of another size than its calibration",
-            "the image is 30x20, its calibration is for 32x20",
-        ),
-        (cut("back/image_raw", 40), "damaged", "/back/image_raw is no sensor_msgs"),
-        (cut("back/image_raw", 6), "damaged", "/back/image_raw has no header"),
-        (
-            lambda m: replace(m, data=restamp(m, 0)) if m.topic == "back/image_raw" else m,
-            "no stamp",
-            "the image's stamp is 0 ns, expected the time of exposure; set it in the driver",
-        ),
-    ],
-)
-def test_images_that_cannot_be_used_cost_themselves(
-    tmp_path: Path, change: Callable[[Message], Message], reason: str, said: str
-) -> None:
-    """Those of one camera in the first frame; a second pass counts nothing twice."""
-    messages = [change(m) if m.stamp_ns < 1100 * MS else m for m in recorded(SmallRig(2))]
-    source = RosbagSource(write_messages(tmp_path / "bag", messages))
-    for _ in range(2):
-        first, second = source.frames()
-        assert list(first.images) == ["front", "right", "left"] and len(second.images) == 4
-        assert first.lidar is not None
-    assert len(source) == 2
-    assert (source.counts.images.read, source.counts.images.used) == (8, 7)
-    assert source.counts.images.left_out == {reason: 1}
-    (note,) = source.notes
-    assert "has 2 images on /back/image_raw, 1 left out, " in note and re.search(said, note)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (framed("lidar/points", "roof"), "does not join 'roof' to 'base_link'"),
-        (with_fields("lidar/points", fields=[]), "no float field"),
-        (with_fields("lidar/points", width=0, row_step=0, data=np.zeros(0, np.uint8)), "it has no points"),
-        (with_fields("lidar/points", height=0), "it has no points"),
-        (with_fields("lidar/points", fields=[], width=0, height=0, point_step=0, row_step=0), "it has no points"),
-        (with_fields("lidar/points", row_step=3, height=9), "row_step is 3 bytes"),
-        (with_fields("lidar/points", data=np.full(600, 255, np.uint8)), "none of its points is finite"),
-        (cut("lidar/points", 40), "is no sensor_msgs/msg/PointCloud2"),
-    ],
-)
-def test_sweeps_that_cannot_be_used_cost_themselves(
-    tmp_path: Path, change: Callable[[Message], Message], said: str
-) -> None:
-    messages = [change(m) if m.stamp_ns < 1200 * MS else m for m in recorded(SmallRig(4))]
-    source = RosbagSource(write_messages(tmp_path / "bag", messages))
-    for _ in range(2):
-        frames = list(source.frames())
-        assert [len(frame.images) for frame in frames] == [4] * 4 and without_lidar(frames) == [0, 1, 3]
-    assert (source.counts.sweeps.read, source.counts.sweeps.used) == (2, 1)
-    (note,) = source.notes
-    assert "has 2 sweeps on /lidar/points, 1 left out, the first of stamp 1.065: " in note and said in note
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (with_fields("left/camera_info", k=np.zeros(9)), "/left/camera_info cannot be used: .*no intrinsics"),
-        (with_fields("left/camera_info", k=np.full(9, np.nan)), "/left/camera_info cannot be used: .*positive"),
-        (with_fields("left/camera_info", k=np.diag([-30.0, 30, 1]).ravel()), "cannot be used: .*positive"),
-        (with_fields("left/camera_info", k=np.diag([1e30, 1e30, 1]).ravel()), "cannot be used: .*no lens has"),
-        (with_fields("left/camera_info", k=np.diag([4e-3, 4e-3, 1]).ravel()), "cannot be used: .*no lens has"),
-        (with_fields("left/camera_info", width=0, height=0), "cannot be used: .*size 0x0"),
-        (cut("left/camera_info", 40), "cannot be used: .*is no sensor_msgs"),
-        (framed("left/camera_info", "elsewhere"), "does not join 'elsewhere' to 'base_link'"),
-        (framed("left/camera_info", "back_optical"), "its frame 'back_optical' is that of /back/image_raw"),
-        (with_fields("left/image_raw", encoding="16UC1"), r"its images hold depth \(16UC1\)"),
-        (lambda m: None if m.topic == "left/camera_info" else m, "nothing on /left/camera_info"),
-    ],
-)
-def test_camera_that_cannot_be_used_is_left_out(
-    tmp_path: Path, change: Callable[[Message], Message | None], said: str
-) -> None:
-    source = RosbagSource(write_messages(tmp_path / "bag", altered(change)))
-    for ours, theirs in zip(source.frames(), SmallRig(2).frames(), strict=True):
-        assert ours.rig.names == ("front", "right", "back")
-        assert list(ours.images) == ["front", "right", "back"] and (ours.lidar is None) == (theirs.lidar is None)
-    (note,) = source.notes
-    assert "/left/image_raw that was left out: " in note and re.search(said, note)
-
-
-def test_first_good_camera_info_counts(tmp_path: Path) -> None:
-    bad = {"left": with_fields("left/camera_info", k=np.zeros(9)), "back": cut("back/camera_info", 30)}
-    messages = [bad["left"](bad["back"](m)) if m.stamp_ns < 1200 * MS else m for m in recorded(SmallRig(4))]
-    source = RosbagSource(write_messages(tmp_path / "bag", messages))
-    for ours, theirs in zip(source.frames(), SmallRig(4).frames(), strict=True):
-        assert_same(ours, theirs)
-    left, back = sorted(source.notes, reverse=True)
-    assert "has 2 messages on /left/camera_info that were left out" in left
-    assert "has 2 messages on /back/camera_info that were left out" in back
-
-
-def test_compressed_images_of_another_size_or_broken_cost_themselves(tmp_path: Path) -> None:
-    def small(content: Any) -> None:
-        content.data = np.frombuffer(encode_jpeg(np.zeros((10, 16, 3), np.uint8)), np.uint8)
-
-    def short(content: Any) -> None:
-        content.data = content.data[:100]
-
-    def halved(content: Any) -> None:
-        content.data = content.data[: len(content.data) // 2]
-
-    def garbled(content: Any) -> None:  # the tables without which no pixel can be decoded
-        content.data = np.concatenate([content.data[:160], np.full(200, 255, np.uint8), content.data[360:]])
-
-    for number, (change, said) in enumerate(
-        [(small, "the image is 16x10"), (short, "'jpeg'"), (halved, "'jpeg'"), (garbled, "'jpeg'")]
-    ):
-        for at_ns in (1030 * MS, 1130 * MS):
-            messages = [
-                changed(m, change) if "back/image" in m.topic and m.stamp_ns == at_ns else m
-                for m in recorded(SmallRig(3), True)
-            ]
-            source = RosbagSource(write_messages(tmp_path / f"{number}_{at_ns}", messages))
-            sizes = [len(frame.images) for frame in source.frames()]
-            assert sizes == [3 if 1030 + 100 * k == at_ns // MS else 4 for k in range(3)]
-            assert all(image.rgb().shape == (20, 32, 3) for f in source.frames() for image in f.images.values())
-            (note,) = source.notes
-            assert "3 images on /back/image_raw/compressed, 1 left out" in note and said in note
-
-
-def test_bag_without_anything_usable_says_why(tmp_path: Path) -> None:
-    unset = [replace(m, data=restamp(m, 0)) if "image_raw" in m.topic else m for m in recorded(SmallRig(2))]
-    source = RosbagSource(write_messages(tmp_path / "bag", unset))
-    for read in (lambda: list(source.frames()), lambda: len(source), lambda: list(source.frames(0, 1))):
-        with pytest.raises(FsmdeError, match=r"no images that can be used: .*2 images on each of") as no:
-            read()
-        said = str(no.value)
-        assert "/front/image_raw, /" in said and "stamp is 0 ns" in said and len(said) < 900
 
 
 def test_two_topics_for_one_camera(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,17 @@ from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.mcap_index import read_index
 from support.bags import (
     MS,
+    Change,
     S,
     WideRig,
     changed,
+    in_frame,
     mcap,
     recorded,
     stamps,
     storage_file,
     transforms,
+    with_values,
     write_bag,
     write_messages,
 )
@@ -160,24 +162,6 @@ def test_messages_that_are_damaged_at_random_cost_themselves(tmp_path: Path, see
         assert 0 < count.used <= count.read
     assert source.counts.images.used == sum(len(frame.images) for frame in frames)
     assert source.counts.sweeps.used == sum(frame.lidar is not None for frame in frames)
-
-
-Change = Callable[[Any], None]
-
-
-def with_values(**values: Any) -> Change:
-    def change(content: Any) -> None:
-        for name, value in values.items():
-            setattr(content, name, value)
-
-    return change
-
-
-def in_frame(frame_id: str) -> Change:
-    def change(content: Any) -> None:
-        content.header.frame_id = frame_id
-
-    return change
 
 
 def nan_translation(content: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from fsmde_core.views.rerun import Scene
 from fsmde_core.views.rerun_target import open_stream
 from fsmde_ros.middleware import conversions
 from support.rerun_file import read
-from support.ros_harness import FX, HEIGHT, NAMES, RELIABLE, WIDTH, Stage, open_stage, ring_rig
+from support.ros_harness import FX, HEIGHT, NAMES, RELIABLE, WIDTH, Stage, ring_rig
 from support.tiny_model import HEIGHT as NET_HEIGHT
 from support.tiny_model import WIDTH as NET_WIDTH
 
@@ -26,12 +25,6 @@ from fsmde_ros.client.live_view import LiveView
 STAMP = 1_700_000_000_000_000_000
 GREYS = {name: 9 + 10 * index for index, name in enumerate(NAMES)}
 POINTS = np.arange(12, dtype="<f4").reshape(4, 3)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
-    with open_stage(tmp_path, tiny_model) as opened_stage:
-        yield opened_stage
 
 
 def expected_depth(grey: int) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -15,17 +13,11 @@ from fsmde_core.images.colormap import NO_VALUE_RGB, depth_rgb, sigma_rgb
 from fsmde_core.views.matplotlib import depth_colors
 from fsmde_ros.client.depth_images import CvBridge
 from fsmde_ros.node import outputs
-from support.ros_harness import FX, NAMES, WIDTH, Stage, open_stage
+from support.ros_harness import FX, NAMES, WIDTH, Stage
 from support.tiny_model import WIDTH as NET_WIDTH
 
 STAMP = 1_700_000_000_000_000_000
 GREYS = {name: 9 + 10 * index for index, name in enumerate(NAMES)}
-
-
-@pytest.fixture
-def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
-    with open_stage(tmp_path, tiny_model) as opened:
-        yield opened
 
 
 def picture_color(depth: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,17 +15,11 @@ from rclpy.parameter import Parameter
 from fsmde_core.paths import find_shared
 from fsmde_ros.node.node import SurroundDepthNode
 from fsmde_ros.node.parameters import PARAMETERS
-from support.ros_harness import NAMES, Stage, open_stage, start_node, state_of
+from support.ros_harness import NAMES, Stage, start_node, state_of
 from support.tiny_model import METADATA, write_tiny_model
 
 STAMP = 1_700_000_000_000_000_000
 ALL = dict.fromkeys(NAMES, 9)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
-    with open_stage(tmp_path, tiny_model) as opened:
-        yield opened
 
 
 def refusal(node: SurroundDepthNode, name: str, value: object) -> str:

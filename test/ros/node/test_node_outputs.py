@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,30 +23,19 @@ from support.ros_harness import (
     FX,
     HEIGHT,
     NAMES,
+    STAMP,
     WIDTH,
     Stage,
     constant_rgb,
+    expected_depth,
     image_message,
-    open_stage,
     ring_rig,
     start_node,
 )
 from support.tiny_model import HEIGHT as NET_HEIGHT
 from support.tiny_model import WIDTH as NET_WIDTH
 
-STAMP = 1_700_000_000_000_000_000
 GREYS = {name: 9 + 10 * index for index, name in enumerate(NAMES)}
-
-
-@pytest.fixture
-def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
-    with open_stage(tmp_path, tiny_model) as opened:
-        yield opened
-
-
-def expected_depth(grey: float, fx: float = FX) -> float:
-    """The tiny model by hand: (1 + grey) * fx at the network's size / 100."""
-    return (1 + grey) * fx * NET_WIDTH / WIDTH / 100
 
 
 def test_depth_and_camera_info_of_six_cameras(stage: Stage) -> None:
@@ -218,83 +206,6 @@ def test_compressed_images(stage: Stage) -> None:
     np.testing.assert_allclose(depth, expected_depth(GREYS["back"]), rtol=0.05)
 
 
-@pytest.mark.parametrize(
-    ("encoding", "channels"),
-    [
-        ("bgr8", 3),
-        ("rgba8", 4),
-        ("bgra8", 4),
-        ("mono8", 1),
-        ("yuv422_yuy2", 2),
-        ("yuv422", 2),
-        ("bayer_rggb8", 1),
-        ("bayer_gbrg8", 1),
-    ],
-)
-def test_encodings(stage: Stage, encoding: str, channels: int) -> None:
-    """Grey 126 is Y = 16 + 126 * 219 / 255 = 124.2 in studio range, and 126 in everything else."""
-    stage.node(cameras=["front"])
-    stage.client.listen_to_all(("front",))
-    shape = (HEIGHT, WIDTH, channels) if channels > 1 else (HEIGHT, WIDTH)
-    pixels = np.full(shape, 126, np.uint8)
-    if channels == 2:
-        luma = 0 if encoding == "yuv422_yuy2" else 1
-        pixels[..., luma], pixels[..., 1 - luma] = 124, 128
-    stage.client.publish("front/image_raw", image_message(pixels, encoding, STAMP))
-    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
-    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
-    np.testing.assert_allclose(depth, expected_depth(126), rtol=0.02)
-
-
-GREY_126 = {
-    "8UC1": np.full((HEIGHT, WIDTH), 126, np.uint8),
-    "8UC3": np.full((HEIGHT, WIDTH, 3), 126, np.uint8),
-    "8UC4": np.full((HEIGHT, WIDTH, 4), 126, np.uint8),
-    "nv12": np.concatenate([np.full((HEIGHT, WIDTH), 124, np.uint8), np.full((HEIGHT // 2, WIDTH), 128, np.uint8)]),
-    "nv21": np.concatenate([np.full((HEIGHT, WIDTH), 124, np.uint8), np.full((HEIGHT // 2, WIDTH), 128, np.uint8)]),
-    "mono16": np.full((HEIGHT, WIDTH), 126 << 4, "<u2"),
-    "rgb16": np.full((HEIGHT, WIDTH, 3), 126 * 257, "<u2"),
-    "bayer_gbrg16": np.full((HEIGHT, WIDTH), 126 << 2, "<u2"),
-}
-
-
-@pytest.mark.parametrize("encoding", GREY_126)
-def test_encodings_of_other_layouts(stage: Stage, encoding: str) -> None:
-    """As above; of 16 bits, mono16 comes from a sensor of 12, the mosaic from one of 10."""
-    stage.node(cameras=["front"])
-    stage.client.listen_to_all(("front",))
-    message = image_message(GREY_126[encoding], encoding, STAMP)
-    message.height = HEIGHT
-    stage.client.publish("front/image_raw", message)
-    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
-    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
-    np.testing.assert_allclose(depth, expected_depth(126), rtol=0.02)
-
-
-def test_a_big_endian_image(stage: Stage) -> None:
-    stage.node(cameras=["front"])
-    stage.client.listen_to_all(("front",))
-    message = image_message(np.full((HEIGHT, WIDTH), 126 << 8, ">u2"), "mono16", STAMP)
-    message.is_bigendian = 1
-    stage.client.publish("front/image_raw", message)
-    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
-    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
-    np.testing.assert_allclose(depth, expected_depth(126), rtol=1e-5)
-
-
-def test_row_padding_is_left_out(stage: Stage) -> None:
-    stage.node(cameras=["front"])
-    stage.client.listen_to_all(("front",))
-    padded = np.full((HEIGHT, WIDTH + 10, 3), 200, np.uint8)
-    padded[:, :WIDTH] = 9
-    message = image_message(padded, "rgb8", STAMP)
-    message.width = WIDTH
-    stage.client.publish("front/image_raw", message)
-    assert stage.spin_until(lambda: stage.client.received["front/depth/image"])
-    depth = CvBridge().imgmsg_to_cv2(stage.client.received["front/depth/image"][0])
-    np.testing.assert_allclose(depth, expected_depth(9), rtol=1e-5)
-
-
 def test_organised_clouds(stage: Stage) -> None:
     stage.node(cloud__stride=2)
     stage.client.listen(PointCloud2, "back/depth/points")
@@ -327,9 +238,9 @@ def test_timing_and_stamps(stage: Stage) -> None:
     stages = [float(values[f"{key}_ms"]) for key in ("receive", "preprocess", "infer", "cloud", "publish")]
     assert all(value >= 0 for value in stages)
     assert sum(stages) == pytest.approx(float(values["end_to_end_ms"]), rel=0.2, abs=1)
-    assert stage.spin_until(lambda: "lag_ms" in _values(stage, "camera front_left"))
-    assert _values(stage, "camera front")["lag_ms"] == "p50 -25.00, p95 -25.00, p99 -25.00"
-    assert _values(stage, "camera front_left")["lag_ms"] == "p50 25.00, p95 25.00, p99 25.00"
+    assert stage.spin_until(lambda: "lag_ms" in stage.client.values_of("camera front_left"))
+    assert stage.client.values_of("camera front")["lag_ms"] == "p50 -25.00, p95 -25.00, p99 -25.00"
+    assert stage.client.values_of("camera front_left")["lag_ms"] == "p50 25.00, p95 25.00, p99 25.00"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -345,7 +256,7 @@ def test_threads_bound_the_rectifier(stage: Stage, threads: int) -> None:
 def test_nothing_is_computed_for_nobody(stage: Stage) -> None:
     stage.node()
     stage.client.send_set(GREYS, STAMP)
-    assert stage.spin_until(lambda: "rests" in (_text(stage, "output") or ""), 5)
+    assert stage.spin_until(lambda: "rests" in (stage.client.said_of("output") or ""), 5)
     status = stage.client.diagnosis("output")
     assert status is not None
     values = {entry.key: entry.value for entry in status.values}
@@ -374,13 +285,3 @@ def test_switched_off_outputs_stay_silent(stage: Stage) -> None:
     assert stage.spin_until(lambda: stage.client.received["points"])
     stage.spin_for(0.2)
     assert not stage.client.received["front/depth/image"]
-
-
-def _text(stage: Stage, name: str) -> str | None:
-    status = stage.client.diagnosis(name)
-    return status.message if status else None
-
-
-def _values(stage: Stage, name: str) -> dict[str, str]:
-    status = stage.client.diagnosis(name)
-    return {entry.key: entry.value for entry in status.values} if status else {}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("rclpy")
@@ -12,17 +9,11 @@ pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
-from support.ros_harness import NAMES, Stage, open_stage
+from support.ros_harness import NAMES, Stage
 
 STAMP = 1_000_000_000
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = {"qos_overrides./front/image_raw.subscription.reliability": "reliable"}
-
-
-@pytest.fixture
-def stage(tmp_path: Path, tiny_model: Path) -> Iterator[Stage]:
-    with open_stage(tmp_path, tiny_model) as stage:
-        yield stage
 
 
 def says(stage: Stage, part: str, words: str) -> bool:
