@@ -8,11 +8,11 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from fsmde_ros.middleware.dds import profile_variable
+from fsmde_ros.middleware.dds import unset_profile_variable
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
@@ -72,9 +72,7 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    # A profile that is set already stays.
-    variable, profile = profile_variable(), str(CONFIG / "fastdds_shm.xml")
+    variable = unset_profile_variable()
     if variable is not None:
-        value = EnvironmentVariable(variable, default_value=profile)
-        arguments.append(SetEnvironmentVariable(variable, value))
+        arguments.append(SetEnvironmentVariable(variable, str(CONFIG / "fastdds_shm.xml")))
     return LaunchDescription([*arguments, OpaqueFunction(function=nodes)])

@@ -87,6 +87,7 @@ SIXTEEN_BITS = MappingProxyType(
     {name.replace("8", "16"): name for name in ENCODINGS if name.startswith(("rgb", "bgr", "mono", "bayer"))}
     | {"16UC3": "8UC3", "16UC4": "8UC4"}
 )
+_MEASUREMENTS = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 _BIT_DEPTHS = (8, 10, 12, 14, 16)  # of sensors
 _NAMES = {name.lower(): name for name in (*ENCODINGS, *SIXTEEN_BITS)}
 
@@ -168,7 +169,8 @@ class RawImage:
         if self.encoding not in SIXTEEN_BITS:
             return self
         values = self.pixels()
-        brightest = int((values[..., :3] if values.ndim == 3 else values).max())
+        # Rows first: over a slice of the last axis NumPy takes twenty times as long.
+        brightest = int(values.max(0).max(0)[:3].max() if values.ndim == 3 else values.max())
         depth = next(bits for bits in _BIT_DEPTHS if brightest < 1 << bits)
         scaled = np.empty(values.shape, np.uint8)
         np.right_shift(values, depth - 8, out=scaled, casting="unsafe")
@@ -180,9 +182,14 @@ class RawImage:
         return to_rgb(image.pixels(), image.encoding)
 
 
+def holds_depth(encoding: str) -> bool:
+    """Whether an encoding, or the format of a compressed image, is one of depth or other measurements."""
+    return encoding.upper().startswith(_MEASUREMENTS) or "compresseddepth" in encoding.lower()
+
+
 def _known_name(name: str) -> str:
     known = _NAMES.get(name.lower())
-    if known is None and name.upper().startswith(("16UC1", "16SC1", "32FC1", "32SC1", "64FC1")):
+    if known is None and holds_depth(name):
         raise FsmdeError(
             f"image encoding '{name}' holds depth or other measurements; use the topic of the camera's picture"
         )

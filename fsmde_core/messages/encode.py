@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage, Frame, LidarSweep
-from fsmde_core.images.compression import read_header
+from fsmde_core.images.compression import PNG_START
 from fsmde_core.messages.point_cloud import cloud_bytes, cloud_layout
 from fsmde_core.rig.geometry import Matrix, quaternion_from_rotation
 from fsmde_core.rig.lens import INFO_SIZES
@@ -151,8 +151,7 @@ class MessageEncoder:
         topic = self._image_topic(camera.name)
         if self._compressed:
             encoded = image.encoded or encode_jpeg(image.rgb())
-            found, data = read_header(memoryview(encoded)), np.frombuffer(encoded, dtype=np.uint8)
-            kind = found.kind if found else "jpeg"
+            kind, data = "png" if encoded.startswith(PNG_START) else "jpeg", np.frombuffer(encoded, dtype=np.uint8)
             return self._message(topic, COMPRESSED, image.stamp_ns, header=header, format=kind, data=data)
         pixels = np.ascontiguousarray(image.rgb())
         height, width, channels = pixels.shape

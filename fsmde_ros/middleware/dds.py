@@ -25,8 +25,14 @@ def profile_variable() -> str | None:
     return found[0] if found else None
 
 
+def unset_profile_variable() -> str | None:
+    """Return the variable to set a profile in; None where one is chosen already, or for another middleware."""
+    variable = profile_variable()
+    return None if variable is None or os.environ.keys() & {variable, FAST_DDS_2} else variable
+
+
 def use_shared_memory_profile() -> None:
     """Point Fast DDS at config/fastdds_shm.xml unless a profile is chosen already. Call it before rclpy.init."""
-    profile, variable = find_shared("config/fastdds_shm.xml"), profile_variable()
-    if profile is not None and variable is not None and not os.environ.keys() & {variable, FAST_DDS_2}:
+    profile, variable = find_shared("config/fastdds_shm.xml"), unset_profile_variable()
+    if profile is not None and variable is not None:
         os.environ[variable] = str(profile)

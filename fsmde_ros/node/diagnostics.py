@@ -153,10 +153,11 @@ class Reporter:
             return ERROR, f"{bad} bad messages: {camera.last_fault}"
         if refused := self.calibration.refused.get(name):
             return ERROR, refused
-        if fault := self.calibration.unused_mask(name) or lens_warning(self.calibration.rig[name]):
-            return WARN, fault
         if number:
             return WARN, f"{number} images fitted into no set: {why}"
+        # Last, since it stays for good.
+        if fault := self.calibration.unused_mask(name) or lens_warning(self.calibration.rig[name]):
+            return WARN, fault
         return OK, f"{self.health.input_rate(name):.1f} images per second"
 
     def _increase(self, key: str, count: int) -> int:
