@@ -20,7 +20,12 @@ def raw_image(msg: Any) -> RawImage:
 
 def compressed_image(msg: Any) -> RawImage:
     """Decode a sensor_msgs/CompressedImage."""
-    return EncodedImage(msg.data, msg.format).decode()
+    return encoded_image(msg).decode()
+
+
+def encoded_image(msg: Any) -> EncodedImage:
+    """Wrap a sensor_msgs/CompressedImage, whose data the EncodedImage shares."""
+    return EncodedImage(msg.data, msg.format)
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -98,11 +103,11 @@ def camera_from_info(info: Any, name: str, T_base_camera: Matrix | None = None, 
         D=np.zeros(0) if is_rectified else np.array(info.d, dtype=np.float64),
         frame_id=info.header.frame_id,
     )
-    check_intrinsics(camera)
+    _check_intrinsics(camera)
     return camera
 
 
-def check_intrinsics(camera: Camera) -> None:
+def _check_intrinsics(camera: Camera) -> None:
     """Check that focal lengths are those of a lens, in pixels: raises FsmdeError for millimetres or metres."""
     shortest, longest = 0.02 * min(camera.width, camera.height), 100.0 * max(camera.width, camera.height)
     focal = camera.K[0, 0], camera.K[1, 1]

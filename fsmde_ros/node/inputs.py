@@ -14,10 +14,9 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.encodings import EncodedImage
 from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import COMPRESSED, IMAGE
-from fsmde_core.messages.read import checked_stamp, raw_image, stamp_ns
+from fsmde_core.messages.read import checked_stamp, encoded_image, raw_image, stamp_ns
 from fsmde_core.sync.counts import SyncStats
 from fsmde_core.sync.groups import ImageSet
 from fsmde_core.sync.synchronizer import Synchronizer
@@ -56,7 +55,7 @@ class SurroundSubscriber(SimpleFilter):
         self._calibration = calibration
         self._health = health
         self._rectifier = rectifier
-        self._read = _encoded_image if setup.compressed else raw_image
+        self._read = encoded_image if setup.compressed else raw_image
         names = calibration.rig.names
         self._synchronizer: Synchronizer[ReceivedImage] = Synchronizer(names, setup.sync)
         self._lag_ns = 0
@@ -140,7 +139,7 @@ class SurroundSubscriber(SimpleFilter):
         self._lag_ns = queued_ns
         self._health.count_image(name)
         stamp = checked_stamp(stamp_ns(message.header.stamp))
-        image = self._read(message)  # checks it, so that a broken image does not take a place in a set
+        image = self._read(message)  # checks a raw one, so that a broken image does not take a place in a set
         received = ReceivedImage(self._rectifier.submit(name, image), arrived_ns)
         self._pass_on(self._synchronizer.add(name, stamp, arrived_ns, received), arrived_ns)
 
@@ -168,10 +167,6 @@ class SurroundSubscriber(SimpleFilter):
         while images is not None:
             self.signalMessage(images)
             images = self._synchronizer.poll(now_ns)
-
-
-def _encoded_image(message: CompressedImage) -> EncodedImage:
-    return EncodedImage(message.data, message.format)
 
 
 def _queued_ns(received_ns: int) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.images.rectify import lens_warning
 from fsmde_core.rig.rig_file import RigFile
-from fsmde_core.sources.rosbag.calibration import BagCalibration
+from fsmde_core.sources.rosbag.calibration import BagCalibration, note_doubts
 from fsmde_core.sources.rosbag.sensors import depth_encoding
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
@@ -83,16 +82,16 @@ class _Beginning:
         frame, end_ns = None, None
         for record in self._bag.messages(list(wanted)):
             end_ns = end_ns or record.time_ns + FIRST_NS
-            name = wanted.pop(record.topic, None)
             try:
-                if name:
+                if record.topic == lidar:
+                    frame = frame or record.frame_id
+                elif name := wanted.get(record.topic):
                     self._calibration.image_frames[name] = record.frame_id
                     if encoding := depth_encoding(record, self._calibration.cameras[name].type):
                         self._leave_out(name, f"its images hold depth ({encoding})")
-                elif name is not None:
-                    frame = record.frame_id
+                wanted.pop(record.topic, None)
             except FsmdeError:
-                pass  # a pass judges every message
+                pass  # a pass judges every message; the next one of the topic may be good
             if not wanted or record.time_ns > end_ns:
                 break
         return frame
@@ -135,10 +134,7 @@ class _Beginning:
                 self._leave_out(name, reason)
             else:
                 frames[calibration.frame(name)] = topics.image
-                if warning := lens_warning(calibration.placed(name)):
-                    self._bag.note(f"has a lens to be doubted: {warning}")
-                if misfit := calibration.unused_mask(name):
-                    self._bag.note(f"has a camera '{name}' whose mask is not used: {misfit}")
+                note_doubts(self._bag, calibration, name)
         if not calibration.cameras:
             raise self._error()
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fsmde_core.errors import FsmdeError
+from fsmde_core.images.rectify import lens_warning
 from fsmde_core.messages.encode import CAMERA_INFO
 from fsmde_core.messages.read import camera_from_info
 from fsmde_core.rig.geometry import Matrix
 from fsmde_core.rig.mask import mask_misfit
 from fsmde_core.rig.rig import Camera, Rig, ring_order
 from fsmde_core.sources.rosbag.sensors import deserialized
+from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
 from fsmde_core.sources.rosbag.transforms import SAME, TransformTree
@@ -76,9 +78,11 @@ class BagCalibration:
         info = deserialized(record, CAMERA_INFO)
         camera = camera_from_info(info, name, is_rectified=self.cameras[name].is_rectified)
         known = self.known.get(name)
+        if not info.header.frame_id:
+            camera = replace(camera, frame_id=self.image_frames.get(name) or (known.frame_id if known else ""))
         if known is not None:
             own = {key: getattr(camera, key) for key in ("width", "height", "K", "distortion_model", "D")}
-            own["mask"] = None if mask_misfit(known.mask, (camera.width, camera.height)) else known.mask
+            own["mask"] = None if self._mask_fault(name, camera) else known.mask
             camera = replace(known, T_base_camera=camera.T_base_camera, frame_id=camera.frame_id, **own)
         is_changed = name in self.intrinsics
         self.intrinsics[name], self._infos[name] = camera, content
@@ -100,8 +104,13 @@ class BagCalibration:
 
     def unused_mask(self, name: str) -> str:
         """Say why the camera's mask of the rig file is not in use; empty where it is, or where there is none."""
-        camera, known = self.placed(name), self.known.get(name)
-        return "" if known is None else mask_misfit(known.mask, (camera.width, camera.height))
+        return self._mask_fault(name, self.intrinsics.get(name) or self.known[name]) if name in self.known else ""
+
+    def _mask_fault(self, name: str, camera: Camera) -> str:
+        mask = self.known[name].mask
+        if mask is not None and self.cameras[name].is_rectified:
+            return "its images are rectified, the mask is drawn in the original ones; record those"
+        return mask_misfit(mask, (camera.width, camera.height))
 
     def move(self) -> list[str]:
         """Place the cameras anew after a fixed transform changed; return those that moved."""
@@ -141,3 +150,17 @@ class BagCalibration:
             if name not in self.known:
                 raise
             return self.known[name].T_base_camera
+
+
+def note_doubts(bag: Bag, calibration: BagCalibration, name: str) -> None:
+    """Note a lens of a camera that turns back, and a mask that is not used.
+
+    Args:
+        bag: Receives the notes.
+        calibration: In force.
+        name: The camera.
+    """
+    if warning := lens_warning(calibration.placed(name)):
+        bag.note_damage(f"lens of {name}", f"has a lens to be doubted: {warning}")
+    if misfit := calibration.unused_mask(name):
+        bag.note_damage(f"mask of {name}", f"has a camera '{name}' whose mask is not used: {misfit}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fsmde_core.errors import FsmdeError
-from fsmde_core.sources.rosbag.calibration import BagCalibration, PlacedRig
+from fsmde_core.sources.rosbag.calibration import BagCalibration, PlacedRig, note_doubts
 from fsmde_core.sources.rosbag.ledger import IMAGES, LeftOut, PassCounts
 from fsmde_core.sources.rosbag.sensors import ImageReader, UnusableMessageError, first_fault
 from fsmde_core.sources.rosbag.storage.bag import Bag
@@ -70,9 +70,7 @@ class Grouper:
         self._infos = {topics.info: name for name, topics in cameras.items() if topics.info}
         self._synchronizer: Synchronizer[BagMessage] = Synchronizer(calibration.now.rig.names, sync)
         self._pending: deque[_Pending] = deque()
-        self._sweeps = Sweeps(
-            lidar or "", counts, calibration.world is not None, int(sync.deadline_ms * 1e6), sync.jump_ms
-        )
+        self._sweeps = Sweeps(counts, calibration.world is not None, int(sync.deadline_ms * 1e6))
         self._changes: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._now_ns = 0
@@ -149,6 +147,7 @@ class Grouper:
                 cameras = tuple(now if one.name == camera else one for one in before.cameras)
                 pending.calibration = replace(pending.calibration, rig=replace(before, cameras=cameras))
         self._note_change(camera, record)
+        note_doubts(self._bag, self._calibration, camera)
 
     def _add_transforms(self, record: BagMessage) -> None:
         if not add_transforms(self._bag, self._calibration.tree, record, self._counts):

@@ -11,6 +11,8 @@ from fsmde_core.sources.counts import ItemCount, ReadingCounts
 
 IMAGES, SWEEPS, POSES = "images", "sweeps", "poses"
 _READ = ""  # the reason of what was not left out
+WRONG_CLOCK_NS = 1_000_000_000
+"""Stamps that lie further than this from those of what was recorded beside them are of another clock."""
 
 
 class LeftOut(NamedTuple):
@@ -32,6 +34,7 @@ class Ledger:
         self.counts = ReadingCounts()
         self._path = path
         self._numbers: Counter[tuple[str, str, str]] = Counter()
+        self._made: Counter[tuple[str, str, str]] = Counter()  # of the numbers, what frames lost when they were made
         self._details: dict[tuple[str, str, str], str] = {}
         self._moved: Counter[str] = Counter()
         self._frames: set[int] = set()
@@ -55,10 +58,10 @@ class Ledger:
     def raise_to(self, left_out: LeftOut, number: int, is_latest: bool = False) -> None:
         kind, topic, reason, detail = left_out
         key = kind, topic, reason
-        more = number - self._numbers[key]
+        more = number + self._made[key] - self._numbers[key]
         if more <= 0:
             return
-        self._numbers[key] = number
+        self._numbers[key] += more
         if detail and (is_latest or key not in self._details):
             self._details[key] = detail
         count: ItemCount = getattr(self.counts, kind)
@@ -73,7 +76,9 @@ class Ledger:
         if found and index not in self._frames:
             self._frames.add(index)
             for one in found:
-                self.raise_to(one, self._numbers[one[:3]] + 1)
+                in_passes = self._numbers[one[:3]] - self._made[one[:3]]
+                self._made[one[:3]] += 1
+                self.raise_to(one, in_passes)
 
     def _note(self, kind: str, number: int, read: int, detail: str, topics: list[str]) -> str:
         where = topics[0] if len(topics) == 1 else f"each of {', '.join(topics)}"

@@ -9,15 +9,13 @@ from typing import Any
 from fsmde_core.errors import FsmdeError
 from fsmde_core.frames import CameraImage
 from fsmde_core.images.compression import tables_of
-from fsmde_core.images.encodings import EncodedImage, RawImage
+from fsmde_core.images.encodings import RawImage, holds_depth
 from fsmde_core.images.rectify import check_size
 from fsmde_core.messages.encode import COMPRESSED, typestore
-from fsmde_core.messages.read import checked_stamp, compressed_image, raw_image
+from fsmde_core.messages.read import checked_stamp, compressed_image, encoded_image, raw_image
 from fsmde_core.rig.rig import Camera
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.topics import CameraTopics
-
-_DEPTH = ("16UC1", "16SC1", "32SC1", "32FC1", "64FC1")
 
 
 class UnusableMessageError(FsmdeError):
@@ -78,7 +76,7 @@ def depth_encoding(record: BagMessage, kind: str) -> str | None:
     """
     message = deserialized(record, kind)
     encoding = str(message.format if kind == COMPRESSED else message.encoding)
-    return encoding if encoding.startswith(_DEPTH) or "compresseddepth" in encoding.lower() else None
+    return encoding if holds_depth(encoding) else None
 
 
 class ImageReader:
@@ -133,7 +131,7 @@ class ImageReader:
         message = deserialized(record, topics.type)
         if topics.type != COMPRESSED:
             return CameraImage(record.stamp_ns, pixels=raw_image(message).rgb())
-        encoded = EncodedImage(message.data, message.format)
+        encoded = encoded_image(message)
         if encoded.is_mosaic or encoded.is_swapped:  # the bytes alone do not say so
             return CameraImage(record.stamp_ns, pixels=encoded.decode().rgb())
         return CameraImage(record.stamp_ns, encoded=message.data.tobytes())

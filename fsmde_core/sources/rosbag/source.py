@@ -22,7 +22,7 @@ from fsmde_core.sources.counts import ReadingCounts
 from fsmde_core.sources.rosbag.beginning import read_calibration
 from fsmde_core.sources.rosbag.calibration import BagCalibration
 from fsmde_core.sources.rosbag.grouping import FrameMessages, Grouper
-from fsmde_core.sources.rosbag.ledger import IMAGES, POSES, SWEEPS, Ledger, LeftOut, PassCounts
+from fsmde_core.sources.rosbag.ledger import IMAGES, POSES, SWEEPS, WRONG_CLOCK_NS, Ledger, LeftOut, PassCounts
 from fsmde_core.sources.rosbag.sensors import ImageReader, UnusableMessageError, deserialized, first_fault, unusable
 from fsmde_core.sources.rosbag.storage.bag import Bag
 from fsmde_core.sources.rosbag.storage.records import BagMessage
@@ -33,10 +33,9 @@ from fsmde_core.sync.groups import SyncSettings
 
 @dataclass(eq=False)
 class _Position:
-    """Marks a place in the stream. calibration, counts: at that place. index: that of the next group."""
+    """Marks a place in the stream. counts: at that place. index: that of the next group."""
 
     groups: Iterator[FrameMessages]
-    calibration: BagCalibration
     counts: PassCounts
     index: int = 0
 
@@ -134,7 +133,7 @@ class RosbagSource:
 
     def _begin(self) -> _Position:
         calibration, counts = self._calibration.copy(), PassCounts(self._ledger)
-        return _Position(self._groups(calibration, counts), calibration, counts)
+        return _Position(self._groups(calibration, counts), counts)
 
     def _groups(self, calibration: BagCalibration, counts: PassCounts) -> Iterator[FrameMessages]:
         grouper = Grouper(self._bag, calibration, self._images, self._lidar, self._sync, counts)
@@ -181,10 +180,10 @@ class _FrameMaker:
             return group.calibration.tree.lookup(self._world, self._base, record.stamp_ns)
         except FsmdeError as error:
             offsets = self._counts.offsets_ns
-            ahead_s = (record.stamp_ns - record.time_ns - offsets.get(POSES, 0)) * 1e-9
+            ahead_ns = abs(record.stamp_ns - record.time_ns - offsets.get(POSES, 0))
             detail = f"the first: {error}"
-            if abs(ahead_s) > 1:
-                detail = f"their stamps lie {abs(ahead_s):.1f} s from the transforms recorded beside them ({error})"
+            if ahead_ns > WRONG_CLOCK_NS:
+                detail = f"their stamps lie {ahead_ns * 1e-9:.1f} s from the transforms recorded beside them ({error})"
             self._left_out.append(LeftOut(kind, record.topic, "no pose of the vehicle at their time", detail))
             return None
 

@@ -10,7 +10,7 @@ from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.encode import CLOUD
 from fsmde_core.messages.point_cloud import read_points
 from fsmde_core.messages.read import checked_stamp
-from fsmde_core.sources.rosbag.ledger import IMAGES, SWEEPS, LeftOut, PassCounts
+from fsmde_core.sources.rosbag.ledger import IMAGES, SWEEPS, WRONG_CLOCK_NS, LeftOut, PassCounts
 from fsmde_core.sources.rosbag.sensors import UnusableMessageError, deserialized, first_fault, unusable
 from fsmde_core.sources.rosbag.storage.records import BagMessage
 from fsmde_core.sources.rosbag.transforms import LIMIT_NS
@@ -55,8 +55,8 @@ class Sweeps:
     where its period is known, and that of the sets is no shorter.
     """
 
-    def __init__(self, topic: str, counts: PassCounts, has_poses: bool, wait_ns: int, jump_ms: float) -> None:
-        self._topic, self._counts, self._has_poses, self._jump_ns = topic, counts, has_poses, int(jump_ms * 1e6)
+    def __init__(self, counts: PassCounts, has_poses: bool, wait_ns: int) -> None:
+        self._counts, self._has_poses = counts, has_poses
         self._keep_ns = LIMIT_NS + 2 * (FAR_NS if has_poses else NEAR_NS) + wait_ns
         self._held: deque[_Sweep] = deque()
         self._period, self._set_period = Period(), Period()
@@ -81,11 +81,11 @@ class Sweeps:
 
     def add(self, record: BagMessage) -> None:
         """Keep a sweep that can be used, and drop those that are too old."""
-        self._counts.add_read(SWEEPS, self._topic)
+        self._counts.add_read(SWEEPS, record.topic)
         try:
             _check(record)
         except UnusableMessageError as error:
-            self._counts.add_left_out(LeftOut(SWEEPS, self._topic, error.reason, first_fault(record, error)))
+            self._counts.add_left_out(LeftOut(SWEEPS, record.topic, error.reason, first_fault(record, error)))
             return
         stamp_ns, images = record.stamp_ns, self._counts.offsets_ns.get(IMAGES)
         self._held.append(_Sweep(record, None if images is None else stamp_ns - record.time_ns - images))
@@ -112,7 +112,7 @@ class Sweeps:
         if not near:
             return None
         if distance[near[0]] > NEAR_NS:
-            self._counts.add_moved(self._topic)
+            self._counts.add_moved(near[0].record.topic)
         near[0].is_used = True
         return near[0].record
 
@@ -127,18 +127,18 @@ class Sweeps:
             self._counts.add_left_out(self._reason(sweep))
 
     def _reason(self, sweep: _Sweep) -> LeftOut:
-        images, stamp_ns, time_ns = self._counts.offsets_ns.get(IMAGES), sweep.record.stamp_ns, sweep.record.time_ns
-        ahead_ns = stamp_ns - time_ns - (images or 0) if sweep.ahead_ns is None else sweep.ahead_ns
+        images, record, topic = self._counts.offsets_ns.get(IMAGES), sweep.record, sweep.record.topic
+        ahead_ns = record.stamp_ns - record.time_ns - (images or 0) if sweep.ahead_ns is None else sweep.ahead_ns
         if images is None:
-            return LeftOut(SWEEPS, self._topic, "no images beside them", "there are no images beside them")
-        if abs(ahead_ns) > self._jump_ns:
+            return LeftOut(SWEEPS, topic, "no images beside them", "there are no images beside them")
+        if abs(ahead_ns) > WRONG_CLOCK_NS:
             detail = f"their stamps lie {abs(ahead_ns) * 1e-9:.1f} s from the images recorded beside them"
-            return LeftOut(SWEEPS, self._topic, "stamps far from those of the images", detail)
+            return LeftOut(SWEEPS, topic, "stamps far from those of the images", detail)
         if sweep.is_beaten:
-            return LeftOut(SWEEPS, self._topic, "another sweep is nearer to the images")
+            return LeftOut(SWEEPS, topic, "another sweep is nearer to the images")
         still = "" if self._has_poses else "; without motion on /tf they cannot be moved to the images' time"
         detail = f"they lie more than {NEAR_NS * 1e-6:.0f} ms from every set of images{still}"
-        return LeftOut(SWEEPS, self._topic, "far from every set of images", detail)
+        return LeftOut(SWEEPS, topic, "far from every set of images", detail)
 
 
 def _check(record: BagMessage) -> None:

@@ -76,9 +76,9 @@ def add_transforms(bag: Bag, tree: TransformTree, record: BagMessage, counts: Pa
 def _add(bag: Bag, tree: TransformTree, record: BagMessage, entry: Any, counts: PassCounts | None) -> bool:
     parent, child = entry.header.frame_id.lstrip("/"), entry.child_frame_id.lstrip("/")  # tf of old wrote slashes
     fixed, followed = is_static(record.topic), tree.followed(child)
-    is_pose = counts is not None and followed is not None and not fixed
-    if counts is not None and is_pose:
-        counts.add_read(POSES, record.topic)
+    poses = counts if followed is not None and not fixed else None
+    if poses is not None:
+        poses.add_read(POSES, record.topic)
     try:
         with unusable("in a circle"):
             _check_frames(tree, parent, child)
@@ -86,19 +86,19 @@ def _add(bag: Bag, tree: TransformTree, record: BagMessage, entry: Any, counts: 
             pose = pose_from_transform(entry.transform)
         stamp = stamp_ns(entry.header.stamp)
         with unusable("no stamp"):
-            stamp = checked_stamp(stamp, "transform", "the time of the pose") if is_pose else stamp
+            stamp = checked_stamp(stamp, "transform", "the time of the pose") if poses else stamp
     except UnusableMessageError as error:
         what = f"has transforms of '{child}' in '{parent}' that were left out: {error}"
         bag.note_damage(f"{error.reason} {parent} {child}", what)
-        if counts is not None and is_pose:
-            counts.add_left_out(LeftOut(POSES, record.topic, error.reason))
+        if poses is not None:
+            poses.add_left_out(LeftOut(POSES, record.topic, error.reason))
         return False
     if followed not in (None, parent):
         note_parents(bag, child, [str(followed), parent])
-        if counts is not None and is_pose:
-            counts.add_left_out(LeftOut(POSES, record.topic, f"in another parent than '{followed}'"))
-    elif counts is not None and is_pose:
-        counts.offsets_ns[POSES] = stamp - record.time_ns
+        if poses is not None:
+            poses.add_left_out(LeftOut(POSES, record.topic, f"in another parent than '{followed}'"))
+    elif poses is not None:
+        poses.offsets_ns[POSES] = stamp - record.time_ns
     if not fixed:
         return tree.add_moving(parent, child, stamp, pose)
     if counts is None and tree.has_place(child):

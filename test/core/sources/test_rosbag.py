@@ -197,3 +197,9 @@ def test_a_rig_files_mask_serves_where_camera_info_has_its_size(tmp_path: Path) 
     assert (
         "has a camera 'front' whose mask is not used: its mask in the rig file is 64x40, its camera_info 32x20" in note
     )
+    moved = [replace(m, topic=m.topic.replace("image_raw", "image_rect")) for m in recorded(SmallRig(2))]
+    save_rig(replace(rig, cameras=(replace(front, mask=mask), *rest)), tmp_path / "rig.yaml")
+    source = RosbagSource(write_messages(tmp_path / "rectified", moved), rig=tmp_path / "rig.yaml")
+    assert all(frame.rig["front"].mask is None and "front" in frame.images for frame in source.frames())
+    (note,) = [note for note in source.notes if "mask" in note]
+    assert "its images are rectified, the mask is drawn in the original ones" in note

@@ -14,7 +14,6 @@ import pytest
 from fsmde_core.errors import FsmdeError
 from fsmde_core.messages.encode import CLOUD, COMPRESSED, IMAGE, TRANSFORMS
 from fsmde_core.rig.geometry import rigid
-from fsmde_core.rig.mask import VehicleMask
 from fsmde_core.rig.rig import Camera, Rig, save_rig
 from fsmde_core.rig.rig_file import RigFile
 from fsmde_core.sources import open_source
@@ -207,19 +206,6 @@ def test_calibration_of_the_bag_goes_before_that_of_the_rig_file(tmp_path: Path)
     for name in ("front", "left"):
         np.testing.assert_array_equal(source.rig[name].K, SmallRig().rig[name].K)
         np.testing.assert_allclose(source.rig[name].T_base_camera, SmallRig().rig[name].T_base_camera, atol=1e-9)
-
-
-def test_masks_of_the_rig_file_hold_where_they_fit_the_images(tmp_path: Path) -> None:
-    path, file = write_bag(tmp_path / "bag", SmallRig(2)), rig_file(tmp_path / "rig.yaml")
-    own = np.zeros((20, 32), bool)
-    own[15:, 4:9] = True
-    rig = RigFile.load(file).rig
-    cameras = [replace(rig["front"], mask=VehicleMask(own, ())), replace(rig["left"], width=64, height=40)]
-    cameras[1] = replace(cameras[1], mask=VehicleMask(np.ones((40, 64), bool), ()))
-    source = RosbagSource(path, rig=RigFile(Rig(tuple(cameras))))
-    frame = next(source.frames())
-    assert frame.rig["front"].mask is cameras[0].mask and frame.rig["left"].mask is None
-    assert any("'left' whose mask is not used: its mask in the rig file is 64x40" in note for note in source.notes)
 
 
 def test_rig_file_maps_names(tmp_path: Path) -> None:

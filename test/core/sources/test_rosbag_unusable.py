@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -159,3 +160,63 @@ def test_bag_without_anything_usable_says_why(tmp_path: Path) -> None:
             read()
         said = str(no.value)
         assert "/front/image_raw, /" in said and "stamp is 0 ns" in said and len(said) < 900
+
+
+def test_the_same_fault_found_by_pass_and_by_frame_is_counted_once_each(tmp_path: Path) -> None:
+    """A sweep without points is judged when it is read, one of NaN alone when its frame is made."""
+    empty = on("lidar/points", with_values(width=0, row_step=0, data=np.zeros(0, np.uint8)))
+    nan = on("lidar/points", with_values(data=np.full(600, 255, np.uint8)))
+    sweeps = itertools.count()
+    messages = [(empty, nan)[next(sweeps) % 2](m) if m.topic == "lidar/points" else m for m in recorded(SmallRig(24))]
+    source = RosbagSource(write_messages(tmp_path / "bag", messages))
+    for _ in range(2):
+        assert without_lidar(list(source.frames())) == list(range(24))
+        assert (source.counts.sweeps.read, source.counts.sweeps.used) == (12, 0)
+
+
+def test_a_camera_info_without_a_frame_takes_that_of_the_images(tmp_path: Path) -> None:
+    unnamed = [
+        on(f"{name}/camera_info", in_frame(""))(m) for m in recorded(SmallRig(2)) for name in [m.topic.split("/")[0]]
+    ]
+    renamed_frames = [
+        changed(m, in_frame(f"eye_{m.topic.split('/')[0]}")) if m.topic.endswith("image_raw") else m for m in unnamed
+    ]
+
+    def mounts(content: Any) -> None:
+        for entry in content.transforms:
+            entry.child_frame_id = re.sub("(.*)_optical", r"eye_\1", entry.child_frame_id)
+
+    messages = [changed(m, mounts) if m.topic == "/tf_static" else m for m in renamed_frames]
+    source = RosbagSource(write_messages(tmp_path / "bag", messages))
+    assert [camera.frame_id for camera in source.rig.cameras] == [f"eye_{name}" for name in source.rig.names]
+    for ours, theirs in zip(source.frames(), SmallRig(2).frames(), strict=True):
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("first", [None, 40])
+def test_a_depth_camera_is_known_by_its_encoding_in_any_case_and_behind_a_broken_image(
+    tmp_path: Path, first: int | None
+) -> None:
+    deep = on("left/image_raw", with_values(encoding="16uc1"))
+    messages = [deep(m) for m in recorded(SmallRig(3))]
+    if first is not None:
+        messages = [cut("left/image_raw", first)(m) if m.stamp_ns < 1100 * MS else m for m in messages]
+    source = RosbagSource(write_messages(tmp_path / "bag", messages))
+    assert source.rig.names == ("front", "right", "back")
+    assert any(
+        "camera 'left' on /left/image_raw that was left out: its images hold depth (16uc1)" in n for n in source.notes
+    )
+
+
+def test_a_lens_that_turns_back_from_some_message_on_is_noted_once(tmp_path: Path) -> None:
+    fold = on(
+        "front/camera_info",
+        with_values(d=np.array([-1 / 3, 0, 0, 0, 0]), k=np.array([12.0, 0, 15.5, 0, 12, 9.5, 0, 0, 1])),
+    )
+    messages = [fold(m) if m.stamp_ns > 1150 * MS else m for m in recorded(SmallRig(4))]
+    source = RosbagSource(write_messages(tmp_path / "bag", messages))
+    assert not [note for note in source.notes if "turns back" in note]
+    for _ in range(2):
+        assert len(list(source.frames())) == 4
+        (note,) = [note for note in source.notes if "turns back" in note]
+        assert "camera 'front': its plumb_bob lens turns back at 45.0 degrees" in note
